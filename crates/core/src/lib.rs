@@ -7,6 +7,7 @@
 
 pub mod azure;
 pub mod budget;
+pub mod cache;
 pub mod cause;
 pub mod charge;
 pub mod config;

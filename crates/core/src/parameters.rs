@@ -57,6 +57,8 @@ parameters! {
         "router_settings_override";
     Control "whether parameters that the provider does not know are left out of this request":
         "drop_params";
+    Inspected "what the request asks of the cache of answers":
+        "cache" "caching";
     Inspected "tags that decide about routing":
         "litellm_metadata" "tags";
     Stripped "probes: a key of `model_info`":
@@ -66,7 +68,7 @@ parameters! {
     Stripped "marks for the provider's cache, which the config adds":
         "cache_control_injection_points";
     Stripped "the cache of answers":
-        "cache" "caching" "ttl" "enable_prompt_caching" "caching_groups" "cache_key" "preset_cache_key";
+        "ttl" "enable_prompt_caching" "caching_groups" "cache_key" "preset_cache_key";
     Stripped "order and choice among deployments, which the config decides":
         "priority" "specific_deployment" "cooldown_time" "retry_policy" "model_group_retry_policy"
         "retry_strategy" "routing_strategy" "enable_tag_filtering" "fastest_response" "provider_affinity_header"

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::cache::CacheAnswer;
 use crate::cause::Cause;
 use crate::operation::Operation;
 use crate::usage::{CountedBy, Usage};
@@ -138,6 +139,8 @@ pub struct RequestRecord {
     pub counted_by: CountedBy,
     /// USD, if the price is known.
     pub cost_usd: Option<f64>,
+    /// How the cache answered it; `None` if an upstream did, or no one.
+    pub cache: Option<CacheAnswer>,
     /// Bytes of the request's body.
     pub request_bytes: u64,
     /// Bytes of the answer's body.

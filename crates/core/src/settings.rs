@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cache::CacheSettings;
 use crate::policy::ByKind;
 use crate::route::Strategy;
 use crate::secret::Secret;
@@ -158,6 +159,8 @@ pub struct GatewaySettings {
     pub request_log: Option<Box<str>>,
     /// What is remembered over a restart, and how long.
     pub store: StoreSettings,
+    /// How complete answers are reused, if they are.
+    pub cache: Option<CacheSettings>,
     /// Limits on what clients and upstreams may send.
     pub bounds: Bounds,
     /// How connections to upstreams are reused.
@@ -305,6 +308,7 @@ impl Default for GatewaySettings {
             drain_token: None,
             request_log: None,
             store: StoreSettings::default(),
+            cache: None,
             bounds: Bounds::default(),
             kept_connections: KeptConnections::default(),
             drain_delay_ms: 5_000,

@@ -7,6 +7,7 @@
 mod advice;
 mod arrival;
 mod background;
+mod cache;
 mod cli;
 mod clock;
 mod coalesce;

@@ -18,6 +18,12 @@ pub(super) const LOG_SINKS: Feature = Feature {
     effect: "Nothing is sent there; `general_settings.request_log` writes a line per request to a file.",
 };
 pub(super) const CACHING: Feature = Feature { name: "caching", effect: "No answer is cached." };
+pub(super) const SHARED_CACHE: Feature =
+    Feature { name: "shared cache", effect: "Each process keeps answers of its own." };
+pub(super) const SIMILAR_ANSWERS: Feature = Feature {
+    name: "cache of similar answers",
+    effect: "Only equal requests get the same answer.",
+};
 pub(super) const DATABASE: Feature = Feature {
     name: "database",
     effect: "The store holds no models, prompts or keys; its own keys are `database_url` and `store_*`.",

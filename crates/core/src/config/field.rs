@@ -50,7 +50,8 @@ impl Unknown {
             | Section::Retries
             | Section::Fails
             | Section::Budget
-            | Section::Window => Unknown::Report,
+            | Section::Window
+            | Section::Cache => Unknown::Report,
         }
     }
 }

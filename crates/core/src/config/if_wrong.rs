@@ -55,7 +55,8 @@ impl IfWrong {
             | Section::Alias
             | Section::Strategy
             | Section::Retries
-            | Section::Fails => IfWrong::Unset,
+            | Section::Fails
+            | Section::Cache => IfWrong::Unset,
         }
     }
 
@@ -74,7 +75,8 @@ impl IfWrong {
             | Section::Strategy
             | Section::Retries
             | Section::Fails
-            | Section::Budget => IfWrong::Refuse,
+            | Section::Budget
+            | Section::Cache => IfWrong::Refuse,
         }
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Section {
     Budget,
     /// Each entry of `access_windows`.
     Window,
+    /// `cache_params`.
+    Cache,
 }
 
 impl Section {
@@ -59,6 +61,7 @@ impl Section {
             Section::Fails => "allowed_fails_policy",
             Section::Budget => "provider_budget_config",
             Section::Window => "access_windows",
+            Section::Cache => "cache_params",
         }
     }
 }
@@ -182,6 +185,7 @@ pub(super) fn rows(section: Section) -> &'static [Row] {
         Section::Fails => FAILS_POLICY,
         Section::Budget => BUDGET,
         Section::Window => WINDOW,
+        Section::Cache => CACHE,
     }
 }
 
@@ -222,7 +226,8 @@ pub(super) fn elsewhere(section: Section, name: &str) -> Option<(&'static str, &
         | Section::Retries
         | Section::Fails
         | Section::Budget
-        | Section::Window => &[],
+        | Section::Window
+        | Section::Cache => &[],
     };
     let places = SECTIONS.iter().filter(|(other, _)| *other != section && others.contains(other));
     let found = places.filter_map(|(other, title)| {
@@ -533,8 +538,8 @@ const LITELLM: &[Row] = &[
     not_yet("model_alias_map", "`router_settings.model_group_alias` is served."),
     not_yet("expose_router_debug_in_errors", "Errors always explain."),
     not_yet("budget_exceeded_status_code", "A spent budget is always a 429."),
-    lacks("cache", &features::CACHING),
-    lacks("cache_params", &features::CACHING),
+    served("cache", Kind::Bool, "false", "Whether complete answers are kept and given to equal requests."),
+    served("cache_params", Kind::Map, "", "How; see `cache_params`."),
     lacks("default_redis_*", &features::CACHING),
     served("callbacks", Kind::Any, "", "Names. `prometheus` is served, by `/metrics`. A filter of requests is an error; own Python code is never run, and no log is sent anywhere: a warning."),
     served("success_callback", Kind::Any, "", "As `callbacks`."),
@@ -859,6 +864,41 @@ const WINDOW: &[Row] = &[
     served("team_ids", Kind::List, "required", "The teams that it is reserved for."),
 ];
 
+#[rustfmt::skip]
+const CACHE: &[Row] = &[
+    served("type", Kind::Text, "local", "Where answers are kept. `local`: in the memory of the process."),
+    served("ttl", Kind::Time(1_000, DAY * 366), "600", "How long an answer may be reused."),
+    served("default_in_memory_ttl", Kind::Time(1_000, DAY * 366), "`ttl`", "The same; `ttl` wins."),
+    served("namespace", Kind::Text, "", "Separates the answers of several gateways that share a store."),
+    served("mode", Kind::Text, "default_on", "`default_off`: only requests with `cache: {\"use-cache\": true}` use it."),
+    served("supported_call_types", Kind::List, "all below", "The operations whose answers are kept: `completion` (chat and messages), `text_completion`, `embedding`; the names with an `a` in front mean the same."),
+    served("max_size_mb", Kind::Megabytes(1.0, 65_536.0), "64", "MiB of all answers that one process keeps."),
+    served("max_answer_mb", Kind::Megabytes(0.001, 64.0), "1", "MiB of the largest answer that is kept."),
+    lacks("default_in_redis_ttl", &features::SHARED_CACHE),
+    served("host", Kind::Any, "", "The host of the Redis through which replicas share deadlines, cooldowns, limits and probes."),
+    served("port", Kind::Any, "", "Its port."),
+    served("password", Kind::Any, "", "The password there."),
+    served("username", Kind::Any, "", "The user there."),
+    served("url", Kind::Any, "", "The same as one address."),
+    served("db", Kind::Any, "", "The number of the database there."),
+    served("ssl", Kind::Any, "false", "Whether the connection to Redis is encrypted."),
+    lacks("ssl_*", &features::CERTIFICATES),
+    lacks("max_connections", &features::SHARED_CACHE),
+    lacks("socket_timeout", &features::SHARED_CACHE),
+    served("service_name", Kind::Any, "", "The service that Sentinel names."),
+    served("sentinel_nodes", Kind::Any, "", "The addresses of Sentinels."),
+    served("sentinel_password", Kind::Any, "", "Their password."),
+    served("redis_startup_nodes", Kind::Any, "", "Nodes of a Redis Cluster."),
+    lacks("redis_*", &features::SHARED_CACHE),
+    lacks("disk_cache_dir", &features::SHARED_CACHE),
+    lacks("similarity_threshold", &features::SIMILAR_ANSWERS),
+    lacks("qdrant_*", &features::SIMILAR_ANSWERS),
+    lacks("valkey_*", &features::SIMILAR_ANSWERS),
+    lacks("s3_*", &features::SHARED_CACHE),
+    lacks("gcs_*", &features::SHARED_CACHE),
+    lacks("azure_*", &features::SHARED_CACHE),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -880,6 +920,7 @@ mod tests {
             Section::Fails,
             Section::Budget,
             Section::Window,
+            Section::Cache,
         ] {
             let mut names: Vec<&str> = rows(section).iter().map(|row| row.name).collect();
             let count = names.len();

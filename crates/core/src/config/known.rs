@@ -22,7 +22,8 @@ pub(super) fn find(section: Section, name: &str) -> Option<&'static Row> {
         | Section::Retries
         | Section::Fails
         | Section::Budget
-        | Section::Window => return None,
+        | Section::Window
+        | Section::Cache => return None,
     };
     rows.iter().find(|row| row.name == name)
 }

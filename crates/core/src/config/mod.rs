@@ -9,6 +9,7 @@ mod azure;
 mod budget_terms;
 mod budgets;
 mod build;
+mod cache;
 mod cache_points;
 mod contradictions;
 mod credentials;

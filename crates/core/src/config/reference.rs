@@ -114,6 +114,11 @@ const SECTIONS: &[(Section, &str, &str)] = &[
     ),
     (Section::Credential, "`credential_list` entries", ""),
     (Section::Litellm, "`litellm_settings`", ""),
+    (
+        Section::Cache,
+        "`cache_params`",
+        "[Cache of answers](cache.md). The field `cache` of a request asks for less: `no-cache`, `no-store`, `ttl`, `s-maxage`, `namespace`.",
+    ),
     (Section::Router, "`router_settings`", ""),
     (Section::Alias, "`model_group_alias` values", "A value is the name of a group, or a mapping."),
     (Section::Strategy, "`routing_strategy_args`", ""),

@@ -18,7 +18,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, budgets, filters, origins, probing, shared, store, user_headers};
+use super::{address, budgets, cache, filters, origins, probing, shared, store, user_headers};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -61,6 +61,7 @@ pub(super) struct Settings<'n> {
     /// What replicas share, and where.
     pub(super) shared: SharedSettings,
     redis: shared::Redis,
+    cache: cache::Written,
     strategy_args: StrategyArgs,
     elsewhere: Elsewhere,
 }
@@ -115,6 +116,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings.shared = SharedSettings { probes, ..shared::read(redis, top, env) };
     settings.elsewhere.complete(&mut settings.router, top);
     settings.gateway.json_logs = settings.elsewhere.json_logs();
+    settings.gateway.cache = std::mem::take(&mut settings.cache).settings();
     settings.router.strategy.args = settings.strategy_args;
     settings.router.enforce_rates |=
         settings.router.pre_call_checks || settings.router.strategy.limits_rates();
@@ -170,6 +172,8 @@ impl<'n> Settings<'n> {
             }
             "max_budget" | "budget_duration" => self.budgets.of_all(field, problems),
             "guardrails" => filters::guardrails(field, problems),
+            "cache" => self.cache.is_on = field.flag(problems).unwrap_or(false),
+            "cache_params" => self.cache.params = cache::params(field, problems),
             "drop_params" => put(&mut self.gateway.drop_params, field.flag(problems)),
             // What it asks for is always done.
             "modify_params" => {

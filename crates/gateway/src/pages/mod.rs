@@ -4,6 +4,7 @@
 //! calls no upstream; those that ask for health checks or for lists of models let the prober do it.
 
 pub(crate) mod budgets;
+pub(crate) mod cache;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod home;

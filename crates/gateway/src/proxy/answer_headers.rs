@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use std::fmt::Write as _;
 
+use hale_core::cache::CacheAnswer;
 use hale_core::health::outcome::ProviderError;
 use hale_core::route::{AttemptPlan, RoutePlan};
 use hale_core::snapshot::Snapshot;
@@ -15,10 +16,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::delivery::Durations;
 use crate::arrival::Arrival;
+use crate::cache::{CacheKey, Head};
 use crate::clock::seconds;
+use crate::http::COMPATIBLE_VERSION;
 use crate::http::auth::Access;
 use crate::http::call_id::CALL_ID;
-use crate::state::answer_template::{FALLBACKS, MODEL_NAME, RETRIES, model_name};
+use crate::state::answer_template::{
+    FALLBACKS, MODEL_ID, MODEL_NAME, RETRIES, VERSION, model_name,
+};
 
 /// How many provider header names a worker caches with their prefix.
 const NAMES_MAX: usize = 512;
@@ -41,6 +46,9 @@ const ROUTE_MAX: usize = 4_000;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const CHECKS_IGNORED: HeaderName = HeaderName::from_static("x-hale-health-checks-ignored");
 const LEFT_OUT: HeaderName = HeaderName::from_static("x-hale-left-out");
+const CACHE_KEY: HeaderName = HeaderName::from_static("x-litellm-cache-key");
+/// How the cache answered: `hit` or `joined`.
+const CACHE: HeaderName = HeaderName::from_static("x-hale-cache");
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 thread_local! {
@@ -108,6 +116,69 @@ pub(super) fn common(
     headers.insert(DURATION, milliseconds(durations.total_us));
     headers.insert(OVERHEAD, milliseconds(durations.own_us));
     headers
+}
+
+/// An answer of the cache.
+#[derive(Clone, Copy)]
+pub(super) struct FromCache<'a> {
+    /// How the cache answered.
+    pub(super) how: CacheAnswer,
+    /// The key of the answer.
+    pub(super) key: CacheKey,
+    /// What the answer is.
+    pub(super) head: &'a Head,
+}
+
+/// The headers of an answer of the cache.
+pub(super) fn from_cache(
+    arrival: &Arrival,
+    route_plan: &RoutePlan,
+    durations: Durations,
+    answer: FromCache<'_>,
+) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    let texts = [
+        (CALL_ID, &*arrival.call_id),
+        (MODEL_GROUP, route_plan.target().name(&arrival.serving.snapshot)),
+        (MODEL_ID, &*answer.head.deployment),
+    ];
+    for (name, text) in texts {
+        headers.extend(HeaderValue::from_str(text).map(|value| (name, value)));
+    }
+    headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
+    headers.insert(RETRIES, HeaderValue::from_static("0"));
+    headers.insert(FALLBACKS, HeaderValue::from_static("0"));
+    headers.insert(DURATION, milliseconds(durations.total_us));
+    headers.insert(OVERHEAD, milliseconds(durations.own_us));
+    headers.insert(CACHE, HeaderValue::from_static(answer.how.name()));
+    cost(&mut headers, Some(0.0));
+    cache_key(&mut headers, Some(answer.key));
+    match answer.head.is_stream {
+        true => events(&mut headers),
+        false => {
+            let json = HeaderValue::from_static("application/json");
+            headers.insert(header::CONTENT_TYPE, json);
+        }
+    }
+    headers
+}
+
+/// The key under which the cache knows the answer.
+pub(super) fn cache_key(headers: &mut HeaderMap, key: Option<CacheKey>) {
+    if let Some(key) = key
+        && let Ok(value) = HeaderValue::try_from(key.to_string())
+    {
+        headers.insert(CACHE_KEY, value);
+    }
+}
+
+/// The route of a request that the cache answered.
+pub(super) fn route_from_cache(headers: &mut HeaderMap, how: CacheAnswer) {
+    let line = match how {
+        CacheAnswer::Hit => "cache=hit",
+        CacheAnswer::Joined => "cache=joined",
+    };
+    headers.insert(ROUTE, HeaderValue::from_static(line));
 }
 
 /// Adds what a client sees of the limits of the last attempt, which failed, milliseconds.

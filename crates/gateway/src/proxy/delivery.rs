@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hale_core::budget::BudgetIndex;
+use hale_core::cache::CacheAnswer;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Failure;
@@ -140,6 +141,7 @@ impl Delivery {
                 usage: None,
                 counted_by: CountedBy::Provider,
                 cost_usd: None,
+                cache: None,
                 request_bytes: 0,
                 response_bytes: 0,
             }),
@@ -262,6 +264,39 @@ impl Delivery {
         }
         self.end(Ending::Success, carrier.status(), None);
         cost
+    }
+
+    /// An answer of the cache is about to leave. It costs nothing, and no deployment served it.
+    pub(super) fn answered_by_cache(&mut self, answer: CacheAnswer, bytes: u64) {
+        self.is_from_cache(answer);
+        self.note(|record| record.response_bytes = bytes);
+        self.end(Ending::Success, 200, None);
+    }
+
+    /// A stream of another request that it joined is about to begin.
+    pub(super) fn joined(&mut self, now: Micros) {
+        self.is_from_cache(CacheAnswer::Joined);
+        let Durations { total_us, own_us } = self.durations(now);
+        self.note(|record| {
+            record.first_content_us = Some(total_us);
+            record.overhead_us = own_us;
+        });
+    }
+
+    /// The answer comes from the cache.
+    fn is_from_cache(&mut self, answer: CacheAnswer) {
+        self.note(|record| {
+            record.cache = Some(answer);
+            record.cost_usd = Some(0.0);
+        });
+    }
+
+    /// An answer of the cache has been sent whole, or broke off.
+    pub(super) fn cache_ended(&mut self, failed: Option<&Failed>) {
+        match failed {
+            None => self.end(Ending::Success, 200, None),
+            Some(failed) => self.end(Ending::Broken, 200, Some(failed.cause)),
+        }
     }
 
     /// The answer broke after its first content.

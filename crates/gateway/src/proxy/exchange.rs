@@ -12,12 +12,10 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::{Lacking, ProviderError};
 use hale_core::health::{Failure, Known};
-use hale_core::operation::Operation;
 use hale_core::record::Resends;
 use hale_core::route::{AttemptPlan, GiveUp, Next, Repeat, RoutePlan, Target, Tried};
 use hale_wire::prepare::Prepared;
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 
 use super::attempt::{
     Answered, Attempt, Audience, Call, Content, Destination, Failed, Scope, TimeLimit, Unprepared,
@@ -27,10 +25,11 @@ use super::call_builder::CallBuilder;
 use super::counted::Counted;
 use super::delivery::Delivery;
 use super::explain;
+use super::kept_parts::Parts;
 use super::model_request::ModelRequest;
-use super::opening::Opening;
 use super::turn::Waiting;
 use crate::arrival::Arrival;
+use crate::cache::Leader;
 use crate::clock::{self, Micros};
 use crate::http::auth::Access;
 use crate::http::refusal::Refusal;
@@ -55,6 +54,10 @@ pub(super) struct Exchange {
     pub(super) errors: Vec<ProviderError>,
     /// An answer without content, which is delivered if no other comes.
     empty: Option<Box<Empty>>,
+    /// What leads the requests that joined it.
+    pub(super) lead: Option<Box<Leader>>,
+    /// Its inputs, if some of their embeddings are kept.
+    pub(super) parts: Option<Box<Parts>>,
     /// Its place in line, while it looks again.
     pub(super) place: Option<Place>,
     /// Why it got no turn, if it would have waited.
@@ -114,40 +117,9 @@ enum Attempted {
     Waits(Place),
 }
 
-/// Serves a request for a model until it is answered or has to wait. `path_name` is the name in the path: a model, which wins over the
-/// body's, or the id of a stored object.
-pub(crate) async fn run(
-    arrival: Arrival,
-    operation: Operation,
-    path_name: Option<Box<str>>,
-    request: Request<Incoming>,
-) -> Stage {
-    match open(arrival, operation, path_name, request).await {
-        Ok(exchange) => exchange.proceed(None).await,
-        Err(refused) => Stage::Answered(refused),
-    }
-}
-
-/// Reads, authorizes and resolves the request. A function of its own, so that the future of [`run`] holds
-/// either this or the attempts.
-async fn open(
-    arrival: Arrival,
-    operation: Operation,
-    path_name: Option<Box<str>>,
-    request: Request<Incoming>,
-) -> Result<Box<Exchange>, Response<Reply>> {
-    let (head, incoming) = request.into_parts();
-    let mut opening = Opening::new(arrival, operation, path_name, head);
-    let opened = opening.run(incoming).await;
-    let Opening { arrival, delivery, .. } = opening;
-    match opened {
-        Ok((request, plan)) => Ok(Box::new(Exchange::new(arrival, request, plan, delivery))),
-        Err(refusal) => Err(delivery.refuse(refusal)),
-    }
-}
-
 impl Exchange {
-    fn new(
+    /// A request with its route.
+    pub(super) fn new(
         arrival: Arrival,
         request: ModelRequest,
         plan: RoutePlan,
@@ -163,6 +135,8 @@ impl Exchange {
             delivery,
             errors,
             empty: None,
+            lead: None,
+            parts: None,
             place: None,
             no_turn: None,
             known: Known::default(),
@@ -431,7 +405,7 @@ impl Exchange {
     }
 
     /// The refusal when nothing is left to try.
-    fn give_up(&mut self, why: GiveUp) -> Refusal {
+    pub(super) fn give_up(&mut self, why: GiveUp) -> Refusal {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         let (snapshot, plan) = (&self.arrival.serving.snapshot, &self.plan);
         let now = clock::recent().millis();

@@ -229,6 +229,15 @@ pub(super) fn reason_of_break(failed: &Failed) -> &'static str {
     }
 }
 
+/// The provider answered for other inputs than those that it was asked for.
+pub(crate) fn unequal_parts() -> Refusal {
+    let message = "the provider's answer does not have one embedding for each input that it was sent; \
+                   send the request with `cache: {\"no-cache\": true}` to get its answer as it is";
+    let mut refusal = Refusal::new(StatusCode::BAD_GATEWAY, "bad_response", message.to_owned());
+    refusal.cause = Cause::BadResponse;
+    refusal
+}
+
 /// A stream that broke after its first content.
 pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorReply {
     let status = failed.status.unwrap_or(failed.cause.facts().status);

@@ -6,6 +6,7 @@
 pub(crate) mod answer_headers;
 pub(crate) mod attempt;
 pub(crate) mod attempt_guard;
+mod cache_wish;
 mod call_builder;
 mod content;
 pub(crate) mod controls;
@@ -17,13 +18,16 @@ pub(crate) mod explain;
 mod facts;
 pub(crate) mod handshake;
 
+mod kept_parts;
 mod model_request;
 mod opening;
 pub(crate) mod pass_through;
 pub(crate) mod relay;
 mod respond;
+mod reuse;
 mod silence_timeout;
 pub(crate) mod simulated;
+pub(crate) mod start;
 mod stored_object;
 pub(crate) mod story;
 pub(crate) mod tunnel;

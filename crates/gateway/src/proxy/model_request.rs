@@ -9,6 +9,7 @@ use hale_core::usage::Units;
 use hale_wire::peek::Peek;
 
 use super::attempt::AnswerForm;
+use super::cache_wish::CacheWish;
 use super::dialect::Dialect;
 use super::pass_through::PassThrough;
 use super::simulated::Simulated;
@@ -48,6 +49,8 @@ pub(super) struct ModelRequest {
     pub(super) passed: Option<Box<PassThrough>>,
     /// What is simulated in place of an upstream's answer.
     pub(super) simulated: Option<Box<Simulated>>,
+    /// What the cache of answers does for it.
+    pub(super) cache_wish: Option<Box<CacheWish>>,
 }
 
 /// A body and its share of the memory for bodies.

@@ -14,6 +14,7 @@ use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::attempt::AnswerForm;
+use super::cache_wish::{CacheWish, Source};
 use super::content;
 use super::controls::{header_controls, wants_explanation};
 use super::delivery::Delivery;
@@ -22,6 +23,7 @@ use super::facts::{Facts, ReadApart};
 use super::handshake::{self, Handshake};
 use super::model_request::{Body, ModelRequest, Shows};
 use super::pass_through::PassThrough;
+
 use super::simulated::Simulated;
 use super::stored_object::{self, StoredObject};
 use crate::arrival::Arrival;
@@ -229,6 +231,10 @@ impl Opening {
             true => Simulated::of(peek)?.map(Box::new),
             false => None,
         };
+        let cache_wish = match simulated {
+            Some(_) => None,
+            None => self.cache_wish(&plan, peek, &controls),
+        };
         let request = ModelRequest {
             operation,
             units,
@@ -242,6 +248,7 @@ impl Opening {
             shows,
             passed: None,
             simulated,
+            cache_wish,
         };
         Ok((request, plan))
     }
@@ -291,6 +298,7 @@ impl Opening {
             shows,
             passed: Some(Box::new(passed)),
             simulated: None,
+            cache_wish: None,
         };
         Ok((request, plan))
     }
@@ -339,6 +347,18 @@ impl Opening {
         RoutePlan::named(snapshot, &addressed.model, controls, now).map_err(|nearest| {
             refusal::unknown_model(self.head.uri.path(), &addressed.model, &nearest)
         })
+    }
+
+    /// What the cache of answers does for it.
+    fn cache_wish(
+        &self,
+        plan: &RoutePlan,
+        peek: &Peek,
+        controls: &Controls,
+    ) -> Option<Box<CacheWish>> {
+        let snapshot = &self.arrival.serving.snapshot;
+        let source = Source { snapshot, headers: &self.head.headers, controls, plan };
+        CacheWish::of(self.operation, peek, source)
     }
 
     fn query(&self) -> &str {

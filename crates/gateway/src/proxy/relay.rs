@@ -47,6 +47,8 @@ pub(crate) struct Relay {
     events_seen: u64,
     silence: SilenceTimeout,
     over: bool,
+    /// Whether the whole answer came.
+    ended_well: bool,
     carrier: Carrier,
     /// The total number of bytes, if known.
     length: Option<u64>,
@@ -90,6 +92,7 @@ impl Relay {
             last_event,
             silence: SilenceTimeout::at(last_event.plus(patience).min(ends)),
             over: false,
+            ended_well: false,
             carrier,
             length: stream.bytes.and_then(|head| head.length),
             end: End::Body,
@@ -117,6 +120,21 @@ impl Relay {
         }
     }
 
+    /// Whether it is over, and the client has the whole answer.
+    pub(super) fn has_ended_well(&self) -> bool {
+        self.ended_well
+    }
+
+    /// Whether the client has the end marker already.
+    pub(super) fn has_sent_all(&self) -> bool {
+        self.reader.is_done() && self.ready.is_empty() && (!self.over || self.ended_well)
+    }
+
+    /// Whether the process is stopping and cuts what is still in flight.
+    pub(super) fn is_cut(&self) -> bool {
+        self.exchange.delivery.is_cut()
+    }
+
     fn is_too_long(&self) -> bool {
         self.ends < Millis::NEVER && clock::now().millis() >= self.ends
     }
@@ -133,6 +151,7 @@ impl Relay {
 
     fn complete(&mut self) {
         self.over = true;
+        self.ended_well = true;
         // The answer is complete; clients still wait for the end marker.
         self.reader.close(&mut self.ready);
         let Exchange { delivery, request, .. } = &mut *self.exchange;

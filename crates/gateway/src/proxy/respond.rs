@@ -3,6 +3,8 @@
 //! Called by [`super::exchange`]. Always true: a full answer is accounted before it leaves; a stream
 //! and a WebSocket take the exchange along, so that their end is decided where all others are.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hale_wire::notes::Notes;
 use http::{HeaderMap, Response, StatusCode, header};
@@ -11,8 +13,10 @@ use super::answer_headers::{self, AnsweredBy};
 use super::attempt::{AnswerForm, Answered, Content, Stream};
 use super::counted::Counted;
 use super::exchange::{Exchange, Winner};
+use super::explain;
 use super::handshake::Socket;
 use super::relay::Relay;
+use super::reuse::Led;
 use super::tunnel::Tunnel;
 use crate::clock;
 use crate::http::refusal::Refusal;
@@ -58,7 +62,10 @@ impl Exchange {
 
     /// The refusal.
     pub(super) fn refuse(self: Box<Self>, refusal: Refusal) -> Response<Reply> {
-        let Exchange { arrival, request, plan, delivery, timeout_ms, .. } = *self;
+        let Exchange { arrival, request, plan, delivery, timeout_ms, lead, .. } = *self;
+        if let Some(mut lead) = lead {
+            lead.fails();
+        }
         let mut response = delivery.refuse(refusal);
         if let Some(timeout_ms) = timeout_ms {
             answer_headers::limits(response.headers_mut(), timeout_ms);
@@ -71,7 +78,13 @@ impl Exchange {
     }
 
     fn full(mut self: Box<Self>, winner: &Winner, full: Full) -> Response<Reply> {
-        let Full { theirs, cost, body, held } = full;
+        let Full { theirs, cost, mut body, held } = full;
+        if self.parts.is_some() {
+            match self.with_kept_parts(&self.deployment_id(winner), &body) {
+                Some(whole) => body = whole,
+                None => return self.refuse(explain::unequal_parts()),
+            }
+        }
         self.delivery.note(|record| record.response_bytes = body.len() as u64);
         let mut headers = self.headers(winner);
         answer_headers::cost(&mut headers, cost);
@@ -80,6 +93,10 @@ impl Exchange {
             answer_headers::text(&mut headers, &theirs);
         }
         self.explain(winner, &mut headers);
+        if self.lead.is_some() {
+            let key = self.share_full(&self.deployment_id(winner), &body);
+            answer_headers::cache_key(&mut headers, key);
+        }
         response(StatusCode::OK, headers, Reply::full(body).holding(held))
     }
 
@@ -104,8 +121,19 @@ impl Exchange {
         answer_headers::upstream(&mut headers, theirs);
         self.explain(winner, &mut headers);
         self.request.keep_small_body(self.arrival.serving.snapshot.gateway.bounds.buffered_bytes);
+        let operation = self.request.operation;
+        let leader = match stream.bytes {
+            Some(_) => None,
+            None if self.lead.is_some() => self.share_stream(&self.deployment_id(winner)),
+            None => None,
+        };
+        answer_headers::cache_key(&mut headers, leader.as_ref().map(|leader| leader.key()));
         let relay = Relay::new(stream, self, &winner.plan);
-        response(status, headers, Reply::stream(relay))
+        let body = match leader {
+            Some(leader) => Reply::stream(Led::new(relay, leader, operation)),
+            None => Reply::stream(relay),
+        };
+        response(status, headers, body)
     }
 
     fn socket(
@@ -122,6 +150,11 @@ impl Exchange {
         let connection = self.arrival.connection.clone();
         connection.switch(Tunnel::new(socket.stream, self, &winner.plan));
         response(StatusCode::SWITCHING_PROTOCOLS, headers, Reply::empty())
+    }
+
+    /// The id of the deployment that answered.
+    fn deployment_id(&self, winner: &Winner) -> Arc<str> {
+        self.arrival.serving.snapshot.deployment(winner.plan.deployment).id.clone()
     }
 
     /// What every answer has.

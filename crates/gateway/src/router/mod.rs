@@ -34,7 +34,8 @@ use crate::http::{call_id, query};
 use crate::limits::Held;
 use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
-use crate::proxy::exchange::{self, Stage};
+use crate::proxy::exchange::Stage;
+use crate::proxy::start;
 use crate::proxy::story;
 use crate::state::{Serving, Worker};
 
@@ -148,7 +149,7 @@ async fn answer(
         }
         Handler::Upstream(operation) => {
             let request = Request::from_parts(head, incoming);
-            return exchange::run(arrival, operation, name, request).await;
+            return start::run(arrival, operation, name, request).await;
         }
         Handler::Page(page) => {
             Ok(page(&PageRequest { arrival: &arrival, name: name.as_deref(), head: &head }))

@@ -154,63 +154,69 @@ fn ends_in_a_line(path: &str) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
+/// The name of a field as it stands in the line, with the comma before it: one copy writes it.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// Appends the record as one JSON object. Written by hand: a general serializer takes three times as long, and
 /// every request pays for it.
 fn append(record: &RequestRecord, out: &mut Vec<u8>) {
-    out.push(b'{');
-    let mut line = Line { out, comma: "" };
-    line.text("call_id", &record.call_id);
-    line.number("arrived_unix_ms", record.arrived_unix_ms);
-    line.word("operation", record.operation.name());
-    line.some_text("requested_model", record.requested_model.as_deref());
-    line.some_text("user", record.user.as_deref());
-    line.some_text("model_group", record.model_group.as_deref());
-    line.some_text("deployment", record.deployment.as_deref());
-    line.some_text("deployment_name", record.deployment_name.as_deref());
-    line.number("status", record.status.into());
-    line.word("ending", record.ending.name());
+    let start = out.len();
+    let mut line = Line { out };
+    line.text(name!("call_id"), &record.call_id);
+    line.number(name!("arrived_unix_ms"), record.arrived_unix_ms);
+    line.word(name!("operation"), record.operation.name());
+    line.some_text(name!("requested_model"), record.requested_model.as_deref());
+    line.some_text(name!("user"), record.user.as_deref());
+    line.some_text(name!("model_group"), record.model_group.as_deref());
+    line.some_text(name!("deployment"), record.deployment.as_deref());
+    line.some_text(name!("deployment_name"), record.deployment_name.as_deref());
+    line.number(name!("status"), record.status.into());
+    line.word(name!("ending"), record.ending.name());
     if let Some(cause) = record.cause {
-        line.word("cause", cause.name());
+        line.word(name!("cause"), cause.name());
     }
-    line.literal("stream", if record.stream { "true" } else { "false" });
-    line.number("retries", record.retries.into());
-    line.number("fallbacks", record.fallbacks.into());
-    line.above_zero("resends", record.resends.total().into());
-    line.number("duration_us", record.duration_us);
+    line.literal(name!("stream"), if record.stream { "true" } else { "false" });
+    line.number(name!("retries"), record.retries.into());
+    line.number(name!("fallbacks"), record.fallbacks.into());
+    line.above_zero(name!("resends"), record.resends.total().into());
+    line.number(name!("duration_us"), record.duration_us);
     if let Some(us) = record.first_content_us {
-        line.number("first_content_us", us);
+        line.number(name!("first_content_us"), us);
     }
-    line.number("overhead_us", record.overhead_us);
-    line.above_zero("waited_us", record.waited_us);
+    line.number(name!("overhead_us"), record.overhead_us);
+    line.above_zero(name!("waited_us"), record.waited_us);
     if let Some(usage) = &record.usage {
         line.usage(usage);
         match record.counted_by {
             CountedBy::Provider => {}
-            CountedBy::Estimate => line.literal("usage_estimated", "true"),
+            CountedBy::Estimate => line.literal(name!("usage_estimated"), "true"),
         }
     }
     if let Some(usd) = record.cost_usd {
-        line.decimal("cost_usd", usd);
+        line.decimal(name!("cost_usd"), usd);
     }
-    line.number("request_bytes", record.request_bytes);
-    line.number("response_bytes", record.response_bytes);
+    if let Some(answer) = record.cache {
+        line.word(name!("cache"), answer.name());
+    }
+    line.number(name!("request_bytes"), record.request_bytes);
+    line.number(name!("response_bytes"), record.response_bytes);
+    // No comma comes before the first field.
+    out[start] = b'{';
     out.push(b'}');
 }
 
 /// A JSON object that is being written.
 struct Line<'o> {
     out: &'o mut Vec<u8>,
-    /// What separates the next field from the one before.
-    comma: &'static str,
 }
 
 impl Line<'_> {
     fn name(&mut self, name: &'static str) {
-        self.out.extend_from_slice(self.comma.as_bytes());
-        self.comma = ",";
-        self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
     }
 
     /// Text of any kind.
@@ -258,21 +264,22 @@ impl Line<'_> {
 
     /// Of the input: read from the provider's cache, and written to it. Of the output: reasoning.
     fn usage(&mut self, usage: &Usage) {
-        self.number("input_tokens", usage.input);
-        self.number("output_tokens", usage.output);
-        self.above_zero("cache_read_tokens", usage.cached_input);
-        self.above_zero("cache_write_tokens", usage.cache_creation);
-        self.above_zero("reasoning_tokens", usage.reasoning);
-        self.above_zero("images", usage.units.images.into());
-        self.above_zero("characters", usage.units.characters);
-        self.above_zero("searches", usage.units.searches.into());
-        self.above_zero("pages", usage.units.pages.into());
-        self.above_zero("heard_ms", usage.units.heard_ms);
+        self.number(name!("input_tokens"), usage.input);
+        self.number(name!("output_tokens"), usage.output);
+        self.above_zero(name!("cache_read_tokens"), usage.cached_input);
+        self.above_zero(name!("cache_write_tokens"), usage.cache_creation);
+        self.above_zero(name!("reasoning_tokens"), usage.reasoning);
+        self.above_zero(name!("images"), usage.units.images.into());
+        self.above_zero(name!("characters"), usage.units.characters);
+        self.above_zero(name!("searches"), usage.units.searches.into());
+        self.above_zero(name!("pages"), usage.units.pages.into());
+        self.above_zero(name!("heard_ms"), usage.units.heard_ms);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hale_core::cache::CacheAnswer;
     use hale_core::cause::Cause;
     use hale_core::operation::Operation;
     use hale_core::record::{Ending, ResendReason, Resends};
@@ -305,6 +312,7 @@ mod tests {
             usage: None,
             counted_by: CountedBy::Provider,
             cost_usd: None,
+            cache: None,
             request_bytes: 4,
             response_bytes: u64::MAX,
         }
@@ -370,6 +378,7 @@ mod tests {
             first_content_us: Some(7),
             usage: Some(usage),
             cost_usd: Some(0.000_012_5),
+            cache: Some(CacheAnswer::Hit),
             ..least()
         };
         let page = include_str!("../../../../docs/records.md");
@@ -387,7 +396,7 @@ mod tests {
                 "fallbacks": 6, "resends": 1, "duration_us": 2, "first_content_us": 7,
                 "overhead_us": 3, "input_tokens": 10, "output_tokens": 11, "cache_read_tokens": 12,
                 "cache_write_tokens": 13, "reasoning_tokens": 14, "images": 15, "characters": 16,
-                "searches": 17, "pages": 18, "heard_ms": 19, "cost_usd": 0.000_012_5,
+                "searches": 17, "pages": 18, "heard_ms": 19, "cost_usd": 0.000_012_5, "cache": "hit",
                 "request_bytes": 4, "response_bytes": u64::MAX,
             })
         );

@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::http::COMPATIBLE_VERSION;
 
-const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
+pub(crate) const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
 /// The model as the config names it, behind its provider.
 pub(crate) const MODEL_NAME: HeaderName = HeaderName::from_static("x-litellm-model-name");
 const REGION: HeaderName = HeaderName::from_static("x-litellm-model-region");
-const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
 pub(crate) const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 pub(crate) const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 

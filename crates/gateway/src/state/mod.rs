@@ -25,6 +25,7 @@ use self::fleet::Fleet;
 use self::health::Health;
 use self::object_ids::ObjectIds;
 use self::stalls::Stalls;
+use crate::cache::AnswerCache;
 use crate::clock;
 use crate::http::browser::{Guard, Reach};
 use crate::limits::Buffered;
@@ -76,6 +77,8 @@ pub(crate) struct Process {
     reach: Reach,
     /// Bytes of bodies that are held.
     pub(crate) buffered: Arc<Buffered>,
+    /// The answers that are kept.
+    pub(crate) answers: Arc<AnswerCache>,
 }
 
 /// One config, ready to serve.
@@ -110,6 +113,8 @@ impl Process {
         let metrics = Arc::new(Metrics::default());
         let ids = ObjectIds::of(snapshot.gateway.master_key.as_ref());
         let waiting = Arc::new(Waiting::new(&snapshot));
+        let answers = Arc::new(AnswerCache::new());
+        answers.configure(snapshot.gateway.cache.as_ref());
         let health = Health::new();
         if snapshot.shared.probes && snapshot.shared.redis.is_some() {
             // Until the other replicas were heard, no probe of theirs is sent twice.
@@ -128,6 +133,7 @@ impl Process {
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             buffered: Arc::default(),
+            answers,
         }
     }
 
@@ -160,6 +166,7 @@ impl Process {
         let ids = if old.ids.is_of(key) { old.ids.clone() } else { ObjectIds::of(key) };
         let serving = Arc::new(Serving::new(snapshot, ids, &self.metrics, self.reach));
         self.serving.store(serving.clone());
+        self.answers.configure(serving.snapshot.gateway.cache.as_ref());
         self.waiting.reconfigured(&serving.snapshot);
     }
 

@@ -23,6 +23,9 @@ use crate::timing::Stopwatch;
 const COUNT: &str = "/utils/token_counter";
 pub(crate) const MIB: u64 = 1 << 20;
 
+/// How often a request that costs too much is sent again before that is believed.
+const TRIES: usize = 3;
+
 /// A number of `/proc/PID/status`, in bytes.
 pub(crate) fn status(hale: &Hale, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/status", hale.pid())).expect("it runs");
@@ -127,34 +130,43 @@ fn measure(bytes: usize, one_in: u64) {
     let mut wrong = Vec::new();
     for (operation, model, name, shape) in cases {
         let body = request(operation, model, (&name, &(shape.make)(bytes)));
-        let what = format!("{} {name} to {model}: {}", operation.name(), shape.name);
         let path = operation.paths()[0].replace("{}", model);
-        let stalls = long_stalls(&hale);
-        let before = status(&hale, "VmRSS");
-        forget_peak(&hale);
-        let headers = [("content-type", "application/json")];
-        let mut sender = client(&hale).with_timeout(Duration::from_secs(120));
-        let answer = sender.try_request("POST", &path, &headers, body.as_bytes());
-        let answered = answer.map_or_else(|error| error.to_string(), |it| it.status.to_string());
-        let peak = status(&hale, "VmHWM").saturating_sub(before);
-        let length = body.len() as u64;
-        if peak > 4 * length + MIB {
-            wrong.push(format!("{what}: {length} bytes took {peak} ({answered})"));
-        }
-        let stalled = long_stalls(&hale) - stalls;
-        if stalled > 0.0 {
-            wrong.push(format!(
-                "{what}: {length} bytes held up the worker {stalled} times ({answered})"
-            ));
-        }
-        drop(sender);
-        wait_until_idle(&hale);
-        let kept = kept_after(&hale, before);
-        if kept > 8 * MIB {
-            wrong.push(format!("{what}: {length} bytes left {kept} behind ({answered})"));
+        // What a body costs, it costs each time; what the machine adds (a page reclaimed, a slow moment) passes.
+        let tries: Vec<String> = (0..TRIES).map_while(|_| excess(&hale, &path, &body)).collect();
+        if tries.len() == TRIES {
+            let what = format!("{} {name} to {model}: {}", operation.name(), shape.name);
+            wrong.push(format!("{what}: {}", tries.join(" | ")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a request costs more than it may, or nothing.
+fn excess(hale: &Hale, path: &str, body: &str) -> Option<String> {
+    let stalls = long_stalls(hale);
+    let before = status(hale, "VmRSS");
+    forget_peak(hale);
+    let headers = [("content-type", "application/json")];
+    let mut sender = client(hale).with_timeout(Duration::from_secs(120));
+    let answer = sender.try_request("POST", path, &headers, body.as_bytes());
+    let answered = answer.map_or_else(|error| error.to_string(), |it| it.status.to_string());
+    let peak = status(hale, "VmHWM").saturating_sub(before);
+    drop(sender);
+    wait_until_idle(hale);
+    let stalled = long_stalls(hale) - stalls;
+    let kept = kept_after(hale, before);
+    let length = body.len() as u64;
+    let mut wrong = Vec::new();
+    if peak > 4 * length + MIB {
+        wrong.push(format!("took {peak}"));
+    }
+    if stalled > 0.0 {
+        wrong.push(format!("held up the worker {stalled} times"));
+    }
+    if kept > 8 * MIB {
+        wrong.push(format!("left {kept} behind"));
+    }
+    (!wrong.is_empty()).then(|| format!("{length} bytes {} ({answered})", wrong.join(", ")))
 }
 
 #[test]

@@ -55,11 +55,11 @@ fn check_says_ok_only_if_every_deployment_can_be_served() {
 
 #[test]
 fn the_last_line_of_check_names_what_is_ignored() {
-    let sections = "litellm_settings: {cache: true, cache_params: {type: redis}}\n\
+    let sections = "litellm_settings: {cache: true, cache_params: {type: redis, host: h}}\n\
                     general_settings: {database_url: 'postgresql://h/d', store_model_in_db: true}\n";
     let done = check(&(models(&["openai/a"]) + sections), &[]);
     let (line, code) = last(&done);
-    assert!(line.ends_with(", 3 warnings; ignored: caching, database"), "{line}");
+    assert!(line.ends_with(", 3 warnings; ignored: shared cache, database"), "{line}");
     assert_eq!(code, Some(0), "it serves all that it has");
     // The keys of a deployment that cannot be served at all are not worth a word.
     let one = "model_list:\n- model_name: m\n  litellm_params: {model: bedrock/x, aws_region_name: eu, metadata: {a: b}}\n";

@@ -39,6 +39,7 @@ const HOUSES: [House; 4] = [
                 "wire_format",
             ],
             &["operation", "policy", "prices"],
+            &["cache"],
             &["azure", "charge", "health", "provider", "record", "settings"],
             &["budget", "deployment", "group"],
             &["snapshot", "waiting"],
@@ -64,7 +65,7 @@ const HOUSES: [House; 4] = [
     House {
         krate: "gateway",
         floors: &[
-            &["clock", "offload", "unpack"],
+            &["cache", "clock", "offload", "unpack"],
             &["coalesce", "files", "limits", "logging", "metrics"],
             &["console", "events", "failures", "panics", "upstream", "waiting"],
             &["advice", "background", "http", "redis_client"],

@@ -11,6 +11,7 @@ mod blame;
 mod blocked;
 mod bodies;
 mod browsers;
+mod cache;
 mod canary;
 mod canary_providers;
 mod cli;

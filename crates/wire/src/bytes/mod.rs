@@ -3,6 +3,7 @@
 //! Used by the formats and by the conversion between them. Always true: nothing here knows a format or
 //! a deployment.
 
+pub(crate) mod canonical;
 pub mod edit;
 pub(crate) mod elements;
 pub(crate) mod fields;

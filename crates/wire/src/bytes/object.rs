@@ -134,7 +134,7 @@ fn escaped_key_is(text: &[u8], member: &Member, name: &str) -> bool {
 }
 
 /// The character of an escape whose backslash stands before `text`, and what follows. `None` for half a character.
-fn unescaped(text: &[u8]) -> Option<(char, &[u8])> {
+pub(super) fn unescaped(text: &[u8]) -> Option<(char, &[u8])> {
     let (kind, tail) = text.split_first()?;
     let character = match kind {
         b'b' => '\u{8}',

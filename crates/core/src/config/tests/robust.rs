@@ -165,6 +165,7 @@ fn values_of_every_kind_in_every_place_never_panic() {
         Section::Fails,
         Section::Budget,
         Section::Window,
+        Section::Cache,
     ] {
         for row in keys::rows(section) {
             let name = row.name.replace('*', "x");
@@ -188,6 +189,9 @@ fn values_of_every_kind_in_every_place_never_panic() {
                     }
                     Section::Window => {
                         entry("") + &format!("  model_info: {{access_windows: [{{{line}}}]}}\n")
+                    }
+                    Section::Cache => {
+                        entry("") + &format!("litellm_settings: {{cache_params: {{{line}}}}}\n")
                     }
                     Section::General => entry("") + &format!("general_settings: {{{line}}}\n"),
                     Section::Credential | Section::Alias => {

@@ -1,6 +1,8 @@
 //! The three sections of settings, and the table of keys.
 
 use super::*;
+use crate::cache::{CacheMode, CacheSettings};
+use crate::operation::Operation;
 use crate::settings::{GatewaySettings, RouterSettings};
 
 #[test]
@@ -233,10 +235,13 @@ fn unknown_keys_warn_and_strict_refuses_them() {
 
 #[test]
 fn known_keys_that_are_not_served_say_so() {
-    let (_, warnings) = with("litellm_settings: {cache: true, set_verbose: true}\n").warned();
+    let (_, warnings) =
+        with("litellm_settings: {s3_callback_params: {a: b}, set_verbose: true}\n").warned();
     assert_eq!(
         warnings,
-        ["warning: c.yaml:6:20: litellm_settings.cache: not served: ignored. no answer is cached"]
+        [
+            "warning: c.yaml:6:20: litellm_settings.s3_callback_params: not served: ignored. nothing is sent there; `general_settings.request_log` writes a line per request to a file"
+        ]
     );
 }
 
@@ -388,4 +393,42 @@ fn of_callbacks_filters_refuse_and_the_others_say_what_is_lost() {
     let (_, warnings) = callbacks("[os.environ/HOOK]").env("HOOK", "secret_module.hook").warned();
     one(&warnings, "it is Python code");
     assert!(!warnings[0].contains("secret_module"), "{warnings:?}");
+}
+
+#[test]
+fn answers_are_kept_only_where_the_cache_is_on() {
+    let cache = |text: &str| {
+        Fake::new(&(entry("") + "litellm_settings: " + text + "\n")).clean().gateway.cache
+    };
+    assert_eq!(cache("{cache: false, cache_params: {ttl: 5}}"), None);
+    assert_eq!(cache("{cache: true}"), Some(CacheSettings::default()));
+    let all = "{cache: true, cache_params: {type: local, ttl: 5, namespace: a, mode: default_off, \
+               max_size_mb: 2, max_answer_mb: 0.5, supported_call_types: [acompletion, embedding, rerank]}}";
+    let expected = CacheSettings {
+        ttl_ms: 5_000,
+        namespace: "a".into(),
+        operations: vec![Operation::Chat, Operation::Messages, Operation::Embedding],
+        mode: CacheMode::OnRequest,
+        bytes: 2 << 20,
+        answer_bytes: 512 << 10,
+    };
+    assert_eq!(cache(all), Some(expected));
+}
+
+#[test]
+fn a_kind_of_cache_that_is_not_served_keeps_nothing_and_says_so() {
+    let fake = |kind: &str| {
+        let text = format!("litellm_settings: {{cache: true, cache_params: {{type: {kind}}}}}\n");
+        Fake::new(&(entry("") + &text))
+    };
+    for kind in ["redis-semantic", "qdrant-semantic", "s3", "gcs", "azure-blob", "memory"] {
+        let (snapshot, texts) = fake(kind).warned();
+        assert_eq!(snapshot.gateway.cache, None, "{kind}");
+        assert!(texts[0].contains("no answer is kept"), "{texts:?}");
+    }
+    for kind in ["redis", "disk"] {
+        let (snapshot, texts) = fake(kind).warned();
+        assert_eq!(snapshot.gateway.cache, Some(CacheSettings::default()));
+        assert!(texts[0].contains("each process keeps answers of its own"), "{texts:?}");
+    }
 }

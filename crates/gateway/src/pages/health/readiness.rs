@@ -50,7 +50,7 @@ fn database(request: &PageRequest<'_>) -> &'static str {
 pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct Details {
-        cache: Option<()>,
+        cache: Option<&'static str>,
         litellm_version: &'static str,
         hale_version: &'static str,
         success_callbacks: [&'static str; 0],
@@ -73,7 +73,7 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
         status: word,
         db: database(request),
         details: request.arrival.serving.snapshot.gateway.health_details.then_some(Details {
-            cache: None,
+            cache: cache(request),
             litellm_version: COMPATIBLE_VERSION,
             hale_version: env!("CARGO_PKG_VERSION"),
             success_callbacks: [],
@@ -84,6 +84,11 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
     reply::json(status, serde_json::to_vec(&page).unwrap_or_default())
 }
 
+/// The kind of cache that is on.
+fn cache(request: &PageRequest<'_>) -> Option<&'static str> {
+    request.arrival.serving.snapshot.gateway.cache.as_ref().map(|_| "local")
+}
+
 /// `GET /health/readiness/details`.
 pub(crate) fn details(request: &PageRequest<'_>) -> Response<Reply> {
     let (word, status) = state(request);
@@ -91,7 +96,7 @@ pub(crate) fn details(request: &PageRequest<'_>) -> Response<Reply> {
     let page = json!({
         "status": word,
         "db": database(request),
-        "cache": null,
+        "cache": cache(request),
         "litellm_version": COMPATIBLE_VERSION,
         "hale_version": env!("CARGO_PKG_VERSION"),
         "success_callbacks": [],

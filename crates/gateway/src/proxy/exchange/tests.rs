@@ -60,6 +60,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         dialect: Dialect::default(),
         passed: None,
         simulated: None,
+        cache_wish: None,
         shows: Shows::default(),
     };
     let delivery = Delivery::begin(&arrival, Operation::Chat);

@@ -1,0 +1,155 @@
+//! `litellm_settings.cache` and `cache_params`.
+//!
+//! Called by the reader of settings. Always true: an answer is kept only if `cache` is on; a kind of cache that is not
+//! served keeps none, and says so.
+
+use crate::cache::{CACHEABLE, CacheMode, CacheSettings};
+use crate::operation::Operation;
+
+use super::field::{Field, visit};
+use super::keys::Section;
+use super::problem::{Problems, Wrong, shown};
+use super::suggest::{did_you_mean, nearest};
+
+/// Kinds of caches that find answers to similar questions, or keep them in a bucket.
+const UNSERVED: &[&str] =
+    &["redis-semantic", "valkey-semantic", "qdrant-semantic", "s3", "gcs", "azure-blob"];
+/// Kinds that other processes share.
+const SHARED: &[&str] = &["redis", "disk"];
+
+/// Keys that say where Redis is.
+#[rustfmt::skip]
+const PLACE: &[&str] = &[
+    "host", "port", "password", "username", "url", "db", "ssl", "service_name", "sentinel_nodes", "sentinel_password",
+    "redis_startup_nodes",
+];
+
+/// Operations of LiteLLM whose answers it can keep and Hale cannot.
+const NEVER_KEPT: &[&str] = &[
+    "transcription",
+    "atranscription",
+    "rerank",
+    "arerank",
+    "responses",
+    "aresponses",
+    "image_generation",
+    "aimage_generation",
+    "moderation",
+    "amoderation",
+];
+
+/// What the two keys say.
+#[derive(Default)]
+pub(super) struct Written {
+    /// `cache`.
+    pub(super) is_on: bool,
+    /// `cache_params`.
+    pub(super) params: Params,
+}
+
+/// What `cache_params` says.
+pub(super) struct Params {
+    settings: CacheSettings,
+    is_served: bool,
+}
+
+impl Default for Params {
+    fn default() -> Params {
+        Params { settings: CacheSettings::default(), is_served: true }
+    }
+}
+
+impl Written {
+    /// The settings, if answers are kept.
+    pub(super) fn settings(self) -> Option<CacheSettings> {
+        (self.is_on && self.params.is_served).then_some(self.params.settings)
+    }
+}
+
+/// Reads `cache_params`.
+pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
+    let mut params = Params::default();
+    let Some(map) = field.map(problems) else { return params };
+    let (mut ttl, mut ttl_in_memory) = (None, None);
+    let settings = &mut params.settings;
+    let is_served = &mut params.is_served;
+    visit(Section::Cache, map, &field.path, problems, |field, problems| match field.row.name {
+        "type" => *is_served = is_kind_served(field, problems),
+        "ttl" => ttl = field.time(problems),
+        "default_in_memory_ttl" => ttl_in_memory = field.time(problems),
+        "namespace" => {
+            settings.namespace = field.text(problems).map(Box::from).unwrap_or_default();
+        }
+        "mode" => settings.mode = mode(field, problems).unwrap_or(CacheMode::On),
+        "supported_call_types" => settings.operations = operations(field, problems),
+        "max_size_mb" => settings.bytes = field.bytes(problems).unwrap_or(settings.bytes),
+        "max_answer_mb" => {
+            settings.answer_bytes = field.bytes(problems).unwrap_or(settings.answer_bytes);
+        }
+        // Where Redis is; read for what replicas share.
+        other => debug_assert!(PLACE.contains(&other), "{other} is in keys.rs but nothing reads it"),
+    });
+    settings.ttl_ms = ttl.or(ttl_in_memory).unwrap_or(settings.ttl_ms);
+    params
+}
+
+/// `type`: whether answers are kept.
+fn is_kind_served(field: &Field<'_>, problems: &mut Problems) -> bool {
+    let Some(kind) = field.text(problems) else { return true };
+    if kind == "local" {
+        return true;
+    }
+    if SHARED.contains(&kind) {
+        let problem = format!("`{kind}` is not served yet: each process keeps answers of its own");
+        field.warn(Wrong::new(problem, "what replicas share is no answer"), problems);
+        return true;
+    }
+    if UNSERVED.contains(&kind) {
+        let problem = format!("`{kind}` is not served: no answer is kept");
+        let hint = "write `local` to keep exact answers in memory";
+        field.warn(Wrong::new(problem, hint), problems);
+        return false;
+    }
+    let known = ["local"].iter().chain(SHARED).chain(UNSERVED).copied();
+    let near = did_you_mean(&nearest(kind, known));
+    let problem = format!("unknown kind of cache `{}`: no answer is kept", shown(kind));
+    let hint = if near.is_empty() { "write `local`".to_owned() } else { near };
+    field.warn(Wrong::new(problem, hint), problems);
+    false
+}
+
+fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<CacheMode> {
+    match field.text(problems)? {
+        "default_on" => Some(CacheMode::On),
+        "default_off" => Some(CacheMode::OnRequest),
+        other => {
+            let problem = format!("unknown mode `{}`", shown(other));
+            let hint = "write `default_on` or `default_off`";
+            field.wrong(Wrong::new(problem, hint), problems);
+            None
+        }
+    }
+}
+
+/// `supported_call_types`.
+fn operations(field: &Field<'_>, problems: &mut Problems) -> Vec<Operation> {
+    let Some(items) = field.list(problems) else { return CACHEABLE.to_vec() };
+    let mut found = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let name = item.text().unwrap_or_default();
+        match name {
+            "completion" | "acompletion" => found.extend([Operation::Chat, Operation::Messages]),
+            "anthropic_messages" | "aanthropic_messages" => found.push(Operation::Messages),
+            "text_completion" | "atext_completion" => found.push(Operation::Completion),
+            "embedding" | "aembedding" => found.push(Operation::Embedding),
+            _ if NEVER_KEPT.contains(&name) => {}
+            _ => {
+                let known = ["completion", "text_completion", "embedding"];
+                let near = did_you_mean(&nearest(name, known));
+                let problem = format!("unknown call type `{}`: ignored", shown(name));
+                problems.warn(item.at, &field.path.item(i), Wrong::new(problem, near));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,85 @@
+//! A stream that another request leads, as a request that joined it sends it.
+//!
+//! Made by [`super`], polled by hyper as the answer's body. Always true: it costs nothing, and it has one record; when it
+//! breaks off, an event says so.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hale_core::cause::Cause;
+use hale_wire::errors::ErrorReply;
+use http_body::Frame;
+
+use super::super::attempt::Failed;
+use super::super::exchange::Exchange;
+use crate::cache::{End, Follower};
+use crate::http::reply::{Broken, StreamedBody};
+
+/// A followed stream.
+pub(super) struct Followed {
+    follower: Follower,
+    exchange: Box<Exchange>,
+    is_over: bool,
+}
+
+impl Followed {
+    /// The stream of `follower` for the client of `exchange`.
+    pub(super) fn new(follower: Follower, exchange: Box<Exchange>) -> Followed {
+        Followed { follower, exchange, is_over: false }
+    }
+
+    fn fail(&mut self, failed: &Failed) -> Bytes {
+        self.is_over = true;
+        self.exchange.delivery.cache_ended(Some(failed));
+        let error = ErrorReply {
+            message: format!("the stream broke off and is not complete: {}", failed.error.message),
+            kind: "server_error".to_owned(),
+            code: failed.status.unwrap_or(500).to_string(),
+            reason: "upstream_stream_interrupted",
+            ..ErrorReply::default()
+        };
+        error.event(self.exchange.request.operation.format()).into()
+    }
+}
+
+impl StreamedBody for Followed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if self.exchange.delivery.is_cut() {
+            return Poll::Ready(Some(Ok(Frame::data(self.fail(&Failed::stopping())))));
+        }
+        let piece = match self.follower.poll_piece(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(piece)) => piece,
+            Poll::Ready(Err(End::Whole)) => {
+                self.is_over = true;
+                self.exchange.delivery.cache_ended(None);
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Err(End::Failed)) => {
+                // Its last piece said so.
+                self.is_over = true;
+                let failed = Failed::cut("the stream that it joined broke off");
+                self.exchange.delivery.cache_ended(Some(&failed));
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Err(End::Left)) => {
+                let message =
+                    "the request that it joined was given up, or this client reads too slowly";
+                self.fail(&Failed::of(Cause::Gateway, None, message.to_owned()))
+            }
+        };
+        self.exchange.delivery.note(|record| record.response_bytes += piece.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn length(&self) -> Option<u64> {
+        None
+    }
+
+    fn give_up(&mut self) {
+        let _event: Bytes = self.fail(&Failed::cut("the gateway's own code failed"));
+    }
+}

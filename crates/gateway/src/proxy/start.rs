@@ -1,0 +1,48 @@
+//! The start of a request for a model: it is read, and answered by the cache or by its attempts.
+//!
+//! Called by the router for every endpoint that goes to an upstream. Always true: what is refused here has called no upstream.
+
+use hale_core::operation::Operation;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::exchange::{Exchange, Stage};
+use super::opening::Opening;
+use super::reuse;
+use crate::arrival::Arrival;
+use crate::http::reply::Reply;
+
+/// Serves a request for a model until it is answered or has to wait. `path_name` is the name in the path: a model, which wins over the
+/// body's, or the id of a stored object.
+pub(crate) async fn run(
+    arrival: Arrival,
+    operation: Operation,
+    path_name: Option<Box<str>>,
+    request: Request<Incoming>,
+) -> Stage {
+    match open(arrival, operation, path_name, request).await {
+        Ok(mut exchange) => match exchange.request.cache_wish.take() {
+            Some(wish) => Box::pin(reuse::serve(exchange, wish)).await,
+            None => exchange.proceed(None).await,
+        },
+        Err(refused) => Stage::Answered(refused),
+    }
+}
+
+/// Reads, authorizes and resolves the request. A function of its own, so that the future of [`run`] holds
+/// either this or the attempts.
+async fn open(
+    arrival: Arrival,
+    operation: Operation,
+    path_name: Option<Box<str>>,
+    request: Request<Incoming>,
+) -> Result<Box<Exchange>, Response<Reply>> {
+    let (head, incoming) = request.into_parts();
+    let mut opening = Opening::new(arrival, operation, path_name, head);
+    let opened = opening.run(incoming).await;
+    let Opening { arrival, delivery, .. } = opening;
+    match opened {
+        Ok((request, plan)) => Ok(Box::new(Exchange::new(arrival, request, plan, delivery))),
+        Err(refusal) => Err(delivery.refuse(refusal)),
+    }
+}

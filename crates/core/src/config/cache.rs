@@ -87,7 +87,9 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
             settings.answer_bytes = field.bytes(problems).unwrap_or(settings.answer_bytes);
         }
         // Where Redis is; read for what replicas share.
-        other => debug_assert!(PLACE.contains(&other), "{other} is in keys.rs but nothing reads it"),
+        other => {
+            debug_assert!(PLACE.contains(&other), "{other} is in keys.rs but nothing reads it")
+        }
     });
     settings.ttl_ms = ttl.or(ttl_in_memory).unwrap_or(settings.ttl_ms);
     params

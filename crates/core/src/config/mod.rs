@@ -21,6 +21,7 @@ mod features;
 mod field;
 mod filters;
 mod flow;
+mod from_env;
 mod groups;
 mod headers;
 mod id;

@@ -11,13 +11,14 @@ use crate::settings::{Bounds, GatewaySettings, RouterSettings, SharedSettings};
 use super::elsewhere::Elsewhere;
 use super::fallbacks::{References, Written};
 use super::field::{Field, visit};
+use super::from_env::{env_flag, env_time};
 use super::interpolate::Env;
 use super::keys::{self, Section, Support};
 use super::policies::{self, OfGroups};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
-use super::tree::{Map, Node, Style, Value};
-use super::value::{self, describe_kind};
+use super::tree::{Map, Node, Value};
+use super::value::describe_kind;
 use super::{address, budgets, cache, filters, origins, probing, shared, store, user_headers};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -483,26 +484,4 @@ fn header(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
     }
     field.wrong(Wrong::new("is not the name of a header", "use letters, digits and `-`"), problems);
     None
-}
-
-fn env_node(env: &Env<'_>, name: &str) -> Option<Node> {
-    env.get(name).map(|text| Node::scalar(&text, Style::Environment, At::whole(0)))
-}
-
-fn env_flag(env: &Env<'_>, name: &str, problems: &mut Problems) -> Option<bool> {
-    let node = env_node(env, name)?;
-    env_value(value::flag(&node), name, problems)
-}
-
-fn env_time(env: &Env<'_>, name: &str, problems: &mut Problems) -> Option<u64> {
-    let node = env_node(env, name)?;
-    env_value(value::time(&node, 0, 3_600_000), name, problems)
-}
-
-fn env_value<T>(read: Result<T, Wrong>, name: &str, problems: &mut Problems) -> Option<T> {
-    read.map_err(|wrong| {
-        let problem = format!("environment variable {name}: {}", wrong.problem);
-        problems.warn(At::whole(0), &Path::Root, Wrong::new(problem, wrong.hint));
-    })
-    .ok()
 }

@@ -182,11 +182,11 @@ pub(super) fn read(router: Redis, top: &Map, env: &Env<'_>) -> SharedSettings {
         let ms = env.get(name)?.trim().parse::<u64>().ok()?.checked_mul(1_000)?;
         (1_000..=LEASE_MAX_MS).contains(&ms).then_some(ms)
     };
-    let mut shared = SharedSettings::default();
-    shared.redis = redis.map(|redis| RedisSettings {
+    let redis = redis.map(|redis| RedisSettings {
         namespace: redis.namespace.clone().or_else(|| namespace.map(Box::from)),
         ..redis
     });
+    let mut shared = SharedSettings { redis, ..SharedSettings::default() };
     if let Some(ms) = seconds("DEFAULT_SHARED_HEALTH_CHECK_LOCK_TTL") {
         shared.lease_ms = ms;
     }

@@ -55,7 +55,7 @@ fn check_says_ok_only_if_every_deployment_can_be_served() {
 
 #[test]
 fn the_last_line_of_check_names_what_is_ignored() {
-    let sections = "litellm_settings: {cache: true, cache_params: {type: redis, host: h}}\n\
+    let sections = "litellm_settings: {cache: true, cache_params: {type: disk, disk_cache_dir: x}}\n\
                     general_settings: {database_url: 'postgresql://h/d', store_model_in_db: true}\n";
     let done = check(&(models(&["openai/a"]) + sections), &[]);
     let (line, code) = last(&done);

@@ -230,12 +230,15 @@ fn crowds(bytes: usize) {
     }
 }
 
-/// Bodies that are rewritten: schemas, and histories with calls and reasoning.
-fn rewritten(bytes: usize) {
-    let (open, closed) = (["openai", "mistral"], ["anthropic", "mistral"]);
-    let (open, closed) = (open.map(deployment), closed.map(deployment));
-    let fill = |item: &str| vec![item; bytes / item.len()].join(",");
-    let schemas = [
+/// So many bytes of `item`, again and again.
+fn filled(item: &str, bytes: usize) -> String {
+    vec![item; bytes / item.len()].join(",")
+}
+
+/// Schemas that are rewritten.
+fn schemas(bytes: usize) -> [String; 6] {
+    let fill = |item: &str| filled(item, bytes);
+    [
         format!("{{\"anyOf\":[{}]}}", fill("{\"type\":\"object\"}")),
         format!(
             "{{\"type\":\"object\",\"properties\":{{\"a\":{{\"enum\":[{}]}}}}}}",
@@ -248,16 +251,28 @@ fn rewritten(bytes: usize) {
             fill("\"a\":{\"$ref\":\"#/$defs/a\"}")
         ),
         format!("{{\"type\":\"object\",\"properties\":{{{}}}}}", fill("\"a\":{}")),
-    ];
-    let long = "a:".repeat(32 << 10);
+    ]
+}
+
+/// An id of a call that no provider takes.
+fn long_id() -> String {
+    "a:".repeat(32 << 10)
+}
+
+/// A turn of Anthropic's format with a call.
+fn used(id: &str) -> String {
+    format!(
+        "{{\"role\":\"assistant\",\"content\":[{{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"\"}},{{\"type\":\"tool_use\",\"id\":\"{id}\",\"name\":\"f.g\",\"input\":{{}}}}]}}"
+    )
+}
+
+/// Chats with schemas, and with histories of calls and reasoning.
+fn chats(bytes: usize, schemas: &[String]) -> Vec<String> {
+    let fill = |item: &str| filled(item, bytes);
+    let long = long_id();
     let call = |id: &str| {
         format!(
             "{{\"role\":\"assistant\",\"reasoning_content\":\"hm\",\"thinking_blocks\":[{{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"s\"}}],\"tool_calls\":[{{\"id\":\"{id}\",\"function\":{{\"name\":\"f.g\",\"arguments\":\"{{}}\"}}}}]}}"
-        )
-    };
-    let used = |id: &str| {
-        format!(
-            "{{\"role\":\"assistant\",\"content\":[{{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"\"}},{{\"type\":\"tool_use\",\"id\":\"{id}\",\"name\":\"f.g\",\"input\":{{}}}}]}}"
         )
     };
     let chats = schemas.iter().flat_map(|schema| {
@@ -269,6 +284,15 @@ fn rewritten(bytes: usize) {
         ["c", &long]
             .map(|id| format!("\"reasoning_effort\":\"low\",\"messages\":[{}]", fill(&call(id)))),
     );
+    let turns = "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\"}]},{\"role\":\"tool\"},{\"role\":\"user\"}";
+    let chats = chats.chain([format!("\"messages\":[{}]", fill(turns))]);
+    chats.collect()
+}
+
+/// The same for messages.
+fn messages(bytes: usize, schemas: &[String]) -> Vec<String> {
+    let fill = |item: &str| filled(item, bytes);
+    let long = long_id();
     let given = schemas.iter().flat_map(|schema| {
         let format = format!(
             "\"output_config\":{{\"format\":{{\"type\":\"json_schema\",\"schema\":{schema}}}}}"
@@ -284,6 +308,12 @@ fn rewritten(bytes: usize) {
             fill(&used(id))
         )
     }));
+    given.collect()
+}
+
+/// Counts of messages, which pass to the wire whose they are.
+fn counts(bytes: usize) -> Vec<String> {
+    let fill = |item: &str| filled(item, bytes);
     let open_calls = [
         used("c:0"),
         "{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"a\"}]}".to_owned(),
@@ -300,13 +330,18 @@ fn rewritten(bytes: usize) {
         let turns = if turn.len() < 1_000 { fill(&turn) } else { turn };
         format!("\"messages\":[{turns}]")
     });
-    let turns = "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\"}]},{\"role\":\"tool\"},{\"role\":\"user\"}";
-    let chats = chats.chain([format!("\"messages\":[{}]", fill(turns))]);
-    let all = chats.map(|body| (Operation::Chat, body));
-    let all = all.chain(given.map(|body| (Operation::Messages, body)));
-    // Counts pass to the wire whose they are.
-    let all: Vec<(Operation, String)> =
-        all.chain(passed.map(|body| (Operation::CountTokens, body))).collect();
+    passed.to_vec()
+}
+
+/// Bodies that are rewritten: schemas, and histories with calls and reasoning.
+fn rewritten(bytes: usize) {
+    let (open, closed) = (["openai", "mistral"], ["anthropic", "mistral"]);
+    let (open, closed) = (open.map(deployment), closed.map(deployment));
+    let schemas = schemas(bytes);
+    let of = |operation, bodies: Vec<String>| bodies.into_iter().map(move |body| (operation, body));
+    let all = of(Operation::Chat, chats(bytes, &schemas))
+        .chain(of(Operation::Messages, messages(bytes, &schemas)))
+        .chain(of(Operation::CountTokens, counts(bytes)));
     for (operation, body) in all {
         let body = format!("{{\"model\":\"m\",\"max_tokens\":9,{body}}}").into_bytes();
         let (length, start) = (body.len(), String::from_utf8_lossy(&body[..120]).into_owned());

@@ -207,8 +207,13 @@ fn an_address_with_credentials_stops_its_deployment_and_is_not_repeated() {
         let text = with_credentials_in_addresses(provider).text();
         let done = hale().config(&text).arg("check").arg("config.yaml").run();
         let said = format!("{}{}", done.stdout, done.stderr);
+        assert_eq!(done.code(), Some(1), "{said}");
+        // Each is told once where it stands, and counted once in the last line.
+        let last = said.lines().find(|line| line.contains("0 of 2 deployments can be served"));
         for problem in ["contains a user name or password", "has a query or a fragment"] {
-            assert_eq!(said.matches(problem).count(), 1, "{problem} in {said}");
+            assert_eq!(said.matches(problem).count(), 2, "{problem} in {said}");
+            let counted = format!("api_base {problem} (1)");
+            assert!(last.is_some_and(|last| last.contains(&counted)), "{problem} in {said}");
         }
         expect_silence("what is said about the config", &said);
     }

@@ -4,6 +4,7 @@
 //! status, any text); it looks at the status first, the provider's code second and the text last;
 //! text that the provider quotes from the request is ignored.
 
+mod capability;
 mod says;
 
 use crate::cause::Cause;
@@ -96,6 +97,8 @@ pub enum Lacking {
     Operation,
     /// A capability.
     Need(Need),
+    /// Something that the request asks for and that has no name here: other members may have it.
+    Unnamed,
 }
 
 impl About {
@@ -208,8 +211,8 @@ fn refused(status: u16, error: &ProviderError) -> Classified {
 /// What the server says that it lacks.
 fn lacking(status: u16, error: &ProviderError) -> Option<Lacking> {
     match status {
-        400 | 403 | 404 | 415 | 422 | 424 | 500 => says::lacking(error),
-        501 => says::lacking(error).or(Some(Lacking::Operation)),
+        400 | 403 | 404 | 415 | 422 | 424 | 500 => capability::lacking(error),
+        501 => capability::lacking(error).or(Some(Lacking::Operation)),
         _ => None,
     }
 }
@@ -234,7 +237,7 @@ fn in_band(error: &ProviderError) -> Classified {
         return by_status(status, error);
     }
     let says = |words: &[&str]| says::code_is(error, words) || says::kind_is(error, words);
-    let cause = if let Some(lacking) = says::lacking(error) {
+    let cause = if let Some(lacking) = capability::lacking(error) {
         return Classified { cause: Cause::BadRequest, about: About::Lacking(lacking) };
     } else if says::knows_no_path(error) {
         return Classified { cause: Cause::NotFound, about: About::Address };

@@ -103,7 +103,9 @@ impl Attempt<'_> {
                 }
                 return;
             }
-            About::Unclear | About::Address | About::Whole => return,
+            About::Unclear | About::Address | About::Whole | About::Lacking(Lacking::Unnamed) => {
+                return;
+            }
         };
         let is_one_of_many = deployment.endpoint.upstream_model.contains('*');
         let model = if is_one_of_many { &*self.destination.model } else { "" };

@@ -14,6 +14,7 @@ mod browsers;
 mod cache;
 mod canary;
 mod canary_providers;
+mod capabilities;
 mod cli;
 mod compressed;
 mod cooldown;

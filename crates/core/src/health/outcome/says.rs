@@ -1,6 +1,6 @@
 //! What a provider's error says: the codes and words of real servers.
 //!
-//! Asked by [`super::classify`] only. Always true: what a provider quotes from the request is no word of its own,
+//! Asked by [`super::classify`] and [`super::capability`]. Always true: what a provider quotes from the request is no word of its own,
 //! and words count only where no specific code contradicts them.
 //!
 //! Sources of the texts: OpenAI's, Anthropic's, Azure's, DashScope's, DeepSeek's and Zhipu's documentation; what users
@@ -8,8 +8,7 @@
 //! `transformers serve`, llama.cpp's server, text-generation-inference, Ollama, llama-swap, TabbyAPI
 //! and FastChat; Cloudflare's documentation; for LM Studio what its users report.
 
-use super::{Lacking, ProviderError};
-use crate::route::Need;
+use super::ProviderError;
 
 /// Codes about the model. Sources: Azure, and Groq's answer in
 /// <https://github.com/atiilla/sqlmap-ai/issues/3>.
@@ -54,7 +53,7 @@ const GENERAL_CODES: [&str; 14] = [
 
 /// Whether the text may say more than the code: there is no code, or it is a number, a sentence or
 /// a general one.
-fn words_count(error: &ProviderError) -> bool {
+pub(super) fn words_count(error: &ProviderError) -> bool {
     let Some(code) = error.code.as_deref() else { return true };
     let is_sentence = code.contains(' ');
     let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
@@ -62,19 +61,19 @@ fn words_count(error: &ProviderError) -> bool {
 }
 
 /// Whether the provider's own words contain one of these parts.
-fn text_has(error: &ProviderError, parts: &[&str]) -> bool {
+pub(super) fn text_has(error: &ProviderError, parts: &[&str]) -> bool {
     let text = unquoted(&error.message).to_ascii_lowercase();
     parts.iter().any(|part| text.contains(part))
 }
 
 /// The same where no specific code contradicts the words.
-fn says(error: &ProviderError, parts: &[&str]) -> bool {
+pub(super) fn says(error: &ProviderError, parts: &[&str]) -> bool {
     words_count(error) && text_has(error, parts)
 }
 
 /// Returns the text without its quotations: from the first quotation mark of a kind to the last
 /// one, because a quotation may contain such marks. A mark within a word is an apostrophe.
-fn unquoted(text: &str) -> String {
+pub(super) fn unquoted(text: &str) -> String {
     let mut own = text.to_owned();
     for (opening, closing) in [('\'', '\''), ('"', '"'), ('`', '`'), ('‘', '’'), ('“', '”')]
     {
@@ -225,8 +224,8 @@ pub(super) fn is_unauthorized(error: &ProviderError) -> bool {
     WORDS.iter().any(|word| error.message.trim().to_ascii_lowercase().starts_with(word))
 }
 
-/// A fault of the client's that llama.cpp's server tells with a 500. Texts: its sources, and the chat templates that it
-/// runs.
+/// A fault of the client's that a server tells with a 500. Texts: llama.cpp's sources, the chat templates that it runs, and
+/// the libraries by which servers in Python read pictures and sound.
 pub(super) fn is_a_clients_fault(error: &ProviderError) -> bool {
     says(
         error,
@@ -247,6 +246,13 @@ pub(super) fn is_a_clients_fault(error: &ProviderError) -> bool {
             "error parsing grammar",
             "unrecognized schema",
             "invalid base64",
+            "cannot identify image file",
+            "image file is truncated",
+            "broken data stream when reading image",
+            "decompression bomb",
+            "incorrect padding",
+            "error opening <_io.bytesio",
+            "invalid data found when processing input",
         ],
     )
 }
@@ -360,126 +366,4 @@ pub(super) fn is_a_servers_fault(error: &ProviderError) -> bool {
         error,
         &["failed to load model", "error loading model", "model is unloaded", "model has crashed"],
     )
-}
-
-/// Words about an operation that is not there.
-const OPERATIONS: &[&str] = &[
-    "not a chat model",
-    "not an embedding model",
-    "not supported in the v1/",
-    "only supported in v1/",
-    "does not support chat",
-    "does not support completion",
-    "does not support embed",
-    "does not support generate",
-    "does not support rerank",
-    "does not support the chat completions",
-    "does not support this operation",
-    "operation does not work with the specified model",
-    "not allowed to generate embeddings from this model",
-    "not allowed to sample from this model",
-    "modelnotdeployederror",
-    "not a re-ranker model",
-    "not a classifier model",
-    "default chat template is no longer allowed",
-];
-
-/// What is said of a missing capability.
-const NEEDS: [(Need, &[&str]); 4] = [
-    (
-        Need::Vision,
-        &[
-            "image input is not supported",
-            "images are not supported",
-            "does not support image",
-            "does not support vision",
-            "does not support multimodal",
-            "not a multimodal model",
-            "at most 0 image",
-            "endpoints found that support image",
-            "image_url is only supported by certain models",
-            "missing data required for image input",
-            "you set image=0",
-        ],
-    ),
-    (
-        Need::Audio,
-        &[
-            "audio input is not supported",
-            "does not support audio",
-            "at most 0 audio",
-            "you set audio=0",
-            "endpoints found that support audio",
-        ],
-    ),
-    (
-        Need::Tools,
-        &[
-            "does not support tool",
-            "does not support function calling",
-            "tools param requires --jinja",
-            "tool choice requires --enable-auto-tool-choice",
-            "endpoints found that support tool use",
-            "tools are not supported",
-            "tool use is not supported",
-        ],
-    ),
-    (
-        Need::Schema,
-        &[
-            "does not support structured output",
-            "structured outputs are not supported",
-            "response_format type is unavailable",
-        ],
-    ),
-];
-
-/// What the server or its model lacks, if it says so.
-pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
-    if let Some((need, _)) = NEEDS.into_iter().find(|(_, texts)| says(error, texts)) {
-        return Some(Lacking::Need(need));
-    }
-    if let Some(need) = lacks_what_it_quotes(error) {
-        return Some(Lacking::Need(need));
-    }
-    let is_operation = code_is(error, &["OperationNotSupported"])
-        || says(error, OPERATIONS)
-        || quotes(error, "", "`rerank` is not available")
-        || lacks_an_api(error);
-    is_operation.then_some(Lacking::Operation)
-}
-
-/// Whether the provider quotes a name in a sentence of its own: `quoted` has both, `own` is what is left of the
-/// sentence without the quotation.
-fn quotes(error: &ProviderError, own: &str, quoted: &str) -> bool {
-    let text = error.message.to_ascii_lowercase();
-    text.contains(quoted) && text_has(error, &[own])
-}
-
-/// A capability whose name is quoted, so that the words without the quotation are those of other errors as well.
-fn lacks_what_it_quotes(error: &ProviderError) -> Option<Need> {
-    /// Own words, quotation, capability. Texts: DeepSeek, Groq, OpenAI.
-    const ROWS: &[(&str, &str, Need)] = &[
-        ("unknown variant", "unknown variant `image_url`, expected `text`", Need::Vision),
-        ("is not supported", "`tool calling` is not supported", Need::Tools),
-        ("is not supported with this model", "'tools' is not supported", Need::Tools),
-        ("is not supported with this model", "'functions' is not supported", Need::Tools),
-        (
-            "is not supported with this model",
-            "'response_format' of type 'json_schema' is not supported",
-            Need::Schema,
-        ),
-        ("does not support response format", "response format `json_schema`", Need::Schema),
-    ];
-    let is_general = words_count(error)
-        || code_is(error, &["unsupported_parameter", "unsupported_value", "invalid_value"]);
-    let is_said = |(own, quoted, _): &&(&str, &str, Need)| quotes(error, own, quoted);
-    ROWS.iter().filter(|_| is_general).find(is_said).map(|(_, _, need)| *need)
-}
-
-/// vLLM's words: "The model does not support Embeddings API".
-fn lacks_an_api(error: &ProviderError) -> bool {
-    let text = unquoted(&error.message).to_ascii_lowercase();
-    let Some((_, after)) = text.split_once("model does not support ") else { return false };
-    words_count(error) && after.trim_end().trim_end_matches('.').ends_with(" api")
 }

@@ -80,7 +80,10 @@ pub fn judge(refusal: &Refusal<'_>) -> Finding {
         About::Address if !refusal.has_mode && !matches!(refusal.status, Some(300..400)) => {
             return Finding::Unknown(Doubt::NoPath);
         }
-        About::Whole | About::Address | About::Lacking(Lacking::Need(_)) | About::Unclear => {}
+        About::Whole
+        | About::Address
+        | About::Lacking(Lacking::Need(_) | Lacking::Unnamed)
+        | About::Unclear => {}
     }
     match refusal.cause {
         // The model ran.

@@ -140,7 +140,7 @@ pub(crate) fn fix_of_path(deployment: &Deployment) -> String {
 }
 
 /// Whether the address ends with a version, or the provider's paths have none.
-fn has_version(deployment: &Deployment) -> bool {
+pub(crate) fn has_version(deployment: &Deployment) -> bool {
     let endpoint = &deployment.endpoint;
     let base = endpoint.api_base.trim_end_matches('/');
     let is_version = |end: &str| {

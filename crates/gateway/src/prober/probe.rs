@@ -12,10 +12,12 @@ use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::Obstacle;
+use hale_core::health::outcome::About;
 use hale_core::health::probe::{
     Doubt, Finding, ProbeKind, ProbeResult, Refusal, judge, token_floor, unserved,
 };
 use hale_core::operation::Operation;
+use hale_core::provider::WireFormat;
 use hale_core::route::SetBy;
 use hale_core::time::Millis;
 use hale_core::usage::Usage;
@@ -23,6 +25,7 @@ use hale_wire::stream::View;
 use http::HeaderMap;
 
 use super::request::{ProbeRequest, Spending, build, cost};
+use crate::advice;
 use crate::clock;
 use crate::proxy::attempt::{
     AnswerForm, Answered, Attempt, Audience, Call, Content, Destination, Expect, Failed,
@@ -96,7 +99,10 @@ pub(super) async fn probe(
             let finding = Finding::Unknown(unproved(request.kind));
             Verdict { message: message.unwrap_or_default(), ..Verdict::of(finding) }
         }
-        Err(failed) => prober.failed(&request, &failed),
+        Err(failed) => {
+            let place = prober.place(&request, &failed, ends).await;
+            prober.failed(&request, &failed, place)
+        }
     };
     ProbeResult {
         started,
@@ -109,6 +115,15 @@ pub(super) async fn probe(
         model: request.model,
         headers: verdict.headers,
     }
+}
+
+/// What is known of the address of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nothing, or that the server has pages there.
+    Unknown,
+    /// The server has none of the API's pages there.
+    Empty,
 }
 
 /// What a probe found out.
@@ -173,7 +188,9 @@ fn finding(deployment: &Deployment, request: &ProbeRequest, failed: &Failed) -> 
         about: failed.about,
         error: &failed.error,
         hint_ms: failed.hint_ms,
-        has_mode: deployment.probing.has_mode,
+        // Servers of Anthropic's format have chats only.
+        has_mode: deployment.probing.has_mode
+            || deployment.endpoint.provider.wire == WireFormat::Anthropic,
         many_models: deployment.endpoint.upstream_model.contains('*'),
     });
     // The provider may have no list of models.
@@ -240,8 +257,13 @@ impl Prober<'_> {
     }
 
     /// Judges a probe without a good answer, and counts it.
-    fn failed(&self, request: &ProbeRequest, failed: &Failed) -> Verdict {
-        let finding = finding(self.deployment, request, failed);
+    fn failed(&self, request: &ProbeRequest, failed: &Failed, place: Place) -> Verdict {
+        let finding = match finding(self.deployment, request, failed) {
+            Finding::Unknown(Doubt::NoPath) if place == Place::Empty => {
+                Finding::Failing(Cause::NotFound)
+            }
+            found => found,
+        };
         let cause = if let Finding::Failing(cause) = finding { cause } else { failed.cause };
         let verdict = Verdict {
             cause: Some(cause),
@@ -259,6 +281,20 @@ impl Prober<'_> {
             "a probe got no good answer"
         );
         verdict
+    }
+
+    /// Whether the server has anything below an address without a version, where it does not have what was probed: a model
+    /// of another mode is on its list.
+    async fn place(&self, request: &ProbeRequest, failed: &Failed, ends: Millis) -> Place {
+        let is_about_address = failed.about == About::Address && request.operation.is_some();
+        if !is_about_address || advice::has_version(self.deployment) {
+            return Place::Unknown;
+        }
+        match self.models(ends).await {
+            Ok(list) if expect_list(&list).is_ok() => Place::Unknown,
+            Err(failed) if failed.about != About::Address => Place::Unknown,
+            Ok(_) | Err(_) => Place::Empty,
+        }
     }
 
     /// Sends `request`; `None` if no model ran.

@@ -53,6 +53,13 @@ pub(crate) struct ProbeGroup {
     pub(crate) members: Vec<DeploymentIndex>,
 }
 
+/// The deployment that sends the probe of all `members`: one whose mode the config names, because that says what the answer
+/// proves for all; else the first.
+pub(super) fn sender(serving: &Serving, members: &[DeploymentIndex]) -> Option<DeploymentIndex> {
+    let has_mode = |index: &&DeploymentIndex| serving.snapshot.deployment(**index).probing.has_mode;
+    members.iter().find(has_mode).or(members.first()).copied()
+}
+
 /// Groups `targets` by equal probes, in order.
 pub(crate) fn probe_groups(serving: &Serving, targets: &[DeploymentIndex]) -> Vec<ProbeGroup> {
     let mut groups: Vec<ProbeGroup> = Vec::new();
@@ -124,14 +131,13 @@ impl Rounds {
             asked.push(*index);
         }
         let mut tasks = JoinSet::new();
-        // The first member of a group sends the probe for all.
         for ProbeGroup { cost_nano_usd: cost, members } in probe_groups(serving, &asked) {
             let (rounds, serving) = (self.clone(), serving.clone());
             tasks.spawn_local(async move {
                 // The semaphore is never closed.
                 let _place = rounds.places.acquire().await;
-                let checked = match members.first() {
-                    Some(index) => Some(rounds.probe(&serving, *index, cost).await),
+                let checked = match sender(&serving, &members) {
+                    Some(index) => Some(rounds.probe(&serving, index, cost).await),
                     None => None,
                 };
                 (members, checked)

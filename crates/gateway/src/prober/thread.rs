@@ -20,7 +20,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::request::Spending;
-use super::round::Rounds;
+use super::round::{Rounds, sender};
 use super::{probe, request};
 use crate::clock;
 use crate::events::What;
@@ -125,7 +125,7 @@ fn spawn(
     start: Start,
     results: &mpsc::Sender<Ended>,
 ) {
-    let Some(&index) = start.subject.members.first() else { return };
+    let Some(index) = sender(serving, &start.subject.members) else { return };
     if start.free_only {
         process.health.budget_reached(&start.subject.id, clock::now().millis());
     }

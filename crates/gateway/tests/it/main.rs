@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what is shared here is test code too")]
 
 mod access;
+mod addresses;
 mod answers;
 mod azure;
 mod blame;

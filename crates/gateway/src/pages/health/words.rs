@@ -5,7 +5,7 @@
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::probe::unserved;
+use hale_core::health::probe::{Doubt, Finding, ProbeResult, unserved};
 
 use super::known::{Known, Sees};
 use crate::advice;
@@ -78,6 +78,11 @@ pub(super) fn unproved(deployment: &Deployment, reason: &str) -> Option<String> 
 pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option<String> {
     if let Some(why) = &deployment.misconfigured {
         return Some(why.hint.to_string());
+    }
+    let is_of_path = |last: &ProbeResult| last.finding == Finding::Unknown(Doubt::NoPath);
+    if known.cause == Some(Doubt::NoPath.name()) && known.last.as_deref().is_some_and(is_of_path) {
+        let fix = advice::fix_of_path(deployment);
+        return Some(format!("the server has nothing at this path: {fix}"));
     }
     let text = match (known.cause?, known.failure) {
         ("not_reached", _) => {

@@ -4,7 +4,7 @@
 //! provider names as refused is learned; it is bounded, and an operator's reset forgets it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -15,7 +15,7 @@ const MODELS_MAX: usize = 256;
 
 /// What is known about one model of a deployment. Nothing is known by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known(u32);
+pub struct Known(u64);
 
 /// One thing that a refusal teaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,12 @@ pub enum Lesson {
     NoThoughts,
     /// Messages and tools have no members that say nothing to a model: marks of the cache, names, what SDKs leave there.
     PlainMessages,
+    /// Marks of the cache and tools say only what they said at first: no scope, no time, no loading as needed.
+    PlainMarks,
     /// What the limit of an answer is called.
     Limit(LimitName),
+    /// The greatest limit of an answer, 1 to 2^24 - 1 tokens.
+    Most(u32),
     /// The only efforts that it takes, possibly none.
     Efforts(Efforts),
     /// The model does not reason: it takes neither thinking nor efforts.
@@ -41,7 +45,7 @@ pub enum Lesson {
 pub struct Advice(u8);
 
 /// Fields of requests that only advise: the answer has the same shape without them.
-pub const ADVICE: [&str; 12] = [
+pub const ADVICE: [&str; 14] = [
     "prompt_cache_key",
     "prompt_cache_retention",
     "safety_identifier",
@@ -54,6 +58,8 @@ pub const ADVICE: [&str; 12] = [
     "client_metadata",
     "text.verbosity",
     "verbosity",
+    "service_tier",
+    "thinking: adaptive",
 ];
 
 impl Advice {
@@ -61,13 +67,15 @@ impl Advice {
     const THINKING: Advice = Advice(5);
     /// The field that names the end user.
     pub const USER: Advice = Advice(7);
+    /// The field for thinking where the model is left to decide how much.
+    pub const ADAPTIVE: Advice = Advice(13);
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Advice> {
         (0..).take(ADVICE.len()).map(Advice)
     }
 
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << (ADVICE_FROM + self.0 as u32)
     }
 
@@ -78,16 +86,22 @@ impl Advice {
     }
 }
 
-const NO_STREAM_OPTIONS: u32 = 1;
-const NEWER: u32 = 1 << 1;
-const OLDER: u32 = 1 << 2;
-const EFFORTS: u32 = 1 << 3;
-const NO_THOUGHTS: u32 = 1 << 4;
-const PLAIN_MESSAGES: u32 = 1 << 5;
+const NO_STREAM_OPTIONS: u64 = 1;
+const NEWER: u64 = 1 << 1;
+const OLDER: u64 = 1 << 2;
+const EFFORTS: u64 = 1 << 3;
+const NO_THOUGHTS: u64 = 1 << 4;
+const PLAIN_MESSAGES: u64 = 1 << 5;
+const PLAIN_MARKS: u64 = 1 << 6;
 const EFFORTS_FROM: u32 = 8;
 const ADVICE_FROM: u32 = 16;
+/// Where the greatest limit of an answer begins; above it is nothing else.
+const MOST_FROM: u32 = 40;
+const _: () = assert!(ADVICE_FROM as usize + ADVICE.len() <= MOST_FROM as usize);
+/// Greatest limit that is remembered, tokens.
+pub(super) const MOST_MAX: u32 = (1 << (u64::BITS - MOST_FROM)) - 1;
 
-const NO_COUNT: u32 = 1 << 7;
+const NO_COUNT: u64 = 1 << 7;
 
 impl Known {
     /// Whether its server does not count tokens: it said that it lacks the operation.
@@ -120,6 +134,21 @@ impl Known {
         self.0 & PLAIN_MESSAGES != 0
     }
 
+    /// Whether newer members of marks of the cache and of tools are refused.
+    #[must_use]
+    pub const fn has_plain_marks(self) -> bool {
+        self.0 & PLAIN_MARKS != 0
+    }
+
+    /// The greatest limit of an answer that it takes, if a refusal named it. Tokens.
+    #[must_use]
+    pub const fn most(self) -> Option<u64> {
+        match self.0 >> MOST_FROM {
+            0 => None,
+            most => Some(most),
+        }
+    }
+
     /// Whether this field is refused.
     #[must_use]
     pub const fn refuses(self, advice: Advice) -> bool {
@@ -128,7 +157,8 @@ impl Known {
 
     /// The fields that only advise and are refused.
     pub fn refused_advice(self) -> impl Iterator<Item = Advice> {
-        let all = if self.0 >> ADVICE_FROM == 0 { 0 } else { ADVICE.len() };
+        let some = (self.0 >> ADVICE_FROM) & ((1 << (MOST_FROM - ADVICE_FROM)) - 1);
+        let all = if some == 0 { 0 } else { ADVICE.len() };
         Advice::all().take(all).filter(move |one| self.0 & one.bit() != 0)
     }
 
@@ -177,8 +207,13 @@ impl Known {
                 self.0 & !(NEWER | OLDER) | bits
             }
             Lesson::Efforts(efforts) => {
-                let bits = u32::from(efforts.bits()) << EFFORTS_FROM;
+                let bits = u64::from(efforts.bits()) << EFFORTS_FROM;
                 self.0 & !(0xff << EFFORTS_FROM) | bits | EFFORTS
+            }
+            Lesson::PlainMarks => self.0 | PLAIN_MARKS,
+            Lesson::Most(most) => {
+                let most = u64::from(most.min(MOST_MAX)) << MOST_FROM;
+                self.0 & !(u64::from(MOST_MAX) << MOST_FROM) | most
             }
             Lesson::NoThinking => {
                 let none = self.with(Lesson::Efforts(Efforts::NOTHING));
@@ -206,6 +241,9 @@ impl Known {
         });
         let thoughts = self.has_no_thoughts().then(|| "no reasoning in messages".to_owned());
         let plain = self.has_plain_messages().then(|| "no extra members in messages".to_owned());
+        let marks =
+            self.has_plain_marks().then(|| "no newer members in marks and tools".to_owned());
+        let most = self.most().map(|most| format!("at most {most} tokens of an answer"));
         let advice = self.refused_advice().map(|one| format!("no {}", one.name()));
         options
             .into_iter()
@@ -213,6 +251,8 @@ impl Known {
             .chain(efforts)
             .chain(thoughts)
             .chain(plain)
+            .chain(marks)
+            .chain(most)
             .chain(advice)
             .collect()
     }
@@ -222,7 +262,7 @@ impl Known {
 #[derive(Debug, Default)]
 pub struct Learned {
     /// The only model.
-    only: AtomicU32,
+    only: AtomicU64,
     /// How many models of many something is known about. If none, readers skip the lock.
     count: AtomicUsize,
     many: Mutex<HashMap<Box<str>, Known>>,
@@ -247,7 +287,7 @@ impl Learned {
             let change = |word| Some(Known(word).with(lesson).0);
             let order = Ordering::Relaxed;
             // It always changes the word, so it cannot fail.
-            let _before: Result<u32, u32> = self.only.fetch_update(order, order, change);
+            let _before: Result<u64, u64> = self.only.fetch_update(order, order, change);
             return self.of(model);
         }
         let mut many = self.many.lock();
@@ -287,6 +327,7 @@ mod tests {
     #[test]
     fn what_is_learned_adds_up_and_is_bounded() {
         assert_eq!((Advice::THINKING.name(), Advice::USER.name()), ("thinking", "user"));
+        assert_eq!(Advice::ADAPTIVE.name(), "thinking: adaptive");
         let learned = Learned::default();
         learned.learn("", Lesson::NoStreamOptions);
         learned.learn("", Lesson::Limit(LimitName::Newer));
@@ -298,7 +339,15 @@ mod tests {
             (LimitName::Newer, Some(Efforts::of(&[Effort::High])))
         );
         assert_eq!(learned.learn("", Lesson::Limit(LimitName::Older)).limit(), LimitName::Older);
-        assert_eq!(known.words().len(), 3);
+        assert_eq!((known.words().len(), known.most()), (3, None));
+        let most = known.with(Lesson::Most(MOST_MAX)).with(Lesson::Most(8192));
+        assert_eq!(
+            (most.most(), most.words().len(), most.efforts()),
+            (Some(8192), 4, known.efforts())
+        );
+        assert_eq!(most.refused_advice().count(), 0);
+        let all = Advice::all().fold(most, |known, one| known.with(Lesson::NoAdvice(one)));
+        assert_eq!((all.refused_advice().count(), all.most()), (ADVICE.len(), Some(8192)));
         assert_eq!(learned.of("other"), Known::default());
         for model in 0..1_000 {
             learned.learn(&format!("m{model}"), Lesson::NoStreamOptions);

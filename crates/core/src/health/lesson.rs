@@ -4,6 +4,7 @@
 //! unsupported is learned, never what a client did wrong with it.
 
 use super::learned::{Advice, Lesson};
+use super::most;
 use super::outcome::ProviderError;
 use crate::takes::{Effort, Efforts, LimitName};
 
@@ -20,6 +21,9 @@ pub fn lesson(error: &ProviderError) -> Option<Lesson> {
     }
     if refuses("reasoning_content") || refuses("assistant.reasoning") {
         return Some(Lesson::NoThoughts);
+    }
+    if let Some(lesson) = about_marks(error, &text).filter(|_| is_refusal(error, &text)) {
+        return Some(lesson);
     }
     if let Some(lesson) = about_messages(error, &text).filter(|_| is_refusal(error, &text)) {
         return Some(lesson);
@@ -39,6 +43,9 @@ pub fn lesson(error: &ProviderError) -> Option<Lesson> {
             return Some(Lesson::Limit(LimitName::Older));
         }
         _ => {}
+    }
+    if let Some(most) = most::named(error, &text) {
+        return Some(Lesson::Most(most));
     }
     if let Some(efforts) = listed_efforts(error, &text) {
         return Some(Lesson::Efforts(efforts));
@@ -84,10 +91,13 @@ fn listed_efforts(error: &ProviderError, text: &str) -> Option<Efforts> {
 /// are quoted, or named as what was supplied.
 fn refused_advice(error: &ProviderError, text: &str) -> Option<Advice> {
     /// Anthropic's words, which name no field.
-    const SAYS: [(&str, &str); 3] = [
+    const SAYS: [(&str, &str); 6] = [
+        ("adaptive thinking is not supported", "thinking: adaptive"),
+        ("thinking.type: adaptive", "thinking: adaptive"),
+        ("input tag 'adaptive'", "thinking: adaptive"),
         ("thinking is not supported", "thinking"),
-        ("thinking.type: adaptive", "thinking"),
         ("does not support the effort parameter", "output_config.effort"),
+        ("output_config: extra inputs", "output_config.effort"),
     ];
     let is_named = |name: &str| {
         if let Some(param) = error.param.as_deref() {
@@ -107,6 +117,9 @@ fn refused_advice(error: &ProviderError, text: &str) -> Option<Advice> {
     };
     let says =
         |name: &str| SAYS.iter().any(|(words, field)| *field == name && text.contains(words));
+    if says(Advice::ADAPTIVE.name()) {
+        return Some(Advice::ADAPTIVE);
+    }
     Advice::all().find(|one| {
         let name = one.name();
         says(name) || (is_named(name) && is_refusal(error, text))
@@ -143,6 +156,23 @@ fn about_messages(error: &ProviderError, text: &str) -> Option<Lesson> {
         return Some(Lesson::NoThoughts);
     }
     (is_inside && EXTRAS.into_iter().any(is_named)).then_some(Lesson::PlainMessages)
+}
+
+/// What a refusal of a newer member of a mark of the cache or of a tool teaches, named by its path in Anthropic's format or as
+/// the member of a mark.
+fn about_marks(error: &ProviderError, text: &str) -> Option<Lesson> {
+    const OF_MARKS: [&str; 2] = ["scope", "ttl"];
+    const OF_TOOLS: [&str; 2] = ["eager_input_streaming", "defer_loading"];
+    let path = error.param.as_deref().unwrap_or_default();
+    let is_named = |name: &str| is_param(path, name) || mentions(text, name);
+    let is_of_mark = |name: &&str| {
+        text.contains(&format!("cache_control.{name}"))
+            || text.contains(&format!("cache_control.ephemeral.{name}"))
+            || (text.contains("cache_control") && is_named(name))
+    };
+    let is_said =
+        OF_MARKS.iter().any(|name| is_of_mark(&name)) || OF_TOOLS.into_iter().any(is_named);
+    is_said.then_some(Lesson::PlainMarks)
 }
 
 /// Whether the text is about the field `user`, whose name is that of a role as well.
@@ -399,7 +429,16 @@ mod tests {
                 "prompt_cache_retention",
             ),
             ("context_management: Extra inputs are not permitted", None, "context_management"),
-            ("adaptive thinking is not supported on this model", None, "thinking"),
+            ("adaptive thinking is not supported on this model", None, "thinking: adaptive"),
+            (
+                "thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags: 'disabled', 'enabled'",
+                None,
+                "thinking: adaptive",
+            ),
+            ("thinking is not supported by this model", None, "thinking"),
+            ("output_config: Extra inputs are not permitted", None, "output_config.effort"),
+            ("service_tier: Extra inputs are not permitted", None, "service_tier"),
+            ("Unknown parameter: 'service_tier'.", Some("service_tier"), "service_tier"),
             (
                 r#"[{"type":"extra_forbidden","loc":["body","user"],"msg":"Extra inputs are not permitted","input":"u"}]"#,
                 None,
@@ -439,6 +478,27 @@ mod tests {
     }
 
     #[test]
+    fn newer_members_of_marks_and_tools_are_learned_by_their_path() {
+        for message in [
+            "system.0.cache_control.ephemeral.scope: Extra inputs are not permitted",
+            "messages.3.content.0.cache_control.ephemeral.ttl: Extra inputs are not permitted",
+            "tools.0.custom.eager_input_streaming: Extra inputs are not permitted",
+            "tools.0.custom.defer_loading: Extra inputs are not permitted",
+            "`cache_control.ttl: 1h` is not supported",
+            "tools.12.defer_loading: Extra inputs are not permitted",
+        ] {
+            assert_eq!(lesson(&error(message, None, None)), Some(Lesson::PlainMarks), "{message}");
+        }
+        for message in [
+            "cache_control.ttl: must be one of 5m, 1h",
+            "tools.0.custom.scope: Extra inputs are not permitted",
+            "At least one tool must have defer_loading=false",
+        ] {
+            assert_eq!(lesson(&error(message, None, None)), None, "{message}");
+        }
+    }
+
+    #[test]
     fn other_errors_teach_nothing() {
         let rows = [
             (
@@ -447,11 +507,6 @@ mod tests {
                 Some("unknown_parameter"),
             ),
             ("stream_options must be an object", Some("stream_options"), None),
-            (
-                "max_tokens is too large: 99999. This model supports at most 16384 completion tokens",
-                Some("max_tokens"),
-                Some("invalid_value"),
-            ),
             (
                 "Unknown parameter: 'my_stream_options'.",
                 Some("my_stream_options"),

@@ -14,6 +14,7 @@ mod latency;
 mod learned;
 mod lesson;
 mod models;
+mod most;
 mod obstacle;
 pub mod outcome;
 mod pace;

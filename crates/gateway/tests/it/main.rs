@@ -100,6 +100,7 @@ mod streams;
 mod streams_broken;
 mod support;
 mod surface;
+mod taken_back;
 mod tidy;
 mod timing;
 mod tls_clients;

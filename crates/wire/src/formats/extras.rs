@@ -17,10 +17,16 @@ pub(crate) enum Objects {
     Messages,
     /// Parts of a message, items of a response's input, tools.
     Others,
+    /// Anything of Anthropic's format: marks of the cache and tools are left with what they had at first.
+    Marked,
 }
 
 /// Marks of the cache, which are in objects of all kinds.
 const CACHE: &str = "cache_control";
+/// The only member of a mark that all servers of Anthropic's format know.
+const MARK: &str = r#"{"type":"ephemeral"}"#;
+/// Newer members of tools that only advise.
+const OF_TOOLS: [&str; 2] = ["eager_input_streaming", "defer_loading"];
 /// Members of messages that only advise, or that only the provider's own answers have.
 const ADVICE: [&str; 4] = ["name", "annotations", "provider_specific_fields", "reasoning_details"];
 /// Members of messages that are often empty.
@@ -54,10 +60,20 @@ fn without(object: &str, objects: Objects) -> Option<String> {
             let is_nothing = || asks_nothing(value) || matches!(value, "null" | "\"\"");
             let is_of_message = objects == Objects::Messages
                 && (ADVICE.contains(&name) || (EMPTY.contains(&name) && is_nothing()));
-            if name == CACHE || is_of_message {
+            if objects == Objects::Marked {
+                let is_of_tool = OF_TOOLS.contains(&name);
+                let has_more = name == CACHE
+                    && object::members(value.as_bytes()).is_ok_and(|mark| mark.len() > 1);
+                if has_more {
+                    return Some(Edit::Set(name, Cow::Borrowed(MARK)));
+                } else if is_of_tool {
+                    return Some(Edit::Remove(name));
+                }
+            } else if name == CACHE || is_of_message {
                 return Some(Edit::Remove(name));
             }
-            let parts = (name == "content").then(|| without_extras(value, Objects::Others));
+            let inner = if objects == Objects::Marked { objects } else { Objects::Others };
+            let parts = (name == "content").then(|| without_extras(value, inner));
             parts.flatten().map(|parts| Edit::Set(name, Cow::Owned(parts)))
         })
         .collect();
@@ -101,5 +117,26 @@ mod tests {
         let expected = json!([{"type": "function", "name": "f", "refusal": null}]);
         assert_eq!(cleaned(&tools, Objects::Others), expected);
         assert_eq!(without_extras("\"a text\"", Objects::Others), None);
+    }
+
+    #[test]
+    fn newer_members_of_marks_and_tools_go_and_the_marks_stay() {
+        let (newer, plain) = (
+            json!({"type": "ephemeral", "ttl": "1h", "scope": "global"}),
+            json!({"type": "ephemeral"}),
+        );
+        let of = |mark: &Value| {
+            json!([{"role": "user", "content": [
+                {"type": "text", "text": "defer_loading", "cache_control": mark},
+                {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "x", "cache_control": mark}]},
+            ]}])
+        };
+        assert_eq!(cleaned(&of(&newer), Objects::Marked), of(&plain));
+        assert_eq!(without_extras(&of(&plain).to_string(), Objects::Marked), None);
+        let tool = json!([{"name": "f", "input_schema": {"properties": {"defer_loading": {"type": "string"}}},
+            "defer_loading": true, "eager_input_streaming": true, "cache_control": newer}]);
+        let expected = json!([{"name": "f", "input_schema": {"properties": {"defer_loading": {"type": "string"}}},
+            "cache_control": plain}]);
+        assert_eq!(cleaned(&tool, Objects::Marked), expected);
     }
 }

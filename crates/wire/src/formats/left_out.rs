@@ -11,6 +11,7 @@ use hale_core::takes::Efforts;
 use super::notes::Notes;
 use super::order::Order;
 use crate::bytes::edit::{self, Edit};
+use crate::bytes::members::texts;
 use crate::bytes::object;
 use crate::bytes::peek::{Names, Peek};
 
@@ -29,7 +30,9 @@ pub(crate) fn left_out(peek: &Peek, order: &Order<'_>, notes: &mut Notes) {
         notes.leave_out("stream_options");
     }
     let refused = order.known.refused_advice().filter(|one| without(peek, *one).is_some());
-    refused.for_each(|one| notes.leave_out(one.name()));
+    refused.for_each(|one| {
+        notes.leave_out(if one == Advice::ADAPTIVE { "thinking" } else { one.name() })
+    });
 }
 
 /// The edits that leave out of `peek` what its provider refused.
@@ -42,6 +45,10 @@ pub(crate) fn refused<'e>(
 
 /// The edit that leaves out one field; `None` if it is not there.
 fn without(peek: &Peek, advice: Advice) -> Option<Edit<'_>> {
+    if advice == Advice::ADAPTIVE {
+        let [kind] = texts(peek.raw("thinking")?, ["type"]).ok()?;
+        return (kind == Some("\"adaptive\"")).then_some(Edit::Remove("thinking"));
+    }
     let name = advice.name();
     let Some((field, member)) = name.split_once('.') else {
         return peek.has(name).then_some(Edit::Remove(name));

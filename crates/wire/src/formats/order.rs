@@ -65,6 +65,18 @@ impl Order<'_> {
         }))
     }
 
+    /// `tokens`, or the greatest limit of an answer that the provider named when it refused more.
+    pub(crate) fn within(&self, tokens: u64) -> u64 {
+        self.known.most().map_or(tokens, |most| tokens.min(most))
+    }
+
+    /// The JSON text of a limit as the model takes it; `None` if `raw` is taken.
+    pub(crate) fn bounded(&self, raw: &str) -> Option<String> {
+        let most = self.known.most().and_then(|most| u32::try_from(most).ok())?;
+        let is_beyond = raw.parse::<f64>().is_ok_and(|wanted| wanted > f64::from(most));
+        is_beyond.then(|| most.to_string())
+    }
+
     /// Whether the deployment's config drops the parameter `name`.
     pub(crate) fn drops(&self, name: &str) -> bool {
         self.deployment.endpoint.dropped_params.iter().any(|dropped| **dropped == *name)

@@ -16,9 +16,13 @@ use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::bytes::scan;
 use crate::formats::cache_points;
+use crate::formats::extras::{Objects, without_extras};
 use crate::formats::left_out;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
+
+/// The limit of an answer.
+const LIMIT: &str = "max_tokens";
 
 /// The body for the upstream. What it leaves out is noted.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Payload {
@@ -36,12 +40,38 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) ->
     let has_place = |name: &str| name != passed::EFFORT && !NOT_IN_MESSAGES.contains(&name);
     let defaults = defaults.filter(|(name, _)| has_place(name));
     edits.extend(defaults.map(|(name, value)| Edit::Default(name, value)));
+    if order.known.has_plain_marks() {
+        plain_marks(peek, &mut edits);
+    }
     peek.payload(&edits)
+}
+
+/// Makes marks of the cache and tools say only what they said at first, in what is sent.
+fn plain_marks<'e>(peek: &'e Peek, edits: &mut Vec<Edit<'e>>) {
+    for name in ["system", "messages", "tools"] {
+        let of_name = |edit: &&mut Edit<'e>| edit.name() == name;
+        match edits.iter_mut().find(of_name) {
+            Some(Edit::Set(_, raw)) => {
+                if let Some(plain) = without_extras(raw, Objects::Marked) {
+                    *raw = Cow::Owned(plain);
+                }
+            }
+            Some(Edit::Default(..) | Edit::Rename(..) | Edit::Remove(_)) => {}
+            None => {
+                let plain = peek.raw(name).and_then(|raw| without_extras(raw, Objects::Marked));
+                edits.extend(plain.map(|plain| Edit::Set(name, Cow::Owned(plain))));
+            }
+        }
+    }
 }
 
 /// The same for a translated body, which has the deployment's defaults already.
 pub(crate) fn written_body(peek: &Peek, order: &Order<'_>) -> Payload {
-    peek.payload(&edits(peek, order))
+    let mut edits = edits(peek, order);
+    if order.known.has_plain_marks() {
+        plain_marks(peek, &mut edits);
+    }
+    peek.payload(&edits)
 }
 
 /// The same for a translated body whose tokens shall be counted, without the members `not_counted`.
@@ -68,6 +98,8 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
         edits.push(Edit::Remove("thinking"));
     }
     edits.extend(left_out::refused(peek, order));
+    let less = peek.raw(LIMIT).and_then(|raw| order.bounded(raw));
+    edits.extend(less.map(|less| Edit::Set(LIMIT, Cow::Owned(less))));
     if let Some(raw) = peek.raw("metadata") {
         edits.extend(metadata(raw));
     }

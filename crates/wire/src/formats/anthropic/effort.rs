@@ -91,6 +91,16 @@ fn within(budget: u64, limit: &Limit<'_>) -> u64 {
     budget.min(limit.known().map_or(budget, |most| most / 2))
 }
 
+/// `thinking`, a JSON text, within a limit of the answer that is less than the client's: `None` if it has its place;
+/// `Some(None)` if there is none for any.
+pub(super) fn fitted(thinking: &str, most: u64) -> Option<Option<Json<'static>>> {
+    if !is_enabled(thinking) || named_budget(thinking) < most {
+        return None;
+    }
+    let half = most / 2;
+    Some((half >= BUDGET_MIN).then(|| enabled(half)))
+}
+
 /// What a request asks for besides thinking, and what may leave thinking no place.
 pub(super) struct Asked<'r> {
     /// Maximum tokens of the answer.
@@ -183,8 +193,10 @@ fn twice(field: &str, other: &str) -> Unfit {
 enum Limit<'r> {
     /// The client's limit, as JSON text.
     Given(&'r str),
-    /// The model's limit in the price list.
+    /// The model's limit in the price list, or what its provider named when it refused the client's.
     Listed(u64),
+    /// Only what its provider named when it refused more.
+    Refused(u64),
     /// There is none.
     Unknown,
 }
@@ -192,7 +204,8 @@ enum Limit<'r> {
 impl<'r> Limit<'r> {
     fn of(request: &'r Request<'_>, order: &Order<'_>) -> Limit<'r> {
         if let Some(raw) = &request.max_tokens {
-            return Limit::Given(raw);
+            let less = order.bounded(raw).and_then(|less| less.parse().ok());
+            return less.map_or(Limit::Given(raw), Limit::Listed);
         }
         #[allow(
             clippy::cast_possible_truncation,
@@ -200,13 +213,17 @@ impl<'r> Limit<'r> {
             reason = "a count of tokens, and the cast saturates"
         )]
         let listed = order.deployment.facts.max_output_tokens.map(|most| most as u64);
-        listed.filter(|most| *most > 0).map_or(Limit::Unknown, Limit::Listed)
+        match (listed.filter(|most| *most > 0), order.known.most()) {
+            (Some(most), _) => Limit::Listed(order.within(most)),
+            (None, Some(most)) => Limit::Refused(most),
+            (None, None) => Limit::Unknown,
+        }
     }
 
     fn known(&self) -> Option<u64> {
         match self {
             Limit::Given(raw) => raw.parse().ok(),
-            Limit::Listed(most) => Some(*most),
+            Limit::Listed(most) | Limit::Refused(most) => Some(*most),
             Limit::Unknown => None,
         }
     }
@@ -216,6 +233,9 @@ impl<'r> Limit<'r> {
         match self {
             Limit::Given(raw) => Cow::Borrowed(raw),
             Limit::Listed(most) => Cow::Owned(most.to_string()),
+            Limit::Refused(most) => {
+                Cow::Owned(MAX_TOKENS.saturating_add(budget).min(*most).to_string())
+            }
             Limit::Unknown => Cow::Owned(MAX_TOKENS.saturating_add(budget).to_string()),
         }
     }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::calls;
-use super::effort::{Asked, is_enabled, named_budget, thinking_of};
+use super::effort::{Asked, fitted, is_enabled, named_budget, thinking_of};
 use super::history::{ASSISTANT, cleaned};
 use crate::bytes::edit::Edit;
 use crate::bytes::elements::elements;
@@ -44,6 +44,16 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
             notes.leave_out("context_management");
             edits.push(Edit::Remove("context_management"));
         }
+    } else if let Some(less) =
+        thinks.zip(order.known.most()).and_then(|(it, most)| fitted(it, most))
+    {
+        edits.push(match less {
+            Some(less) => Edit::Set("thinking", Cow::Owned(less.into_owned())),
+            None => {
+                notes.leave_out("thinking");
+                Edit::Remove("thinking")
+            }
+        });
     } else if let Some(Cow::Owned(made)) = default {
         edits.push(Edit::Set("thinking", Cow::Owned(made)));
     }
@@ -74,7 +84,7 @@ fn yields(thinking: &str, peek: &Peek, order: &Order<'_>) -> bool {
         matches!(kind, Some([Some("\"any\"" | "\"tool\"")]))
     };
     let asked = Asked {
-        most: peek.raw("max_tokens").and_then(|raw| raw.parse().ok()),
+        most: peek.raw("max_tokens").and_then(|raw| raw.parse().ok()).map(|it| order.within(it)),
         temperature: peek.raw("temperature"),
         top_p: peek.raw("top_p"),
         has_top_k: peek.raw("top_k").is_some(),

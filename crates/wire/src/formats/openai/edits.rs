@@ -146,7 +146,11 @@ fn defaults<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
             true => params::limit_default(peek, order, name),
             false => Some(&**name),
         };
-        edits.extend(name.map(|name| Edit::Default(name, value)));
+        let less = name.filter(|name| params::is_limit(name)).and_then(|_| order.bounded(value));
+        edits.extend(name.and_then(|name| match less {
+            Some(less) => (!peek.has(name)).then_some(Edit::Set(name, Cow::Owned(less))),
+            None => Some(Edit::Default(name, value)),
+        }));
     }
 }
 

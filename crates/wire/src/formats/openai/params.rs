@@ -34,6 +34,7 @@ const EFFORT: &str = "reasoning_effort";
 /// Adds the edits that fit the client's own parameters.
 pub(super) fn fit<'e>(peek: &'e Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
     if !order.asks_for_chat() {
+        edits.extend(bounded(peek, order, OLDER));
         return;
     }
     let mut named = peek.holds(&FITTED).peekable();
@@ -43,9 +44,14 @@ pub(super) fn fit<'e>(peek: &'e Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e
     let takes = order.takes();
     for name in named {
         match name {
-            OLDER if takes.limit == LimitName::Newer => edits.push(renamed(peek, OLDER, NEWER)),
-            NEWER if takes.limit == LimitName::Older => edits.push(renamed(peek, NEWER, OLDER)),
-            OLDER | NEWER => {}
+            OLDER if takes.limit == LimitName::Newer => {
+                edits.extend(renamed(peek, order, OLDER, NEWER).into_iter().flatten());
+            }
+            NEWER if takes.limit == LimitName::Older => {
+                edits.extend(renamed(peek, order, NEWER, OLDER).into_iter().flatten());
+            }
+            OLDER => edits.extend(bounded(peek, order, OLDER)),
+            NEWER => edits.extend(bounded(peek, order, NEWER)),
             EFFORT => edits.extend(effort(peek, order, takes)),
             "reasoning" | "thinking" => {
                 let none = takes.efforts == Some(Efforts::NOTHING);
@@ -65,11 +71,23 @@ pub(super) fn fit<'e>(peek: &'e Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e
 }
 
 /// The limit under the name that the model knows. If both are there, that one is the client's wish.
-fn renamed(peek: &Peek, from: &'static str, to: &'static str) -> Edit<'static> {
-    match peek.is_set(to) || !peek.is_set(from) {
-        true => Edit::Remove(from),
-        false => Edit::Rename(from, to),
-    }
+fn renamed(
+    peek: &Peek,
+    order: &Order<'_>,
+    from: &'static str,
+    to: &'static str,
+) -> [Option<Edit<'static>>; 2] {
+    let stays = peek.is_set(to) || !peek.is_set(from);
+    let less = if stays { None } else { peek.raw(from).and_then(|raw| order.bounded(raw)) };
+    let renamed = if stays || less.is_some() { Edit::Remove(from) } else { Edit::Rename(from, to) };
+    let less = less.map(|less| Edit::Set(to, Cow::Owned(less)));
+    [Some(renamed), less]
+}
+
+/// The limit `name` as the model takes it, if that is not what is written.
+fn bounded(peek: &Peek, order: &Order<'_>, name: &'static str) -> Option<Edit<'static>> {
+    let less = order.bounded(peek.raw(name)?)?;
+    Some(Edit::Set(name, Cow::Owned(less)))
 }
 
 /// The name under which a deployment's default of the limit is sent; `None` if the client has set a limit.
@@ -269,6 +287,15 @@ mod tests {
         assert_eq!(with(older, &json!({"max_completion_tokens": 9}))["max_tokens"], 9);
         let newer = Lesson::Limit(LimitName::Newer);
         assert_eq!(with(newer, &json!({"max_tokens": 9}))["max_completion_tokens"], 9);
+        let most = Lesson::Most(100);
+        for name in ["max_tokens", "max_completion_tokens"] {
+            for (given, sent) in
+                [(json!(99), 99), (json!(100), 100), (json!(101), 100), (json!(32e3), 100)]
+            {
+                assert_eq!(with(most, &json!({name: given}))[name], sent, "{name} {given}");
+            }
+        }
+        assert_eq!(with(most, &json!({"max_tokens": null}))["max_tokens"], json!(null));
         let some = Lesson::Efforts(Efforts::of(&[Effort::Low, Effort::High]));
         assert_eq!(with(some, &json!({"reasoning_effort": "xhigh"}))["reasoning_effort"], "high");
         let none = Lesson::Efforts(Efforts::NOTHING);

@@ -41,6 +41,9 @@ static CHAT_ONLY: Names = Names::new(&[
 /// What asks for the model's reasoning in a form that only the provider can read.
 const SEALED: &str = "\"reasoning.encrypted_content\"";
 
+/// The limit of an answer.
+const LIMIT: &str = "max_output_tokens";
+
 /// The body for the upstream.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     let deployment = order.deployment;
@@ -54,6 +57,8 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
         edits.push(Edit::Remove(name));
     }
     edits.extend(left_out::refused(peek, order));
+    let less = peek.raw(LIMIT).and_then(|raw| order.bounded(raw));
+    edits.extend(less.map(|less| Edit::Set(LIMIT, Cow::Owned(less))));
     if order.known.has_plain_messages() {
         let cleaned = |name| without_extras(peek.raw(name)?, Objects::Others);
         let cleaned =
@@ -73,7 +78,12 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     if creates && deployment.endpoint.provider.quirks.force_store_false {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
     }
-    let defaults = if creates { defaults(deployment) } else { Vec::new() };
+    let mut defaults = if creates { defaults(deployment) } else { Vec::new() };
+    for (_, value) in defaults.iter_mut().filter(|(name, _)| *name == LIMIT) {
+        if let Some(less) = order.bounded(value) {
+            *value = Cow::Owned(less);
+        }
+    }
     edits.extend(defaults.iter().map(|(name, value)| Edit::Default(name, value)));
     peek.payload(&edits)
 }
@@ -97,7 +107,7 @@ fn without_reasoning(peek: &Peek) -> impl Iterator<Item = Edit<'_>> {
 fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
     let known = deployment.endpoint.default_params.iter().filter(|(name, _)| !CHAT_ONLY.has(name));
     let renamed = known.map(|(name, value)| match &**name {
-        "max_tokens" | "max_completion_tokens" => ("max_output_tokens", Cow::Borrowed(&**value)),
+        "max_tokens" | "max_completion_tokens" => (LIMIT, Cow::Borrowed(&**value)),
         "reasoning_effort" => ("reasoning", Cow::Owned(format!("{{\"effort\":{value}}}"))),
         name => (name, Cow::Borrowed(&**value)),
     });

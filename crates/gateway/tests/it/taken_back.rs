@@ -238,3 +238,44 @@ fn a_server_that_refuses_all_that_is_newer_answers_once_it_has_said_so() {
     assert_eq!(client(&hale).post_json(MESSAGES, &[], &ask).status, 200);
     assert_eq!(upstream.requests().last().unwrap().json()["thinking"]["budget_tokens"], 2000);
 }
+
+#[test]
+fn counts_of_a_server_that_refuses_newer_members_are_its_own() {
+    let words = "tools.0.custom.defer_loading: Extra inputs are not permitted";
+    let upstream = FakeUpstream::with(move |request| {
+        match request.text().contains("defer_loading") {
+        true => Script::with_status(400)
+            .json(&json!({"type": "error", "error": {"type": "invalid_request_error", "message": words}})),
+        false => anthropic::answer(request),
+    }
+    });
+    let hale = Config::new().with("m", "a", &upstream, json!({"model": "anthropic/x"})).start();
+    let path = "/v1/messages/count_tokens";
+    for _ in 0..2 {
+        let answer = client(&hale).post_json(path, &[], &session());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(upstream.requests().len(), 3);
+}
+
+#[test]
+fn each_model_of_a_pattern_has_its_own_limit_however_the_refusal_is_written() {
+    let refused = json!({"detail": [{"type": "less_than_equal", "loc": ["body", "max_tokens"],
+        "msg": "Input should be less than or equal to 4096", "input": 9000, "ctx": {"le": 4096}}]});
+    let upstream = FakeUpstream::with(move |request| {
+        let is_small = request.json()["model"] == "small";
+        match limit(request) {
+            Some(wanted) if is_small && wanted > 4096 => Script::with_status(422).json(&refused),
+            Some(_) | None => answer(request),
+        }
+    });
+    let hale = Config::new().with("*", "a", &upstream, json!({"model": "hosted_vllm/*"})).start();
+    for model in ["small", "small", "large"] {
+        let mut ask = anthropic::request(model, "hi");
+        ask["max_tokens"] = json!(9000);
+        let answer = client(&hale).post_json(MESSAGES, &[], &ask);
+        assert_eq!(answer.status, 200, "{model}: {}", answer.text());
+    }
+    assert_eq!(limits(&upstream), [9000, 4096, 4096, 9000].map(Some));
+    assert_eq!(learned(&hale), json!({"small": ["at most 4096 tokens of an answer"]}));
+}

@@ -40,14 +40,15 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) ->
     let has_place = |name: &str| name != passed::EFFORT && !NOT_IN_MESSAGES.contains(&name);
     let defaults = defaults.filter(|(name, _)| has_place(name));
     edits.extend(defaults.map(|(name, value)| Edit::Default(name, value)));
-    if order.known.has_plain_marks() {
-        plain_marks(peek, &mut edits);
-    }
+    plain_marks(peek, order, &mut edits);
     peek.payload(&edits)
 }
 
-/// Makes marks of the cache and tools say only what they said at first, in what is sent.
-fn plain_marks<'e>(peek: &'e Peek, edits: &mut Vec<Edit<'e>>) {
+/// Makes marks of the cache and tools say only what they said at first, in what is sent, for a provider that refused more.
+fn plain_marks<'e>(peek: &'e Peek, order: &Order<'_>, edits: &mut Vec<Edit<'e>>) {
+    if !order.known.has_plain_marks() {
+        return;
+    }
     for name in ["system", "messages", "tools"] {
         let of_name = |edit: &&mut Edit<'e>| edit.name() == name;
         match edits.iter_mut().find(of_name) {
@@ -68,9 +69,7 @@ fn plain_marks<'e>(peek: &'e Peek, edits: &mut Vec<Edit<'e>>) {
 /// The same for a translated body, which has the deployment's defaults already.
 pub(crate) fn written_body(peek: &Peek, order: &Order<'_>) -> Payload {
     let mut edits = edits(peek, order);
-    if order.known.has_plain_marks() {
-        plain_marks(peek, &mut edits);
-    }
+    plain_marks(peek, order, &mut edits);
     peek.payload(&edits)
 }
 
@@ -83,6 +82,7 @@ pub(crate) fn counted_body(
     // The first edit that names a member wins.
     let mut all: Vec<Edit<'_>> = not_counted.iter().map(|name| Edit::Remove(name)).collect();
     all.extend(edits(peek, order));
+    plain_marks(peek, order, &mut all);
     peek.payload(&all)
 }
 

@@ -98,7 +98,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
         edits.push(Edit::Remove("thinking"));
     }
     edits.extend(left_out::refused(peek, order));
-    let less = peek.raw(LIMIT).and_then(|raw| order.bounded(raw));
+    let less = order.known.most().and_then(|_| order.bounded(peek.raw(LIMIT)?));
     edits.extend(less.map(|less| Edit::Set(LIMIT, Cow::Owned(less))));
     if let Some(raw) = peek.raw("metadata") {
         edits.extend(metadata(raw));

@@ -86,6 +86,7 @@ fn renamed(
 
 /// The limit `name` as the model takes it, if that is not what is written.
 fn bounded(peek: &Peek, order: &Order<'_>, name: &'static str) -> Option<Edit<'static>> {
+    order.known.most()?;
     let less = order.bounded(peek.raw(name)?)?;
     Some(Edit::Set(name, Cow::Owned(less)))
 }

@@ -57,7 +57,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
         edits.push(Edit::Remove(name));
     }
     edits.extend(left_out::refused(peek, order));
-    let less = peek.raw(LIMIT).and_then(|raw| order.bounded(raw));
+    let less = order.known.most().and_then(|_| order.bounded(peek.raw(LIMIT)?));
     edits.extend(less.map(|less| Edit::Set(LIMIT, Cow::Owned(less))));
     if order.known.has_plain_messages() {
         let cleaned = |name| without_extras(peek.raw(name)?, Objects::Others);

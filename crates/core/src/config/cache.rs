@@ -102,8 +102,9 @@ fn is_kind_served(field: &Field<'_>, problems: &mut Problems) -> bool {
         return true;
     }
     if SHARED.contains(&kind) {
-        let problem = format!("`{kind}` is not served yet: each process keeps answers of its own");
-        field.warn(Wrong::new(problem, "what replicas share is no answer"), problems);
+        let problem = format!("`{kind}` is not served for answers: each process keeps its own");
+        let hint = "through Redis, replicas share deadlines, cooldowns, limits and probes";
+        field.warn(Wrong::new(problem, hint), problems);
         return true;
     }
     if UNSERVED.contains(&kind) {

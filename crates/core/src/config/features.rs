@@ -19,7 +19,7 @@ pub(super) const LOG_SINKS: Feature = Feature {
 };
 pub(super) const CACHING: Feature = Feature { name: "caching", effect: "No answer is cached." };
 pub(super) const SHARED_CACHE: Feature =
-    Feature { name: "shared cache", effect: "Each process keeps answers of its own." };
+    Feature { name: "shared cache", effect: "Each process keeps its own answers." };
 pub(super) const SIMILAR_ANSWERS: Feature = Feature {
     name: "cache of similar answers",
     effect: "Only equal requests get the same answer.",

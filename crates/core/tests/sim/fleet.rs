@@ -104,8 +104,9 @@ impl Replica {
 struct Upstream {
     /// Until when its provider limits the account.
     limited_until: u64,
-    /// When each replica was told so at the latest.
+    /// When a replica was told so at the latest, and which one.
     told_at: u64,
+    told_to: usize,
     /// Until when it answers with errors.
     down_until: u64,
 }
@@ -209,7 +210,7 @@ impl Fleets {
             foreign: None,
         };
         let failure = if upstream.limited_until > at {
-            upstream.told_at = at;
+            (upstream.told_at, upstream.told_to) = (at, by);
             let hint_ms = Some(upstream.limited_until - at);
             Some(Failure { hint_ms, status: Some(429), ..Failure::of(Cause::RateLimited) })
         } else if upstream.down_until > at {
@@ -234,6 +235,11 @@ impl Fleets {
         }
         self.most_in_a_minute = self.most_in_a_minute.max(self.began.len());
         let mut wrong = Vec::new();
+        let since_whole = |replica: &Replica| match replica.link {
+            Link::Whole => replica.healed_at,
+            Link::Deaf | Link::Mute | Link::Cut => u64::MAX - 10_000,
+        };
+        let whole: Vec<u64> = self.replicas.iter().map(since_whole).collect();
         for (number, replica) in self.replicas.iter_mut().enumerate() {
             for member in 0..MEMBERS {
                 let truth = self.upstreams[member];
@@ -266,8 +272,9 @@ impl Fleets {
                 let is_told = truth.limited_until > at + 2 * OFF_MS
                     && truth.told_at > 0
                     && at > truth.told_at + 4_500
-                    && at > replica.healed_at + 4_500
-                    && replica.link == Link::Whole;
+                    // Neither the one that knows it nor the one that learns it is cut off.
+                    && at > whole[number] + 4_500
+                    && at > whole[truth.told_to] + 4_500;
                 if is_told && known.is_none() {
                     wrong.push(format!(
                         "{at}: r{number} does not keep the deadline of {member}, {truth:?}"

@@ -429,6 +429,6 @@ fn a_kind_of_cache_that_is_not_served_keeps_nothing_and_says_so() {
     for kind in ["redis", "disk"] {
         let (snapshot, texts) = fake(kind).warned();
         assert_eq!(snapshot.gateway.cache, Some(CacheSettings::default()));
-        assert!(texts[0].contains("each process keeps answers of its own"), "{texts:?}");
+        assert!(texts[0].contains("each process keeps its own"), "{texts:?}");
     }
 }

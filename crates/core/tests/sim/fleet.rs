@@ -258,9 +258,12 @@ impl Fleets {
                     }
                 } else if let Some(before) = replica.keeps.remove(&member)
                     && before > at
+                    // A longer cooldown of another cause may hide it.
+                    && known.is_none_or(|(until, _)| until < before)
                 {
-                    wrong
-                        .push(format!("{at}: r{number} dropped the deadline {before} of {member}"));
+                    wrong.push(format!(
+                        "{at}: r{number} dropped the deadline {before} of {member}, {known:?}"
+                    ));
                 }
                 // Cooldowns of ours after short outages last 22 s at most; 15 s until a replica is gone.
                 let healed = truth.down_until.max(truth.limited_until).max(replica.healed_at);
@@ -357,7 +360,7 @@ fn assert_holds(fleets: &Fleets, seed: u64) {
 
 #[test]
 fn replicas_keep_deadlines_together_and_no_healthy_deployment_out_whatever_their_network_does() {
-    for seed in 0..12 {
+    for seed in 0..20 {
         let count = 2 + seed as usize % 4;
         let fleets = Fleets::new(count, seed).run(240, &BROKEN, true);
         assert_holds(&fleets, seed);

@@ -198,7 +198,7 @@ rows! {
         => Warned(&["general_settings.use_shared_health_check: no probe is sent in the background that could be shared. set background_health_checks: true"]);
     "10" a_history_of_probes_is_reported_as_not_served_yet "how long a history of health checks is kept, which is not served":
         section("general_settings: {maximum_health_check_retention_period: 30d}")
-        => Warned(&["general_settings.maximum_health_check_retention_period: not served: ignored. no history of probes is stored"]);
+        => Warned(&["general_settings.maximum_health_check_retention_period: not served: ignored. `store_probe_results` is served"]);
     "11" a_pattern_as_the_model_for_probes_has_no_effect "a pattern as the model that checks ask":
         text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: 'openai/*'}}\n")
         => Warned(&["model_info.health_check_model: is a pattern, and a probe calls one model: it has no effect. name one model, such as `gpt-4o-mini`"]);
@@ -313,10 +313,10 @@ rows! {
     "29" bounds_that_exclude_each_other_name_both_keys "bounds that exclude each other":
         section("general_settings: {max_buffered_mb: 1, max_request_size_mb: 5}")
         => Refused(&["max_buffered_mb is smaller than max_request_size_mb or max_response_size_mb", "raise max_buffered_mb, or lower the others"]);
-    "33" a_database_is_said_to_be_without_effect "a database":
+    "33" a_database_is_accepted "a database":
         section("general_settings: {database_url: 'postgresql://u:p@h/d'}")
-        => Warned(&["general_settings.database_url: not served: ignored. there is no database"]);
-    "34" redis_is_said_to_be_without_effect "a Redis cache":
+        => Accepted;
+    "34" a_cache_in_redis_is_said_to_be_each_process_s_own "a Redis cache":
         section("litellm_settings: {cache: true, cache_params: {type: redis}}")
-        => Warned(&["litellm_settings.cache_params: not served: ignored. no answer is cached"]);
+        => Warned(&["litellm_settings.cache_params.type: `redis` is not served for answers: each process keeps its own"]);
 }

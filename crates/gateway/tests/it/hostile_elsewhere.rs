@@ -49,9 +49,9 @@ const PROVEN: &[Line] = &[
     ),
     (
         "32",
-        "a certificate for the listener: TLS for clients is not served",
-        "2: the flag is named, and nothing starts",
-        "a_certificate_for_the_listener_is_refused_rather_than_ignored",
+        "a certificate for the listener without its key, or a key without its certificate",
+        "78: the flags are named, and nothing starts",
+        "half_a_certificate_for_the_listener_is_refused_rather_than_ignored",
     ),
     (
         "74",
@@ -516,13 +516,13 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 #[test]
-fn a_certificate_for_the_listener_is_refused_rather_than_ignored() {
+fn half_a_certificate_for_the_listener_is_refused_rather_than_ignored() {
     // Bad input, row 32.
     let upstream = FakeUpstream::start();
     for flag in ["--ssl_certfile_path", "--ssl_keyfile_path"] {
         let run = hale().config(&lone(&upstream).text()).arg("--config").arg("config.yaml");
         let done = run.arg(flag).arg("server.pem").run();
-        assert_eq!(done.code(), Some(2), "{}", done.stderr);
+        assert_eq!(done.code(), Some(78), "{}", done.stderr);
         assert!(done.stderr.contains(flag), "{}", done.stderr);
     }
 }

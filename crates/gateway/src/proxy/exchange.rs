@@ -415,9 +415,7 @@ impl Exchange {
                 let tags = tags.map_or(&[][..], |wish| &wish.any);
                 explain::refused(snapshot, &refused, tags, now)
             }
-            GiveUp::Deadline => {
-                explain::deadline(snapshot, plan, plan.deadline().since(plan.started()))
-            }
+            GiveUp::Deadline => explain::deadline(snapshot, plan, &self.errors),
             GiveUp::Exhausted(refused) => {
                 let exhausted =
                     explain::Exhausted { plan, errors: &self.errors, refused: &refused };

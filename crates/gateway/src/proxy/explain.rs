@@ -29,12 +29,18 @@ use crate::clock::seconds;
 use crate::http::refusal::{LINE_MAX, Refusal, own_fault};
 
 /// The end-to-end deadline passed: the client's, or the config's.
-pub(crate) fn deadline(snapshot: &Snapshot, route_plan: &RoutePlan, allowed_ms: u64) -> Refusal {
-    let group = route_plan.target().name(snapshot);
+pub(crate) fn deadline(
+    snapshot: &Snapshot,
+    route_plan: &RoutePlan,
+    errors: &[ProviderError],
+) -> Refusal {
+    let trail = Trail { snapshot, plan: route_plan, errors, first: None };
     let message = format!(
-        "Request timed out: no answer from model group '{group}' within {} s; allow more with \
-         `x-litellm-timeout` or `timeout`, or set `request_timeout` in litellm_settings",
-        seconds(allowed_ms)
+        "Request timed out: no answer from {} within {} s; allow more with `x-litellm-timeout` or \
+         `timeout`, or set `request_timeout` in litellm_settings{}",
+        trail.asked(),
+        seconds(route_plan.deadline().since(route_plan.started())),
+        trail.sentences()
     );
     let mut refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "deadline_exceeded", message);
     "timeout_error".clone_into(&mut refusal.reply.kind);
@@ -64,7 +70,7 @@ impl Exhausted<'_> {
         let deployment = snapshot.deployment(tried.deployment);
         let status = client_status(tried);
         let mut message = headline(tried, &said, deployment);
-        let trail = Trail { snapshot, plan: route_plan, errors, first: tried };
+        let trail = Trail { snapshot, plan: route_plan, errors, first: Some(tried) };
         let sentences = trail.sentences();
         if !sentences.is_empty() && !message.ends_with(['.', '!', '?']) {
             message.push('.');
@@ -171,14 +177,25 @@ fn is_about_the_address(tried: &Tried, said: &ProviderError) -> bool {
     classified.about == About::Address
 }
 
-/// Where a deployment's credential is set: the key in its config, and the variables.
-fn credential_of(deployment: &Deployment) -> (&'static str, String) {
+/// Where a deployment's credential is set, after `Check`; `id` is its name.
+fn credential_of(deployment: &Deployment, id: &str) -> String {
     match &deployment.endpoint.azure {
         Some(azure) if azure.identity.is_some() => {
-            ("client_secret", "AZURE_CLIENT_SECRET".to_owned())
+            return format!("client_secret of {id} (or AZURE_CLIENT_SECRET)");
         }
-        Some(azure) if azure.token.is_some() => ("azure_ad_token", "AZURE_AD_TOKEN".to_owned()),
-        Some(_) | None => ("api_key", deployment.endpoint.provider.api_key_env.join(", ")),
+        Some(azure) if azure.token.is_some() => {
+            return format!("azure_ad_token of {id} (or AZURE_AD_TOKEN)");
+        }
+        Some(_) | None => {}
+    }
+    let variables = &deployment.endpoint.provider.api_key_env;
+    match (&deployment.credential.key_variable, &deployment.credential.api_key) {
+        (Some(variable), _) => format!("the environment variable {variable}, the api_key of {id}"),
+        // Without a key, one of these would be read.
+        (None, None) if !variables.is_empty() => {
+            format!("api_key of {id} (or {})", variables.join(", "))
+        }
+        (None, Some(_) | None) => format!("api_key of {id}"),
     }
 }
 
@@ -188,11 +205,10 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
     let said = clean(&said.message, errors::MESSAGE_MAX);
     match tried.cause {
         Cause::Auth | Cause::Permission => {
-            let (what, variables) = credential_of(deployment);
+            let place = credential_of(deployment, &id);
             format!(
-                "the provider refused deployment {id}'s key; yours is fine. Check {what} of {id}{} \
-                 The provider said: {said}",
-                if variables.is_empty() { ".".to_owned() } else { format!(" (or {variables}).") },
+                "the provider refused deployment {id}'s key; yours is fine. Check {place}. \
+                 The provider said: {said}"
             )
         }
         Cause::NotFound if is_about_the_address(tried, said_all) => {

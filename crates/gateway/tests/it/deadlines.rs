@@ -24,7 +24,10 @@ fn a_clients_deadline_is_kept_and_counts_against_no_deployment() {
         let begin = Stopwatch::start();
         let answer = chat_with(&hale, headers, body);
         begin.between_ms(390, 900);
-        expect_error(&answer, 408, "deadline_exceeded");
+        let error = expect_error(&answer, 408, "deadline_exceeded");
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains("no answer from model group 'm' within 0.400 s; allow"), "{said}");
+        assert!(said.contains(". Tried: a client_timeout"), "{said}");
     }
     assert_eq!(upstream.requests().len(), 2, "one attempt each");
     upstream.wait_until_dropped();
@@ -56,6 +59,10 @@ fn a_deadline_that_passes_in_the_fallback_too_is_one_408() {
     begin.between_ms(780, 1_300);
     let error = expect_error(&answer, 408, "deadline_exceeded");
     assert_eq!(column(&error["attempts"], "model_group"), ["m", "f"]);
+    let said = error["message"].as_str().unwrap();
+    let asked = "no answer from model group 'm' or its fallback 'f' within 0.800 s; allow more";
+    assert!(said.contains(asked), "{said}");
+    assert!(said.contains(". Tried: m/a ") && said.contains("; f/b "), "{said}");
     assert_eq!((bad.requests().len(), worse.requests().len()), (1, 1));
 }
 

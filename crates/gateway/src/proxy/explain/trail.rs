@@ -26,8 +26,8 @@ pub(super) struct Trail<'t> {
     pub(super) snapshot: &'t Snapshot,
     pub(super) plan: &'t RoutePlan,
     pub(super) errors: &'t [ProviderError],
-    /// The attempt whose words stand at the beginning.
-    pub(super) first: &'t Tried,
+    /// The attempt whose words stand at the beginning; none if the request's own time passed.
+    pub(super) first: Option<&'t Tried>,
 }
 
 /// Attempts at one deployment that ended alike.
@@ -40,16 +40,41 @@ struct Alike<'t> {
 impl Trail<'_> {
     /// The sentences; none when only the client can fix the request.
     pub(super) fn sentences(&self) -> String {
-        if !self.first.cause.blames_deployment() && self.plan.fallbacks() == 0 {
+        let Some(first) = self.first else {
+            let is_told = !self.plan.tried().is_empty();
+            return if is_told { format!(". {}", self.attempts()) } else { String::new() };
+        };
+        if !first.cause.blames_deployment() && self.plan.fallbacks() == 0 {
             return String::new();
         }
-        let [groups, attempts, fixes] = [self.groups(), self.attempts(), self.fixes()];
+        let [groups, attempts, fixes] = [self.groups(first), self.attempts(), self.fixes()];
         format!(" {groups} {attempts}{fixes}")
     }
 
+    /// `model group 'a' or its fallbacks 'b', 'c'`
+    pub(super) fn asked(&self) -> String {
+        let requested = self.plan.first_target().name(self.snapshot);
+        let last = self.plan.target().name(self.snapshot);
+        let groups = self.plan.tried().iter().map(|one| &*one.group).chain([last]);
+        let mut fallbacks: Vec<&str> = Vec::new();
+        for group in groups {
+            if group != requested && !fallbacks.contains(&group) {
+                fallbacks.push(group);
+            }
+        }
+        let quoted = |group: &&str| format!("'{}'", clean(group, 80));
+        let names: Vec<String> = fallbacks.iter().take(LISTED_MAX).map(quoted).collect();
+        let own = format!("model group '{}'", clean(requested, 200));
+        match names.as_slice() {
+            [] => own,
+            [one] => format!("{own} or its fallback {one}"),
+            names => format!("{own} or its fallbacks {}", names.join(", ")),
+        }
+    }
+
     /// `Model group 'a' failed: ... Fallback 'b' failed too: ...`
-    fn groups(&self) -> String {
-        let own = &self.first.group;
+    fn groups(&self, first: &Tried) -> String {
+        let own = &first.group;
         let requested = self.plan.first_target().name(self.snapshot);
         let what = |group: &str| if group == requested { "Model group" } else { "Fallback" };
         let mut text = format!("{} '{}' failed{}.", what(own), clean(own, 200), self.why(own));
@@ -103,7 +128,9 @@ impl Trail<'_> {
         let place = self.place(tried);
         let status = tried.status.map_or(String::new(), |status| format!(" {status}"));
         // The first one's words stand at the beginning.
-        let is_first = tried.deployment == self.first.deployment && tried.cause == self.first.cause;
+        let is_first = self.first.is_some_and(|first| {
+            (tried.deployment, tried.cause) == (first.deployment, first.cause)
+        });
         let words = clean(said, WORDS_MAX);
         let words =
             if is_first || words.is_empty() { String::new() } else { format!(", \"{words}\"") };
@@ -147,7 +174,7 @@ impl Trail<'_> {
         let deployment: &Deployment = self.snapshot.deployment(tried.deployment);
         // The headline of a refused key names the fix already.
         let is_told = matches!(tried.cause, Cause::Auth | Cause::Permission)
-            && tried.deployment == self.first.deployment;
+            && self.first.is_some_and(|first| tried.deployment == first.deployment);
         if is_told || !tried.cause.blames_deployment() {
             return None;
         }

@@ -127,6 +127,12 @@ fn a_deployment_without_an_id_is_called_by_its_model_and_line_and_never_by_its_h
     assert_eq!(names.len(), 2, "each has a name of its own: {names:?}");
     let state = client(&hale).get("/router/state").json();
     assert_eq!(column(&state["deployments"], "name"), names);
+    let health = client(&hale).get("/health").json();
+    let listed = ["healthy_endpoints", "unhealthy_endpoints", "unchecked_endpoints"];
+    let listed = listed.into_iter().flat_map(|list| column(&health[list], "name"));
+    let mut listed: Vec<Value> = listed.collect();
+    listed.sort_by_key(|name| names.iter().position(|known| name == known));
+    assert_eq!(listed, names);
     let ids = column(&state["deployments"], "id");
     assert!(ids.iter().all(|id| is_hash(id.as_str().unwrap())), "ids stay: {ids:?}");
 }
@@ -166,4 +172,40 @@ fn attempts_that_ended_alike_are_named_once_with_their_number() {
     let message = told["message"].as_str().unwrap();
     assert!(message.starts_with("boom. Model group 'm' failed: "), "{message}");
     assert!(message.contains("Tried: a 500 server_error (2 times). Fix: "), "{message}");
+}
+
+#[test]
+fn a_refused_key_is_said_to_be_where_the_config_has_it() {
+    let upstream = FakeUpstream::with(|_| Script::error(401, "invalid x-api-key"));
+    let said = |status: u16, params: &Value| {
+        upstream.answer_with(move |_| Script::error(status, "invalid x-api-key"));
+        let mut params = params.clone();
+        params["api_base"] = upstream.api_base().into();
+        let entry = json!({"model_name": "m", "litellm_params": params,
+            "model_info": {"id": "gamma"}});
+        let launch = Config::new().entry(entry).launch();
+        let hale = launch.env("KEY_C", "k-c").env("ANTHROPIC_API_KEY", "k-a").start();
+        error(&chat(&hale, "m"))["message"].as_str().unwrap().to_owned()
+    };
+    let (claude, gpt) = ("anthropic/claude-sonnet-4-5", "openai/gpt-4o");
+    let own = "Check the environment variable KEY_C, the api_key of gamma. The";
+    for (status, params, place) in [
+        (401, json!({"model": claude, "api_key": "os.environ/KEY_C"}), own),
+        (403, json!({"model": claude, "api_key": "os.environ/KEY_C"}), own),
+        (401, json!({"model": gpt, "api_key": "os.environ/KEY_C"}), own),
+        (
+            401,
+            json!({"model": claude}),
+            "Check the environment variable ANTHROPIC_API_KEY, the api_key of gamma. The",
+        ),
+        (401, json!({"model": claude, "api_key": UPSTREAM_KEY}), "Check api_key of gamma. The"),
+        (
+            401,
+            json!({"model": "hosted_vllm/my-model"}),
+            "Check api_key of gamma (or HOSTED_VLLM_API_KEY). The",
+        ),
+    ] {
+        let message = said(status, &params);
+        assert!(message.contains(place), "{place} in {message}");
+    }
 }

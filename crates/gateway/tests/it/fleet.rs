@@ -1,5 +1,6 @@
 //! Several gateways that share what they learn, over a private redis-server.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -306,6 +307,8 @@ fn replicas_cost_one_set_of_probes_and_know_all_results() {
     });
     let pods: Vec<Value> = replicas.iter().map(|hale| status(hale)["pod_id"].clone()).collect();
     assert!(holders.iter().all(|one| pods.contains(&one["pod_id"])), "{holders:?} {pods:?}");
+    let names: HashSet<&str> = holders.iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names.len(), 8, "each has a name of its own: {holders:?}");
     assert!(holders.iter().all(|one| (1..=60).contains(&one["expires_in_s"].as_u64().unwrap())));
     let page = status(&replicas[1]);
     assert!(

@@ -9,6 +9,8 @@ use crate::console::paint::{Paint, fitted};
 
 /// The widest column of names.
 const NAME_MAX: usize = 40;
+/// The fields of an entry that are columns.
+const COLUMNS: [&str; 4] = ["model_name", "name", "model", "status"];
 
 /// Gives a text a colour.
 type Colour = fn(&Paint, &str) -> String;
@@ -35,11 +37,11 @@ pub(super) fn text(url: &str, page: &Value, paint: &Paint) -> String {
         })
         .collect();
     let width = |name: &str| {
-        let longest = rows.iter().map(|row| field(row.entry, name).chars().count()).max();
+        let longest = rows.iter().map(|row| column(row.entry, name).chars().count()).max();
         longest.unwrap_or(0).min(NAME_MAX)
     };
-    let widths = (width("model_name"), width("model"), width("status"));
-    let mut text: String = rows.iter().map(|row| line(row, widths, paint)).collect();
+    let widths = COLUMNS.map(|name| (name, width(name)));
+    let mut text: String = rows.iter().map(|row| line(row, &widths, paint)).collect();
     let count = |list: &str| entries(list).len();
     let (healthy, all) = (count("healthy_endpoints"), rows.len());
     let last = format!(
@@ -56,12 +58,19 @@ fn field<'p>(entry: &'p Value, name: &str) -> &'p str {
     entry[name].as_str().unwrap_or_default()
 }
 
-fn line(row: &Row<'_>, widths: (usize, usize, usize), paint: &Paint) -> String {
+/// What stands in that column: a model that begins the readable name is not repeated.
+fn column<'p>(entry: &'p Value, name: &str) -> &'p str {
+    let text = field(entry, name);
+    let is_repeated = name == "model" && field(entry, "name").starts_with(text);
+    if is_repeated { "" } else { text }
+}
+
+fn line(row: &Row<'_>, widths: &[(&str, usize)], paint: &Paint) -> String {
     let entry = row.entry;
     let mut text = (row.colour)(paint, row.sign);
-    for (name, width) in [("model_name", widths.0), ("model", widths.1), ("status", widths.2)] {
+    for (name, width) in widths.iter().copied() {
         if width > 0 {
-            text.push_str(&format!("  {}", fitted(field(entry, name), width)));
+            text.push_str(&format!("  {}", fitted(column(entry, name), width)));
         }
     }
     if let Some(ms) = entry["latency_ms"].as_u64() {
@@ -104,6 +113,15 @@ mod tests {
              ·     groq/y       disabled\n✓  a  openai/x     healthy    12 ms\n\
              http://h: 1 of 3 deployments are healthy, 1 unhealthy, 1 not probed\n"
         );
+    }
+
+    #[test]
+    fn two_deployments_of_one_model_have_rows_of_their_own() {
+        let entry = |name: &str| json!({"model_name": "m", "name": name, "model": "openai/x"});
+        let page = json!({"healthy_endpoints": [entry("openai/x :3"), entry("openai/x :5"), entry("own")]});
+        let text = text("http://h", &page, &Paint::on(false));
+        let rows: Vec<&str> = text.lines().take(3).collect();
+        assert_eq!(rows, ["✓  m  openai/x :3", "✓  m  openai/x :5", "✓  m  own          openai/x"]);
     }
 
     #[test]

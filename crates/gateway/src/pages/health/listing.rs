@@ -116,6 +116,7 @@ impl Serialize for Entry<'_> {
             if sees.addresses {
                 entry.serialize_entry("api_base", &*deployment.endpoint.api_base)?;
             }
+            entry.serialize_entry("name", &*deployment.display.name)?;
             entry.serialize_entry("custom_llm_provider", &*deployment.endpoint.provider.name)?;
             let group = serving.snapshot.group(deployment.group);
             entry.serialize_entry("model_name", &*group.name)?;

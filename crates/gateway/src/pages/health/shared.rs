@@ -8,7 +8,7 @@ use crate::http::reply::{self, Reply};
 use crate::pages::PageRequest;
 use crate::state::fleet::Sharing;
 
-/// `GET /health/shared-status`: the reference's fields, `mode` and `holders`.
+/// `GET /health/shared-status`: the reference's fields, `mode` and `holders` with their readable names.
 pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
     let snapshot = &request.arrival.serving.snapshot;
     let shared = &snapshot.shared;
@@ -35,8 +35,10 @@ pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
         .iter()
         .filter(|(_, _, until)| *until > now)
         .map(|(deployment, pod_id, until)| {
+            let known = snapshot.deployments.iter().find(|one| one.id == *deployment);
             json!({
                 "deployment": &**deployment,
+                "name": known.map(|one| &*one.display.name),
                 "pod_id": &**pod_id,
                 "expires_in_s": until.since(now).div_ceil(1_000),
             })

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::health::probe::Finding;
 use hale_core::time::Millis;
@@ -167,7 +166,7 @@ impl Narrator {
             let unhealthy = deployment.state.probes().unhealthy(now, staleness_ms);
             let verdict = deployment.verdict(now);
             let after = Known {
-                cools_down: verdict != Verdict::Ready,
+                cools_down: cools_down(verdict),
                 unhealthy: unhealthy.is_some(),
                 checked_at,
             };
@@ -178,7 +177,7 @@ impl Narrator {
                     cause.name()
                 ));
             }
-            changes.push_str(&by_traffic(deployment, verdict, before, after));
+            changes.push_str(&by_traffic(&deployment.id, verdict, before, after));
             known.insert(deployment.id.to_string(), after);
         }
         (probes, changes)
@@ -223,9 +222,16 @@ impl Narrator {
     }
 }
 
+/// Whether its cooldown goes on. One that reopens has its traffic again, though not yet all of it.
+fn cools_down(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Cooling(_) | Verdict::HalfOpen(_) => true,
+        Verdict::Ready | Verdict::Reopening => false,
+    }
+}
+
 /// A line about a deployment that lost its traffic, or got it back.
-fn by_traffic(deployment: &Deployment, verdict: Verdict, before: Known, after: Known) -> String {
-    let id = &deployment.id;
+fn by_traffic(id: &str, verdict: Verdict, before: Known, after: Known) -> String {
     match verdict {
         Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) if !before.cools_down => {
             format!("        -> {id} is ejected, traffic met: {}\n", cooldown.cause.name())
@@ -238,5 +244,38 @@ fn by_traffic(deployment: &Deployment, verdict: Verdict, before: Known, after: K
         Verdict::Ready | Verdict::Reopening | Verdict::Cooling(_) | Verdict::HalfOpen(_) => {
             String::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hale_core::cause::Cause;
+    use hale_core::health::Cooldown;
+
+    use super::*;
+
+    #[test]
+    fn a_deployment_that_comes_back_is_told_once() {
+        let cooldown =
+            Cooldown { until: Millis(9), cause: Cause::ServerError, provider_issued: false };
+        let mut before = Known::default();
+        let mut told = Vec::new();
+        for verdict in [
+            Verdict::Ready,
+            Verdict::Cooling(cooldown),
+            Verdict::HalfOpen(cooldown),
+            Verdict::Reopening,
+            Verdict::Reopening,
+            Verdict::Ready,
+            Verdict::Reopening,
+            Verdict::Cooling(cooldown),
+        ] {
+            let after = Known { cools_down: cools_down(verdict), ..Known::default() };
+            told.push(by_traffic("d", verdict, before, after));
+            before = after;
+        }
+        let (ejected, back) =
+            ("        -> d is ejected, traffic met: server_error\n", "        <- d is back\n");
+        assert_eq!(told, ["", ejected, "", back, "", "", "", ejected]);
     }
 }

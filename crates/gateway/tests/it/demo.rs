@@ -42,6 +42,12 @@ fn the_demo_succeeds_and_loses_no_request() {
         ],
     );
     assert!(!done.stdout.contains("standby is ejected"), "{}", done.stdout);
+    for name in ["steady", "slow", "flaky", "standby"] {
+        let (lost, back) = (format!("-> {name} is "), format!("<- {name} is back"));
+        for between in done.stdout.split(&back).skip(1).collect::<Vec<_>>().iter().rev().skip(1) {
+            assert!(between.contains(&lost), "{name} is back twice:\n{}", done.stdout);
+        }
+    }
 }
 
 #[track_caller]

@@ -109,6 +109,11 @@ impl Pending {
         self.slots.iter().map(|slot| slot.rows).sum()
     }
 
+    /// Rows that wait and are on no disk.
+    pub(crate) fn rows_in_memory_alone(&self) -> u64 {
+        self.slots.iter().filter(|slot| slot.extent.is_none()).map(|slot| slot.rows).sum()
+    }
+
     /// Forgets all. Returns how many rows that were.
     pub(crate) fn clear(&mut self) -> u64 {
         let rows = self.rows();
@@ -190,7 +195,10 @@ mod tests {
         }
         assert_eq!((lost, pending.rows()), (0, 40));
         assert!(!pending.is_off_disk());
-        for expected in 1..=40 {
+        assert_eq!(pending.rows_in_memory_alone(), 0);
+        assert_eq!(pending.push(batch(41, 1), 1), 0);
+        assert_eq!((pending.rows_in_memory_alone(), pending.rows()), (1, 41));
+        for expected in 1..=41 {
             let (id, place) = pending.first().unwrap();
             let found = match place {
                 Place::Memory(batch) => batch.number,

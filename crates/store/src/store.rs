@@ -463,9 +463,17 @@ impl Store {
         }
         let tick = self.batch();
         self.to_disk(tick + 1).await;
-        let left = self.pending.lock().rows();
-        if left > 0 {
-            tracing::info!(rows = left, spool = %self.options.spool.display(), "rows that the database did not take");
+        let (left, lost) = {
+            let pending = self.pending.lock();
+            (pending.rows(), pending.rows_in_memory_alone())
+        };
+        let spool = self.options.spool.display();
+        if left > lost {
+            tracing::info!(rows = left - lost, %spool, "rows that the database did not take are in the spool; the next start writes them");
+        }
+        if lost > 0 {
+            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            tracing::error!(rows = lost, %spool, "rows are lost: the database did not take them, and the spool is not this process's to write or is full");
         }
     }
 

@@ -140,3 +140,25 @@ fn a_stop_without_a_database_leaves_rows_in_the_spool() {
         assert!(spool.contains("\"last\"") && spool.contains(&NOW.to_string()), "{spool}");
     });
 }
+
+#[test]
+fn a_stop_counts_rows_as_lost_that_neither_the_database_took_nor_a_spool_of_another_process() {
+    run(async {
+        let directory = TempDir::new();
+        let path = directory.path().join("hale.db");
+        std::fs::write(&path, "this is no database, and it stays as it is").unwrap();
+        let start = || Running::start(&Address::File(path.clone()), directory.path());
+        let owner = start();
+        owner.act("kept");
+        owner.until_figures(|figures| figures.spool_bytes > 0).await;
+        let other = start();
+        other.until(|status| matches!(status, Status::Disconnected(_))).await;
+        other.act("lost");
+        other.store.finish(Duration::from_millis(50)).await;
+        owner.store.finish(Duration::from_millis(50)).await;
+        assert_eq!(other.store.figures().dropped, 1);
+        assert_eq!(owner.store.figures().dropped, 0);
+        let spool = std::fs::read_to_string(directory.path().join("hale.spool")).unwrap();
+        assert!(spool.contains("\"kept\"") && !spool.contains("\"lost\""), "{spool}");
+    });
+}

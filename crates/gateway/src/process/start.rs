@@ -189,7 +189,8 @@ pub(crate) fn start(
         .ok_or_else(|| format!("cannot listen on {address}"))?;
     let uses_tls =
         snapshot.deployments.iter().any(|one| one.endpoint.api_base.starts_with("https"));
-    let tell = start_line(&snapshot, why_local, workers);
+    let able = snapshot.deployments.iter().filter(|one| one.misconfigured.is_none()).count();
+    let tell = start_line(&snapshot, able, why_local, workers);
     let process = Arc::new(Process::new(snapshot, sinks, Reach::of(address.ip())));
     let (background, log) = start_background(&process)
         .map_err(|error| format!("the background thread could not start: {error}"))?;
@@ -210,7 +211,10 @@ pub(crate) fn start(
             .map_err(|error| format!("a worker thread could not start: {error}"))?;
         threads.push(thread);
     }
-    tracing::info!("listening on {scheme}://{address}{tell}");
+    match able {
+        0 => tracing::warn!("listening on {scheme}://{address}{tell}"),
+        _ => tracing::info!("listening on {scheme}://{address}{tell}"),
+    }
     prober::start(&process)
         .map_err(|error| format!("the health thread could not start: {error}"))?;
     if uses_tls {
@@ -220,10 +224,9 @@ pub(crate) fn start(
 }
 
 /// What the start says behind the address: who reaches it, and what can be served.
-fn start_line(snapshot: &Snapshot, why_local: Option<&str>, workers: usize) -> String {
+fn start_line(snapshot: &Snapshot, able: usize, why_local: Option<&str>, workers: usize) -> String {
     let local = why_local.map_or(String::new(), |why| format!(", from this machine only: {why}"));
     let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
-    let able = snapshot.deployments.iter().filter(|one| one.misconfigured.is_none()).count();
     format!(
         "{local}; {able} of {deployments} deployments can be served groups={groups} workers={workers} \
          version={}",

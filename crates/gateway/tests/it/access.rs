@@ -226,11 +226,17 @@ fn a_gateway_that_can_serve_nothing_is_not_ready_and_says_so_when_it_starts() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    let level = |said: &str, level: &str| {
+        let line = said.lines().find(|line| line.contains("listening on")).unwrap();
+        assert!(line.contains(level), "{level} in {line}");
+    };
+    level(&said, "WARN");
     let both =
         format!("{text}- {{model_name: n, litellm_params: {{model: openai/x, api_key: k}}}}\n");
     let one = hale().config(&both).start();
     assert_eq!(one.client().get("/health/readiness").status, 200, "one can be served");
     assert!(one.stderr().contains("; 1 of 2 deployments can be served"), "{}", one.stderr());
+    level(&one.stderr(), "INFO");
 }
 
 #[test]

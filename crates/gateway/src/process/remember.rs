@@ -3,10 +3,12 @@
 //! Called by the start, before a worker serves. Always true: no request waits for the store; a deployment that an operator
 //! disabled is disabled again before the first request, if the database answers within [`OPEN_MAX`], else as soon as it does.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use hale_core::deployment::Deployment;
 use hale_core::health::{Evidence, HealthPart, HealthSubject, OperatorAction};
 use hale_core::settings::StoreSettings;
 use hale_store::{
@@ -31,6 +33,8 @@ const PER_SECOND_IN_A_FILE: u32 = 200;
 const DATA_DIR: &str = "HALE_DATA_DIR";
 /// The spool beside a server's address.
 const SPOOL: &str = "hale.spool";
+/// Deployments whose last action is kept in mind.
+const ACTED_MAX: usize = 10_000;
 /// Who acts with the master key.
 const MASTER_KEY: &str = "master key";
 
@@ -169,46 +173,90 @@ async fn restore(store: Arc<Store>, process: Arc<Process>, done: mpsc::Sender<()
         return;
     }
     store.connected().await;
-    apply(&store, &process).await;
+    let mut switches = Switches::default();
+    switches.apply(&store, &process).await;
     let _gone: Result<(), _> = done.send(());
     loop {
         match events.next().await {
             Received::Event(event) => match &event.what {
-                What::Reload(Reload::Applied { .. }) => apply(&store, &process).await,
+                What::Reload(Reload::Applied { .. }) => switches.apply(&store, &process).await,
                 What::Shutdown(Shutdown::Stopped) => return,
+                What::Operator { deployment, action } => {
+                    switches.acted(&process, deployment, *action);
+                }
                 What::Reload(Reload::Refused { .. })
                 | What::Shutdown(_)
                 | What::Health { .. }
                 | What::Probe { .. }
-                | What::Budget(_)
-                | What::Operator { .. } => {}
+                | What::Budget(_) => {}
             },
-            Received::Missed(_) => apply(&store, &process).await,
+            Received::Missed(_) => switches.apply(&store, &process).await,
         }
     }
 }
 
-async fn apply(store: &Store, process: &Process) {
-    let settings = match store.settings().await {
-        Ok(settings) => settings,
-        Err(error) => {
-            tracing::warn!(%error, "settings made at run time could not be read");
+/// What operators of this process did to deployments. It is newer than what the store holds, whose rows are written in batches.
+#[derive(Default)]
+struct Switches {
+    /// The last action on each deployment.
+    acted: HashMap<Arc<str>, OperatorAction>,
+    /// Deployments that the settings of the store disabled.
+    restored: HashSet<Arc<str>>,
+}
+
+impl Switches {
+    /// An operator did something. If it enabled what the store had disabled in the same moment, it is enabled.
+    fn acted(&mut self, process: &Process, id: &Arc<str>, action: OperatorAction) {
+        if action == OperatorAction::Reset {
             return;
         }
-    };
-    let serving = process.serving();
-    let now = clock::now().millis();
-    for deployment in &serving.snapshot.deployments {
-        let name = switch_of(&deployment.id);
-        let is_disabled = settings.iter().any(|one| *one.name == *name && &*one.value == "true");
-        if is_disabled && !deployment.state.is_disabled() {
-            let changes = deployment.apply(now, &Evidence::Operator(OperatorAction::Disable));
-            events::health_changed(&deployment.id, changes);
-            let deployment = &*deployment.id;
-            tracing::warn!(deployment, "an operator disabled this deployment before the start");
+        if self.restored.remove(id) && action == OperatorAction::Enable {
+            let serving = process.serving();
+            let found = serving.snapshot.by_id.get(&**id);
+            if let Some(deployment) = found.map(|index| serving.snapshot.deployment(*index))
+                && deployment.state.is_disabled()
+            {
+                switched(deployment, action);
+                process.waiting.look_again();
+            }
         }
+        // Deployments come and go with configs; a bound keeps the list small.
+        if self.acted.len() >= ACTED_MAX && !self.acted.contains_key(id) {
+            self.acted.clear();
+        }
+        self.acted.insert(id.clone(), action);
     }
-    process.waiting.look_again();
+
+    /// Disables what operators disabled, before the start or since.
+    async fn apply(&mut self, store: &Store, process: &Process) {
+        let settings = match store.settings().await {
+            Ok(settings) => settings,
+            Err(error) => {
+                tracing::warn!(%error, "settings made at run time could not be read");
+                return;
+            }
+        };
+        let serving = process.serving();
+        for deployment in &serving.snapshot.deployments {
+            let name = switch_of(&deployment.id);
+            let is_disabled = match self.acted.get(&deployment.id) {
+                Some(action) => *action == OperatorAction::Disable,
+                None => settings.iter().any(|one| *one.name == *name && &*one.value == "true"),
+            };
+            if is_disabled && !deployment.state.is_disabled() {
+                switched(deployment, OperatorAction::Disable);
+                self.restored.insert(deployment.id.clone());
+                let deployment = &*deployment.id;
+                tracing::warn!(deployment, "an operator disabled this deployment before the start");
+            }
+        }
+        process.waiting.look_again();
+    }
+}
+
+fn switched(deployment: &Deployment, action: OperatorAction) {
+    let changes = deployment.apply(clock::now().millis(), &Evidence::Operator(action));
+    events::health_changed(&deployment.id, changes);
 }
 
 /// Gives events to the store until the process has stopped.

@@ -461,9 +461,9 @@ fn what_is_missing_or_broken_in_a_request_is_named() {
     }
     assert_eq!(upstream.requests().len(), 0);
     // What an object looks like inside is the provider's to judge.
-    let answer = post(&hale, MODERATIONS, &json!({"model": "m", "input": "x", "seed": 7}));
+    let answer = post(&hale, MODERATIONS, &json!({"model": "m", "input": "x", "colour": 7}));
     assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("Unknown parameter: 'seed'"), "{}", answer.text());
+    assert!(answer.text().contains("Unknown parameter: 'colour'"), "{}", answer.text());
 }
 
 #[test]

@@ -49,7 +49,7 @@ const RANGES: [(&str, &str); 3] = [("[", ","), ("between ", " and "), ("from ", 
 /// The greatest limit that `error` names, tokens; `text` is its message in small letters. `None` if it is about something else.
 pub(super) fn named(error: &ProviderError, text: &str) -> Option<u32> {
     let is_param = |name: &&str| error.param.as_deref().is_some_and(|param| param.ends_with(*name));
-    let begins = match NAMES.iter().any(|name| is_param(name)) {
+    let begins = match NAMES.iter().any(is_param) {
         true => 0,
         false => NAMES.iter().filter_map(|name| text.find(name)).min()?,
     };

@@ -261,6 +261,14 @@ impl Provider {
         if is_own { HostOwner::Provider } else { HostOwner::Operator }
     }
 
+    /// Whether `host` is a server of others, so that the provider's key is not for it. A program
+    /// without an address of its own is always somewhere else.
+    #[must_use]
+    pub fn is_foreign(&self, host: &str) -> bool {
+        let has_home = self.base_url.is_some() || !self.hosts.is_empty();
+        has_home && self.host_owner(host) == HostOwner::Operator
+    }
+
     /// Whether that is one of [`Provider::hosts`].
     fn has_host(&self, name: &str) -> bool {
         self.hosts.iter().any(|host| match host.strip_prefix('.') {

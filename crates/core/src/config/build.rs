@@ -19,7 +19,7 @@ use super::draft::Context;
 use super::model_info::model_info;
 use super::params::{Info, Params, overlay};
 use super::problem::{At, Path, Problems, Wrong};
-use super::tree::{Map, Value};
+use super::tree::{Map, Node, Value};
 use super::troubles::Troubles;
 use super::{json, upstream};
 
@@ -150,6 +150,9 @@ impl Entry<'_> {
             provider: params.provider.as_deref(),
             address: self.context.address(params),
             mode: info.facts.mode.as_deref(),
+            region: self.params.get("aws_region_name").and_then(Node::text),
+            has_key: self.params.get("api_key").is_some_and(|node| !node.is_null())
+                || self.context.credential(params).is_some_and(|one| one.get("api_key").is_some()),
         }
     }
 

@@ -16,7 +16,7 @@ use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
-use super::{any_model, build, id, upstream, wrapped};
+use super::{any_model, build, id, redact, upstream, wrapped};
 use crate::health::{DeploymentState, HealthSubject};
 use crate::snapshot::Snapshot;
 
@@ -205,9 +205,10 @@ fn is_served(params: &Map) -> bool {
     let text = |key: &str| params.get(key).and_then(Node::text);
     let is_mock = params.get("mock_response").is_some_and(|node| !node.is_unset());
     let found = |model| {
-        let (provider, mode) = (text("custom_llm_provider"), None);
+        let provider = text("custom_llm_provider");
         let address = text("api_base").or_else(|| text("base_url"));
-        upstream::find(model, upstream::Written { provider, address, mode })
+        let written = upstream::Written { provider, address, ..upstream::Written::default() };
+        upstream::find(model, written)
     };
     is_mock || text("model").is_none_or(|model| found(model).refusal.is_none())
 }
@@ -254,7 +255,7 @@ fn parts<'n>(
 
 /// A reference to a variable, as it is written.
 fn written(variable: &str) -> Box<str> {
-    format!("os.environ/{variable}").into()
+    format!("os.environ/{}", redact::variable(variable)).into()
 }
 
 fn missing(map: &Map, key: &str, at: At, path: &Path<'_>, problems: &mut Problems) {

@@ -64,11 +64,14 @@ impl Context<'_> {
     /// The address that an entry or its credential names.
     pub(super) fn address<'a>(&'a self, params: &'a Params) -> Option<&'a str> {
         let own = params.api_base.as_ref().or(params.base_url.as_ref());
-        let named = || {
-            let name = &params.credential.as_ref()?.text;
-            self.credentials.get(&**name)?.get("api_base")?.text()
-        };
+        let named = || self.credential(params)?.get("api_base")?.text();
         own.map(|given| &*given.text).or_else(named)
+    }
+
+    /// What the credential contains that an entry names.
+    pub(super) fn credential(&self, params: &Params) -> Option<&Map> {
+        let name = &params.credential.as_ref()?.text;
+        self.credentials.get(&**name).copied()
     }
 
     /// Whether the environment has a key or an address of the provider, and nothing else is missing.

@@ -9,6 +9,7 @@ use super::Source;
 use super::if_wrong::IfWrong;
 use super::placeholder;
 use super::problem::{At, Path, Problems, Wrong, shown};
+use super::redact;
 use super::tree::{Entry, Map, Node, Style, Value};
 use super::value;
 
@@ -81,6 +82,12 @@ impl<'s> Env<'s> {
             return Wrong::new("the reference names no variable", "write `os.environ/NAME`");
         }
         let is_suffix = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.');
+        if name.split(is_suffix).next().is_some_and(redact::is_pasted_key) {
+            return Wrong::new(
+                "what follows `os.environ/` looks like a key, and no variable of that name is set",
+                "put the key into a variable and write its name; or write the key without `os.environ/`",
+            );
+        }
         if let Some(end) = name.find(is_suffix).filter(|end| *end > 0) {
             // What follows may be a secret that was meant as a default.
             let name = shown(&name[..end]);

@@ -4,6 +4,7 @@
 //! the name of a variable.
 
 use super::problem::{Wrong, shown};
+use super::redact;
 
 /// How placeholders for keys begin, in lower case.
 const BEGINNINGS: [&str; 8] =
@@ -32,7 +33,7 @@ pub(super) fn anywhere(text: &str) -> Option<Wrong> {
             tail.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");
         let problem = format!(
             "`os.environ/{}` stands within a longer text, where it is not read",
-            shown(name)
+            redact::variable(name)
         );
         return Some(Wrong::new(
             problem,

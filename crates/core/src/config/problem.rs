@@ -270,6 +270,12 @@ impl Problems {
         self.leave_out(at, path, wrong, "");
     }
 
+    /// As [`Problems::warn`], for a problem whose fix is another one for each entry: only what has the same fix is one problem.
+    pub(super) fn warn_by_fix(&mut self, at: At, path: &Path<'_>, wrong: Wrong) {
+        let cause = format!("{} {}", wrong.problem, wrong.hint);
+        self.add_warning(at, path, wrong, ("", &cause));
+    }
+
     /// Warns of a key that is not served, because of which `feature` is left out.
     pub(super) fn unserved(
         &mut self,
@@ -298,6 +304,7 @@ impl Problems {
                 let named = if within.is_empty() { String::new() } else { format!("`{within}`: ") };
                 let fault = Wrong::new(format!("{named}{}", wrong.problem), wrong.hint.as_str());
                 self.fault.get_or_insert(fault);
+                wrong.problem.push_str(": the deployment cannot serve");
             }
             IfWrong::Unset => wrong.problem.push_str(": ignored"),
         }
@@ -362,9 +369,28 @@ impl Problems {
         (self.found.into_iter().map(|(_, problem)| problem).collect(), self.files)
     }
 
-    fn leave_out(&mut self, at: At, path: &Path<'_>, wrong: Wrong, left_out: &'static str) {
+    /// Adds a warning because of which `feature` is left out.
+    pub(super) fn leave_out(
+        &mut self,
+        at: At,
+        path: &Path<'_>,
+        wrong: Wrong,
+        feature: &'static str,
+    ) {
+        let cause = wrong.problem.clone();
+        self.add_warning(at, path, wrong, (feature, &cause));
+    }
+
+    /// Adds a warning, with what is left out and its cause.
+    fn add_warning(
+        &mut self,
+        at: At,
+        path: &Path<'_>,
+        wrong: Wrong,
+        (left_out, cause): (&'static str, &str),
+    ) {
         let path = path.to_string();
-        let cause = (at.file, format!("{} {}", without_items(&path), wrong.problem));
+        let cause = (at.file, format!("{} {cause}", without_items(&path)));
         if let Some(first) = self.causes.get(&cause) {
             if let Some((_, problem)) = self.found.get_mut(*first) {
                 problem.again(at.line);

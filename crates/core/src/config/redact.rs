@@ -40,6 +40,27 @@ pub(super) fn is_count_name(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word)) && !is_secret_name(&name)
 }
 
+/// Whether `name`, which stands where the name of a variable belongs, may be a key that was pasted there.
+pub(super) fn is_pasted_key(name: &str) -> bool {
+    let has_both = |text: &str| {
+        let digits = text.chars().any(|c| c.is_ascii_digit());
+        digits && text.chars().any(char::is_alphabetic)
+    };
+    let is_part = |part: &str| {
+        let count = part.chars().count();
+        count >= 2 * KEY_LIKE_CHARS || (count >= KEY_LIKE_CHARS && has_both(part))
+    };
+    let has_dashes = name.contains('-') && name.chars().count() >= KEY_LIKE_CHARS;
+    name.starts_with("sk-")
+        || (has_dashes && has_both(name))
+        || name.split(['_', '-', '.']).any(is_part)
+}
+
+/// The name of a variable as it may be shown: `***` for what may be a key.
+pub(super) fn variable(name: &str) -> String {
+    if is_pasted_key(name) { "***".to_owned() } else { shown(name) }
+}
+
 /// A line of a config file with everything hidden that may be a secret.
 #[must_use]
 pub fn line(text: &str) -> String {
@@ -60,7 +81,9 @@ fn word(word: &str) -> &str {
     let count = word.chars().count();
     let digits = word.chars().any(|c| c.is_ascii_digit());
     let letters = word.chars().any(char::is_alphabetic);
-    let named = word.contains("os.environ/");
+    let is_end = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.');
+    let name = word.split_once("os.environ/").map(|(_, tail)| tail.split(is_end).next());
+    let named = name.flatten().is_some_and(|name| !is_pasted_key(name));
     let like_key = count >= KEY_LIKE_CHARS && digits && letters;
     if !named && (like_key || count >= 2 * KEY_LIKE_CHARS || word.contains("sk-")) {
         "***"
@@ -82,6 +105,37 @@ mod tests {
             assert!(!is_secret_name(name), "{name}");
         }
         assert!(is_count_name("max_tokens") && !is_count_name("model"));
+    }
+
+    #[test]
+    fn a_key_in_place_of_a_name_is_told_from_a_name() {
+        for key in [
+            "sk-1",
+            "sk-proj-abcDEF",
+            "sk-ant-api03-Abc",
+            "gsk_aB3dE5fG7hI9jK1l",
+            "AIzaSyA1b2C3d4E5f6G7h8",
+            "AKIAIOSFODNN7EXAMPLE",
+            "0123456789abcdef0123456789abcdef",
+            "abcdefghijklmnopqrstuvwxyzABCD",
+            "1b2c3d4e-aaaa-bbbb-cccc-123456789abc",
+        ] {
+            assert_eq!(variable(key), "***", "{key}");
+            let told = line(&format!("- {{model: os.environ/{key}}}"));
+            assert!(!told.contains(key), "{told}");
+        }
+        for name in [
+            "OPENAI_API_KEY",
+            "AZURE_API_KEY_2",
+            "openai_key",
+            "AZURE_GPT4O_EASTUS2_KEY",
+            "KEY2",
+            "my-key",
+            "task-sk",
+            "AWS_BEARER_TOKEN_BEDROCK",
+        ] {
+            assert_eq!(variable(name), name);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::azure::Azure;
 use crate::deployment::{Lack, Misconfigured};
 use crate::parameters::FIT_FOR_MESSAGES;
-use crate::provider::{self, Addressing, HostOwner, Provider, WireFormat};
+use crate::provider::{self, Addressing, Provider, WireFormat};
 use crate::secret::Secret;
 
 use super::build::Entry;
@@ -63,7 +63,15 @@ impl Troubles<'_> {
             self.add(Lack::Setting, "model", "names a provider but no model".to_owned(), hint);
         }
         if let Some((problem, hint)) = upstream.refusal.clone().filter(|_| !is_mock) {
-            self.add(Lack::Provider, "model", problem, hint);
+            // Another address or another use of a provider that is served is a setting.
+            let lack = match provider::lookup(&upstream.provider.name) {
+                Some(_) => Lack::Setting,
+                None => Lack::Provider,
+            };
+            let path = self.entry.path.key("litellm_params");
+            let wrong = Wrong::new(problem.as_str(), hint.as_str());
+            self.problems.warn_by_fix(self.entry.place_of("model"), &path.key("model"), wrong);
+            self.note(lack, problem, hint);
         }
     }
 
@@ -319,10 +327,8 @@ impl Troubles<'_> {
         let written = written.or(params.base_url.as_ref().map(|given| ("base_url", &*given.text)));
         let named = || Some("litellm_credential_name").zip(credential.base.as_deref());
         let Some((key, address)) = written.or_else(named) else { return };
-        // A program without an address of its own is always somewhere else.
-        let has_home = provider.base_url.is_some() || !provider.hosts.is_empty();
         let host = provider::host_of(address);
-        if provider.host_owner(host) == HostOwner::Provider || !has_home {
+        if !provider.is_foreign(host) {
             return;
         }
         let (path, host) = (self.entry.path.key("litellm_params"), shown(host));

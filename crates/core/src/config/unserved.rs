@@ -4,6 +4,8 @@
 //!
 //! Sources of the addresses: the providers' documentation of their OpenAI-compatible interfaces.
 
+use super::problem::shown;
+
 /// What serves a provider's models all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Instead {
@@ -19,8 +21,10 @@ pub(super) enum Instead {
 
 use Instead::{Address, Prefix, Unknown, Words};
 
-const BEDROCK: Instead =
-    Address("https://bedrock-mantle.us-east-1.api.aws/v1", "AWS_BEARER_TOKEN_BEDROCK");
+const BEDROCK_KEY: &str = "AWS_BEARER_TOKEN_BEDROCK";
+const BEDROCK: Instead = Address("https://bedrock-mantle.us-east-1.api.aws/v1", BEDROCK_KEY);
+/// What LiteLLM writes before a model of Bedrock to say how it is called.
+const BEDROCK_ROUTES: &[&str] = &["converse", "converse_like", "invoke", "async_invoke", "mantle"];
 const AI21: Instead = Address("https://api.ai21.com/studio/v1", "AI21_API_KEY");
 const NO_ROUTER: Instead = Words(
     "it picks a model by the question, which Hale does not do: name a model, or a `model_group_alias`",
@@ -101,9 +105,7 @@ pub(super) fn instead(instead: Instead, model: &str) -> String {
         Address(base, "") => {
             format!("it speaks OpenAI's format too: write `model: openai/{model}`, `api_base: {base}`, `api_key: none`")
         }
-        Address(base, key) => format!(
-            "it speaks OpenAI's format too: write `model: openai/{model}`, `api_base: {base}`, `api_key: os.environ/{key}`"
-        ),
+        Address(base, key) => at_address(base, key, model),
         Prefix("gemini") if !model.starts_with("gemini") => {
             "models of Gemini are served with an API key, as `gemini/...`; others of this provider are not".to_owned()
         }
@@ -119,5 +121,66 @@ pub(super) fn instead(instead: Instead, model: &str) -> String {
             "for a server with OpenAI's format write `model: openai/{model}` and its `api_base`, or use the model through a \
              provider that docs/config.md lists"
         ),
+    }
+}
+
+fn at_address(base: &str, key: &str, model: &str) -> String {
+    format!(
+        "it speaks OpenAI's format too: write `model: openai/{model}`, `api_base: {base}`, `api_key: os.environ/{key}`"
+    )
+}
+
+/// Whether that is a name of Bedrock, which has an address in each region.
+pub(super) fn is_bedrock(name: &str) -> bool {
+    NOT_SERVED.iter().any(|(known, instead)| *known == name && *instead == BEDROCK)
+}
+
+/// What to write for `model` of Bedrock, in the region that is named or that stands before the model.
+pub(super) fn of_bedrock(model: &str, region: Option<&str>) -> String {
+    let (mut model, mut region) = (model, region.filter(|name| is_region(name)));
+    while let Some((head, tail)) = model.split_once('/') {
+        if is_region(head) {
+            region = region.or(Some(head));
+        } else if !BEDROCK_ROUTES.contains(&head) {
+            break;
+        }
+        model = tail;
+    }
+    let base = format!("https://bedrock-mantle.{}.api.aws/v1", region.unwrap_or("us-east-1"));
+    at_address(&base, BEDROCK_KEY, &shown(model))
+}
+
+/// Whether that is a region of AWS: `eu-west-1`, `us-gov-east-1`.
+fn is_region(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let Some((number, words)) = parts.split_last() else { return false };
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    is_number && number.len() < 3 && (2..=3).contains(&words.len()) && words.iter().all(is_word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_for_bedrock_name_its_region_and_the_model_alone() {
+        for (model, named, region, alone) in [
+            ("m", None, "us-east-1", "m"),
+            ("m", Some("eu-central-1"), "eu-central-1", "m"),
+            ("eu-west-1/m", None, "eu-west-1", "m"),
+            ("eu-west-1/m", Some("ap-south-1"), "ap-south-1", "m"),
+            ("converse/us-gov-east-1/m", None, "us-gov-east-1", "m"),
+            ("invoke/eu.anthropic.m-v1:0", None, "us-east-1", "eu.anthropic.m-v1:0"),
+            ("own/m", None, "us-east-1", "own/m"),
+            ("m", Some("somewhere"), "us-east-1", "m"),
+            ("m", Some("x.evil.example/a-1"), "us-east-1", "m"),
+        ] {
+            let hint = of_bedrock(model, named);
+            let base = format!("`api_base: https://bedrock-mantle.{region}.api.aws/v1`");
+            assert!(hint.contains(&base), "{hint}");
+            assert!(hint.contains(&format!("`model: openai/{alone}`")), "{hint}");
+        }
+        assert!(is_bedrock("bedrock_converse") && !is_bedrock("sagemaker") && !is_bedrock("x"));
     }
 }

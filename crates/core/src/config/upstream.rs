@@ -62,6 +62,10 @@ pub(super) struct Written<'w> {
     pub(super) address: Option<&'w str>,
     /// `model_info.mode`.
     pub(super) mode: Option<&'w str>,
+    /// `aws_region_name`.
+    pub(super) region: Option<&'w str>,
+    /// Whether it or its credential has a key of its own.
+    pub(super) has_key: bool,
 }
 
 /// The provider of `model`: the one that is named, else its prefix, else the one with that address, else the owner of the name.
@@ -69,7 +73,12 @@ pub(super) fn find<'m>(model: &'m str, written: Written<'_>) -> Upstream<'m> {
     let mut found = whose(model, written);
     if found.refusal.is_none() {
         found.refusal = other_mode(found.provider, found.model, written.mode)
-            .or_else(|| other_format(&found, written.address));
+            .or_else(|| other_format(&found, written));
+    }
+    if let Some((_, hint)) = found.refusal.as_mut()
+        && unserved::is_bedrock(&found.provider.name)
+    {
+        *hint = unserved::of_bedrock(found.model, written.region);
     }
     found
 }
@@ -149,21 +158,29 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
 }
 
 /// The refusal of an address of Anthropic's format at a provider that is called in OpenAI's.
-fn other_format(found: &Upstream<'_>, address: Option<&str>) -> Option<(String, String)> {
-    let (provider, base) = (found.provider, address?.trim_end_matches('/'));
+fn other_format(found: &Upstream<'_>, written: Written<'_>) -> Option<(String, String)> {
+    let (provider, base) = (found.provider, written.address?.trim_end_matches('/'));
     let is_anthropics = ["/anthropic", "/anthropic/v1", "/v1/messages"];
     let end = is_anthropics.into_iter().find(|end| base.ends_with(end))?;
     if provider.wire != WireFormat::OpenAi {
         return None;
     }
     let base = base.trim_end_matches("/v1/messages").trim_end_matches("/v1");
-    let key = provider.api_key_env.first().map_or("...", |name| name);
+    let host = provider::host_of(base);
+    // A key goes only to the server that it is for.
+    let own = Some(provider).filter(|provider| !provider.is_foreign(host));
+    let variable = provider::at_host(host).or(own).and_then(|owner| owner.api_key_env.first());
+    let key = match variable {
+        _ if written.has_key => "and the `api_key` that it has".to_owned(),
+        Some(name) => format!("`api_key: os.environ/{name}`"),
+        None => format!("and the key of {} as `api_key`", shown(host)),
+    };
     let problem = format!(
         "`{end}` is an address of Anthropic's format, and `{}` is called in OpenAI's",
         provider.name
     );
     let hint = format!(
-        "write `model: anthropic/{}`, `api_base: {}`, `api_key: os.environ/{key}`",
+        "write `model: anthropic/{}`, `api_base: {}`, {key}",
         shown(found.model),
         shown(base)
     );

@@ -6,6 +6,7 @@
 
 use super::keys::Kind;
 use super::problem::{Wrong, shown};
+use super::redact;
 use super::scalar::boolean;
 use super::tree::{Node, Style, Value};
 
@@ -14,7 +15,9 @@ pub(super) fn describe(node: &Node) -> String {
     match &node.value {
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a mapping".to_owned(),
-        Value::Missing(variable) => format!("the variable {}, which is not set", shown(variable)),
+        Value::Missing(variable) => {
+            format!("the variable {}, which is not set", redact::variable(variable))
+        }
         Value::Scalar(..) if node.is_null() => "nothing".to_owned(),
         Value::Scalar(_, Style::Environment) => "the text of an environment variable".to_owned(),
         Value::Scalar(text, _) => format!("`{}`", shown(text)),

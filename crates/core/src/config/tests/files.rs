@@ -160,6 +160,13 @@ fn a_cause_is_told_once_with_its_count_and_lines() {
     one(&warnings(2), "(2 times, also on line 3)");
     let many = warnings(1_100);
     one(&many, "(1100 times, also on line 3, 4, 5, 6, 7, ...)");
+    // Lines to write that differ by model are told for each model.
+    let own = "model_list:\n- {model_name: a, litellm_params: {model: bedrock/x}}\n\
+               - {model_name: b, litellm_params: {model: bedrock/y}}\n\
+               - {model_name: c, litellm_params: {model: bedrock/x}}\n";
+    let told = texts(&Fake::new(own).load());
+    assert!(one(&told, "`model: openai/x`").ends_with("(2 times, also on line 4)"), "{told:#?}");
+    assert!(!one(&told, "`model: openai/y`").contains("times"), "{told:#?}");
     // The cause is the problem and the key, whatever the entry: nothing else is joined.
     let two = "model_list:\n- {model_name: a, litellm_params: {model: bedrock/x}}\n\
                - {model_name: b, litellm_params: {model: sagemaker/x}}\n";

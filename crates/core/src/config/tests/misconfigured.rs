@@ -187,7 +187,7 @@ fn a_variable_that_is_not_set_stops_its_deployment_alone_wherever_it_stands() {
         &warnings,
         "model_list[0].litellm_params.model: environment variable MODEL is not set. set MODEL, which deployment a reads",
     );
-    one(&warnings, "model_list[1].model_name: environment variable NAME is not set. set NAME");
+    one(&warnings, "model_list[1].model_name: environment variable NAME is not set: the deployment cannot serve. set NAME");
     one(
         &warnings,
         "litellm_params.timeout: environment variable T is not set: this key is ignored",

@@ -239,3 +239,36 @@ fn what_looks_like_a_credential_is_kept_out_of_bodies_with_a_warning() {
         assert_eq!(&*snapshot.deployments[0].endpoint.default_params[0].0, name);
     }
 }
+
+#[test]
+fn a_key_in_place_of_a_variables_name_is_shown_nowhere() {
+    let key = "sk-proj-Ab12Cd34Ef56";
+    for (text, is_refused) in [
+        (entry("").replace("sk-1", &format!("os.environ/{key}")), false),
+        (entry("").replace("sk-1", &format!("os.environ/{key}/x")), false),
+        (entry("").replace("sk-1", &format!("Bearer os.environ/{key}")), false),
+        (entry("").replace("openai/gpt-4o", &format!("os.environ/{key}")), false),
+        (entry("").replace("name: m", &format!("name: os.environ/{key}")), false),
+        (entry(&format!("timeout: os.environ/{key}")), false),
+        (entry(&format!("extra_headers: {{x-a: os.environ/{key}}}")), false),
+        (entry("") + &format!("  model_info: {{base_model: os.environ/{key}}}\n"), false),
+        (entry("") + &format!("general_settings: {{master_key: os.environ/{key}}}\n"), true),
+        (entry("") + &format!("router_settings: {{timeout: os.environ/{key}}}\n"), false),
+        (entry("") + &format!("environment_variables: {{A: os.environ/{key}}}\n"), false),
+        (entry("") + &format!("router_settings: {{routing_strategy: [os.environ/{key}}}\n"), true),
+    ] {
+        let loaded = Fake::new(&text).load();
+        let told = texts(&loaded).join("\n");
+        assert!(!told.contains("Ab12"), "{text}: {told}");
+        assert_eq!(loaded.snapshot.is_none(), is_refused, "{told}");
+        for one in loaded.snapshot.iter().flat_map(|snapshot| &snapshot.deployments) {
+            let shown = format!("{:?} {:?}", one.display, one.misconfigured);
+            assert!(!shown.contains("Ab12"), "{shown}");
+            assert!(!one.endpoint.model_param.contains("Ab12"), "{text}");
+        }
+    }
+    let text = entry("").replace("sk-1", &format!("os.environ/{key}"));
+    one(&Fake::new(&text).warned().1, "what follows `os.environ/` looks like a key");
+    let set = Fake::new(&text).env(key, "value").clean();
+    assert!(set.deployments[0].misconfigured.is_none(), "a variable that is set is one");
+}

@@ -107,3 +107,70 @@ fn chats_of_a_provider_that_is_served_for_ranks_only_are_told_at_once() {
 ";
     assert!(Fake::new(yaml).clean().deployments.iter().all(|one| one.misconfigured.is_none()));
 }
+
+#[test]
+fn the_lines_for_an_address_of_anthropics_format_send_no_key_to_a_server_of_others() {
+    let told = |params: &str, more: &str| {
+        let text =
+            format!("model_list:\n- {{model_name: m, litellm_params: {{{params}}}}}\n{more}");
+        let fake = Fake::new(&text).env("OPENAI_API_KEY", "k").env("GROQ_API_KEY", "k");
+        let (snapshot, _) = fake.warned();
+        snapshot.deployments[0].misconfigured.clone().expect("it is misconfigured")
+    };
+    let own = "own";
+    for (params, more, says) in [
+        ("model: openai/x, api_base: 'https://h.example/anthropic', api_key: k", "", own),
+        (
+            "model: openai/x, api_base: 'https://h.example/v1/messages', api_key: os.environ/GONE",
+            "",
+            own,
+        ),
+        (
+            "model: openai/x, api_base: 'https://h.example/anthropic', litellm_credential_name: c",
+            "credential_list: [{credential_name: c, credential_values: {api_key: k}}]\n",
+            own,
+        ),
+        (
+            "model: openai/x, api_base: 'https://h.example/anthropic'",
+            "",
+            "and the key of h.example as `api_key`",
+        ),
+        (
+            "model: groq/x, base_url: 'http://10.0.0.1:80/anthropic/v1'",
+            "",
+            "and the key of 10.0.0.1:80 as `api_key`",
+        ),
+        (
+            "model: openai/x, api_base: 'https://api.deepseek.com/anthropic'",
+            "",
+            "`api_key: os.environ/DEEPSEEK_API_KEY`",
+        ),
+        (
+            "model: openai/x, api_base: 'https://api.anthropic.com/v1/messages'",
+            "",
+            "`api_key: os.environ/ANTHROPIC_API_KEY`",
+        ),
+    ] {
+        let found = told(params, more);
+        let says = if says == own { "and the `api_key` that it has" } else { says };
+        assert!(found.hint.ends_with(says), "{params}: {}", found.hint);
+        assert!(!found.hint.contains("OPENAI") && !found.hint.contains("GROQ"), "{}", found.hint);
+        // The provider is served; the address is what is wrong.
+        assert_eq!(found.lack, crate::deployment::Lack::Setting);
+    }
+}
+
+#[test]
+fn the_lines_for_bedrock_follow_the_region_of_the_entry() {
+    let text = "model_list:
+- {model_name: m, litellm_params: {model: bedrock/converse/a, aws_region_name: eu-west-1}}
+- {model_name: m, litellm_params: {model: bedrock/invoke/ap-south-1/a}}
+- {model_name: m, litellm_params: {model: a, custom_llm_provider: bedrock, aws_region_name: os.environ/R}}
+- {model_name: m, litellm_params: {model: bedrock/a}}
+";
+    let (_, warnings) = Fake::new(text).env("R", "us-west-2").warned();
+    for region in ["eu-west-1", "ap-south-1", "us-west-2", "us-east-1"] {
+        let lines = format!("`model: openai/a`, `api_base: https://bedrock-mantle.{region}.api");
+        one(&warnings, &lines);
+    }
+}

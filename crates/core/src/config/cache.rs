@@ -6,10 +6,12 @@
 use crate::cache::{CACHEABLE, CacheMode, CacheSettings};
 use crate::operation::Operation;
 
+use super::features::{self, Feature};
 use super::field::{Field, visit};
 use super::keys::Section;
 use super::problem::{Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
+use super::tree::{Map, Node};
 
 /// Kinds of caches that find answers to similar questions, or keep them in a bucket.
 const UNSERVED: &[&str] =
@@ -71,6 +73,8 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
     let mut params = Params::default();
     let Some(map) = field.map(problems) else { return params };
     let (mut ttl, mut ttl_in_memory) = (None, None);
+    // Of a kind that is not served its keys have nothing to add.
+    problems.tell_unserved(!is_other_kind(map));
     let settings = &mut params.settings;
     let is_served = &mut params.is_served;
     visit(Section::Cache, map, &field.path, problems, |field, problems| match field.row.name {
@@ -91,8 +95,15 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
             debug_assert!(PLACE.contains(&other), "{other} is in keys.rs but nothing reads it")
         }
     });
+    problems.tell_unserved(true);
     settings.ttl_ms = ttl.or(ttl_in_memory).unwrap_or(settings.ttl_ms);
     params
+}
+
+/// Whether `type` says something else than what is served.
+fn is_other_kind(map: &Map) -> bool {
+    let kind = map.get("type").and_then(Node::text);
+    kind.is_some_and(|kind| !kind.trim().is_empty() && kind != "local" && kind != "redis")
 }
 
 /// `type`: whether answers are kept.
@@ -104,13 +115,17 @@ fn is_kind_served(field: &Field<'_>, problems: &mut Problems) -> bool {
     if SHARED.contains(&kind) {
         let problem = format!("`{kind}` is not served for answers: each process keeps its own");
         let hint = "through Redis, replicas share deadlines, cooldowns, limits and probes";
-        field.warn(Wrong::new(problem, hint), problems);
+        left_out(field, Wrong::new(problem, hint), &features::SHARED_CACHE, problems);
         return true;
     }
     if UNSERVED.contains(&kind) {
         let problem = format!("`{kind}` is not served: no answer is kept");
         let hint = "write `local` to keep exact answers in memory";
-        field.warn(Wrong::new(problem, hint), problems);
+        let feature = match kind.ends_with("-semantic") {
+            true => &features::SIMILAR_ANSWERS,
+            false => &features::SHARED_CACHE,
+        };
+        left_out(field, Wrong::new(problem, hint), feature, problems);
         return false;
     }
     let known = ["local"].iter().chain(SHARED).chain(UNSERVED).copied();
@@ -119,6 +134,10 @@ fn is_kind_served(field: &Field<'_>, problems: &mut Problems) -> bool {
     let hint = if near.is_empty() { "write `local`".to_owned() } else { near };
     field.warn(Wrong::new(problem, hint), problems);
     false
+}
+
+fn left_out(field: &Field<'_>, wrong: Wrong, feature: &'static Feature, problems: &mut Problems) {
+    problems.leave_out(field.node.at, &field.path, wrong, feature.name);
 }
 
 fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<CacheMode> {

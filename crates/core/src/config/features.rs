@@ -17,7 +17,10 @@ pub(super) const LOG_SINKS: Feature = Feature {
     name: "log sinks",
     effect: "Nothing is sent there; `general_settings.request_log` writes a line per request to a file.",
 };
-pub(super) const CACHING: Feature = Feature { name: "caching", effect: "No answer is cached." };
+pub(super) const CACHING: Feature = Feature {
+    name: "other keys of caching",
+    effect: "Answers are kept as `litellm_settings.cache` and `cache_params` say.",
+};
 pub(super) const SHARED_CACHE: Feature =
     Feature { name: "shared cache", effect: "Each process keeps its own answers." };
 pub(super) const SIMILAR_ANSWERS: Feature = Feature {
@@ -25,7 +28,7 @@ pub(super) const SIMILAR_ANSWERS: Feature = Feature {
     effect: "Only equal requests get the same answer.",
 };
 pub(super) const DATABASE: Feature = Feature {
-    name: "database",
+    name: "models and keys in the database",
     effect: "The store holds no models, prompts or keys; its own keys are `database_url` and `store_*`.",
 };
 pub(super) const USER_INTERFACE: Feature =

@@ -150,12 +150,18 @@ fn report_unknown(section: Section, entry: &Entry, path: &Path<'_>, problems: &m
         return;
     }
     let near = problems.nearest(name, keys::names(section));
+    let is_mistyped = near.first().is_some_and(|known| is_typo(name, known));
+    let by_pattern = keys::pattern_elsewhere(section, name).filter(|_| !is_mistyped);
+    if let Some((place, row)) = by_pattern {
+        problems.lax(entry.at, &path, misplaced(section, place, row));
+        return;
+    }
     match unknown {
         Unknown::Report => {
             let wrong = Wrong::new(format!("unknown key `{}`", shown(name)), did_you_mean(&near));
             problems.lax(entry.at, &path, wrong);
         }
-        Unknown::Keep if near.first().is_some_and(|known| is_typo(name, known)) => {
+        Unknown::Keep if is_mistyped => {
             let what = match section {
                 Section::Params => "unknown key, sent to the provider as it is",
                 _ => "unknown key",

@@ -229,14 +229,14 @@ mod tests {
     fn id(name: &str, yaml: &str) -> String {
         let mut problems = Problems::new(false);
         let file = problems.file("c.yaml");
-        let node = tree::parse(yaml.as_bytes(), file, &mut problems).unwrap();
+        let node = tree::parse(yaml.as_bytes(), file, |_| None, &mut problems).unwrap();
         hash(name, node.as_map().unwrap())
     }
 
     fn python(yaml: &str) -> String {
         let mut problems = Problems::new(false);
         let file = problems.file("c.yaml");
-        let node = tree::parse(yaml.as_bytes(), file, &mut problems).unwrap();
+        let node = tree::parse(yaml.as_bytes(), file, |_| None, &mut problems).unwrap();
         let mut text = String::new();
         match &node.value {
             Value::Map(map) => json_map(&mut text, map),

@@ -10,6 +10,7 @@ use super::Source;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{self, Entry, Map, Node, Value};
 use super::value::describe_kind;
+use super::wrapped;
 
 /// Most files of one config.
 const MAX_FILES: usize = 100;
@@ -44,7 +45,7 @@ impl Reader<'_> {
         file: u16,
         problems: &mut Problems,
     ) -> Option<Map> {
-        let node = tree::parse(bytes, file, problems);
+        let node = tree::parse(bytes, file, wrapped::recognise, problems);
         self.failed |= node.is_none();
         let node = node?;
         let mut top = match &node.value {

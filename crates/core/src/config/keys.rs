@@ -239,6 +239,21 @@ pub(super) fn elsewhere(section: Section, name: &str) -> Option<(&'static str, &
     found.find(|(_, row)| row.support == Support::Served).or(first)
 }
 
+/// The section with a pattern that matches `name`, for a key that has no meaning in `section` of the settings.
+pub(super) fn pattern_elsewhere(
+    section: Section,
+    name: &str,
+) -> Option<(&'static str, &'static Row)> {
+    let settings =
+        |one: Section| matches!(one, Section::General | Section::Router | Section::Litellm);
+    if !settings(section) && section != Section::Top {
+        return None;
+    }
+    let places = SECTIONS.iter().filter(|(other, _)| *other != section && settings(*other));
+    let mut found = places.filter_map(|(other, title)| Some((*title, find(*other, name)?)));
+    found.find(|(_, row)| row.name.contains('*') && row.support != Support::Misplaced)
+}
+
 /// The names of a section's keys that may be suggested.
 pub(super) fn names(section: Section) -> impl Iterator<Item = &'static str> {
     let suggested = |row: &&Row| {

@@ -14,8 +14,10 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::redact;
 use super::tags::{check_tag, scalar_style};
 
-/// Largest file, bytes.
-pub const MAX_BYTES: usize = 10 << 20;
+mod bytes;
+
+pub use bytes::MAX_BYTES;
+
 /// Most levels of nesting.
 pub(super) const MAX_DEPTH: usize = 128;
 /// Most nodes, each use of an alias counted in full.
@@ -144,22 +146,31 @@ impl Map {
     }
 }
 
+/// What is said of a mapping that another document follows, if it is no config: where, and what is wrong.
+pub(super) type Recognise = fn(&Map) -> Option<(At, Wrong)>;
+
 /// The tree of `bytes`, or `None` after a problem was added. An empty file is null.
-pub(super) fn parse(bytes: &[u8], file: u16, problems: &mut Problems) -> Option<Node> {
-    let text = match decode(bytes) {
+pub(super) fn parse(
+    bytes: &[u8],
+    file: u16,
+    recognise: Recognise,
+    problems: &mut Problems,
+) -> Option<Node> {
+    let text = match bytes::decode(bytes) {
         Ok(text) => text,
         Err(wrong) => {
             problems.error(At::whole(file), &Path::Root, wrong);
             return None;
         }
     };
-    let read =
-        build(&Source { text, file, shifts: &HashMap::new() }, problems).or_else(|refused| {
+    let read = build(&Source { text, file, shifts: &HashMap::new(), recognise }, problems).or_else(
+        |refused| {
             // PyYAML reads further lines within brackets wherever they begin.
             let made = flow::reindent(text).ok_or_else(|| refused.clone())?;
-            let source = Source { text: &made.text, file, shifts: &made.shifts };
+            let source = Source { text: &made.text, file, shifts: &made.shifts, recognise };
             build(&source, problems).map_err(|_| refused)
-        });
+        },
+    );
     match read {
         Ok((root, duplicates)) => {
             for (at, path, wrong) in duplicates {
@@ -180,6 +191,7 @@ struct Source<'t> {
     file: u16,
     /// By how much lines are longer than in the file.
     shifts: &'t HashMap<usize, usize>,
+    recognise: Recognise,
 }
 
 impl Source<'_> {
@@ -199,6 +211,7 @@ fn build(source: &Source<'_>, problems: &Problems) -> Result<(Node, Vec<Duplicat
         nodes: 0,
         documents: 0,
         duplicates: Vec::new(),
+        recognise: source.recognise,
         problems,
     };
     let mut parser = Parser::new_from_str(source.text);
@@ -209,34 +222,6 @@ fn build(source: &Source<'_>, problems: &Problems) -> Result<(Node, Vec<Duplicat
     let start = At { file: source.file, line: 1, column: 1 };
     let root = builder.root.take();
     Ok((root.unwrap_or_else(|| Node::scalar("", Style::Plain, start)), builder.duplicates))
-}
-
-fn decode(bytes: &[u8]) -> Result<&str, Wrong> {
-    if bytes.len() > MAX_BYTES {
-        return Err(Wrong::new(
-            format!("the file has more than {MAX_BYTES} bytes"),
-            "split it with `include`",
-        ));
-    }
-    let body = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let skipped = bytes.len() - body.len();
-    if body.starts_with(b"\xFF\xFE") || body.starts_with(b"\xFE\xFF") {
-        return Err(Wrong::new("the file is not UTF-8: it looks like UTF-16", "save it as UTF-8"));
-    }
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let offset = error.valid_up_to() + skipped;
-        Wrong::new(
-            format!("the file is not UTF-8: bad byte at offset {offset}"),
-            "save it as UTF-8",
-        )
-    })?;
-    match memchr::memchr(0, body) {
-        Some(offset) => Err(Wrong::new(
-            format!("the file is not text: NUL byte at offset {}", offset + skipped),
-            "save it as UTF-8 text",
-        )),
-        None => Ok(text),
-    }
 }
 
 fn syntax_error(source: &Source<'_>, error: &ScanError) -> (At, Wrong) {
@@ -279,6 +264,7 @@ struct Builder<'p> {
     nodes: u64,
     documents: u32,
     duplicates: Vec<Duplicate>,
+    recognise: Recognise,
     problems: &'p Problems,
 }
 
@@ -300,7 +286,9 @@ impl Builder<'_> {
                 self.documents += 1;
                 if self.documents > 1 {
                     let hint = "keep one document; use `include` for further files";
-                    return Err((at, Wrong::new("a second YAML document begins here", hint)));
+                    let wrong = || (at, Wrong::new("a second YAML document begins here", hint));
+                    let first = self.root.as_ref().and_then(Node::as_map);
+                    return Err(first.and_then(self.recognise).unwrap_or_else(wrong));
                 }
                 Ok(())
             }

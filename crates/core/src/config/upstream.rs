@@ -170,10 +170,12 @@ fn other_format(found: &Upstream<'_>, written: Written<'_>) -> Option<(String, S
     // A key goes only to the server that it is for.
     let own = Some(provider).filter(|provider| !provider.is_foreign(host));
     let variable = provider::at_host(host).or(own).and_then(|owner| owner.api_key_env.first());
-    let key = match variable {
-        _ if written.has_key => "and the `api_key` that it has".to_owned(),
-        Some(name) => format!("`api_key: os.environ/{name}`"),
-        None => format!("and the key of {} as `api_key`", shown(host)),
+    let key = if written.has_key {
+        "and the `api_key` that it has".to_owned()
+    } else if let Some(name) = variable {
+        format!("`api_key: os.environ/{name}`")
+    } else {
+        format!("and the key of {} as `api_key`", shown(host))
     };
     let problem = format!(
         "`{end}` is an address of Anthropic's format, and `{}` is called in OpenAI's",

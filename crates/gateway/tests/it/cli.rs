@@ -59,7 +59,10 @@ fn the_last_line_of_check_names_what_is_ignored() {
                     general_settings: {database_url: 'postgresql://h/d', store_model_in_db: true}\n";
     let done = check(&(models(&["openai/a"]) + sections), &[]);
     let (line, code) = last(&done);
-    assert!(line.ends_with(", 3 warnings; ignored: shared cache, database"), "{line}");
+    assert!(
+        line.ends_with(", 2 warnings; ignored: shared cache, models and keys in the database"),
+        "{line}"
+    );
     assert_eq!(code, Some(0), "it serves all that it has");
     // The keys of a deployment that cannot be served at all are not worth a word.
     let one = "model_list:\n- model_name: m\n  litellm_params: {model: bedrock/x, aws_region_name: eu, metadata: {a: b}}\n";
@@ -145,7 +148,7 @@ fn check_reads_the_config_that_is_there_and_what_a_shell_pipes() {
 
 #[test]
 fn check_speaks_to_programs_and_can_be_short() {
-    let text = models(&["openai/a", "bedrock/b", "bedrock/b"]);
+    let text = models(&["openai/a", "auto_router/b", "auto_router/c"]);
     let done = check(&text, &["--json"]);
     let page: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(done.code(), Some(1));
@@ -153,7 +156,7 @@ fn check_speaks_to_programs_and_can_be_short() {
         ("exit_code", json!(1)),
         ("deployments", json!(3)),
         ("can_be_served", json!(1)),
-        ("not_served_because", json!(["bedrock is not served (2)"])),
+        ("not_served_because", json!(["auto_router is not served (2)"])),
     ] {
         assert_eq!(page[name], value, "{name}: {page:#}");
     }

@@ -291,11 +291,11 @@ rows! {
         => Warned(&["environment variable A_KEY is not set. set A_KEY, which deployment a reads",
                     "environment variable B_KEY is not set. set B_KEY, which deployment b reads"]);
     "24" a_key_with_a_line_break_stops_its_deployment_and_is_not_shown "a key with a line break":
-        entry("model: openai/x, api_key: \"sk-a\\nbc\"") => Warned(&["api_key: contains whitespace or control characters. copy the key again"]);
+        entry("model: openai/x, api_key: \"sk-a\\nbc\"") => Warned(&["api_key: contains whitespace or control characters: the deployment cannot serve. copy the key again"]);
     "24" a_key_in_quotes_stops_its_deployment_and_is_not_shown "a key in quotes of its own":
-        entry("model: openai/x, api_key: \"'sk-abc'\"") => Warned(&["api_key: is wrapped in quotes that belong to it. remove the inner quotes"]);
+        entry("model: openai/x, api_key: \"'sk-abc'\"") => Warned(&["api_key: is wrapped in quotes that belong to it: the deployment cannot serve. remove the inner quotes"]);
     "24" a_key_with_a_typographic_dash_stops_its_deployment "a key with a typographic dash":
-        entry("model: openai/x, api_key: sk\u{2013}abc") => Warned(&["api_key: contains characters outside ASCII. copy the key again"]);
+        entry("model: openai/x, api_key: sk\u{2013}abc") => Warned(&["api_key: contains characters outside ASCII: the deployment cannot serve. copy the key again"]);
     "25" a_fallback_to_nothing_names_the_nearest_group "a fallback to a group that does not exist":
         Given::Text(GOOD.replace("model_name: m", "model_name: gpt-4o") + "router_settings: {fallbacks: [{gpt-4o: [gpt-4p]}]}\n")
         => Warned(&["router_settings.fallbacks[0].gpt-4o[0]: no model group `gpt-4p`. did you mean `gpt-4o`?"]);

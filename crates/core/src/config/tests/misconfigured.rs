@@ -187,7 +187,10 @@ fn a_variable_that_is_not_set_stops_its_deployment_alone_wherever_it_stands() {
         &warnings,
         "model_list[0].litellm_params.model: environment variable MODEL is not set. set MODEL, which deployment a reads",
     );
-    one(&warnings, "model_list[1].model_name: environment variable NAME is not set: the deployment cannot serve. set NAME");
+    one(
+        &warnings,
+        "model_list[1].model_name: environment variable NAME is not set: the deployment cannot serve. set NAME",
+    );
     one(
         &warnings,
         "litellm_params.timeout: environment variable T is not set: this key is ignored",
@@ -291,6 +294,19 @@ fn a_config_that_is_wrapped_in_something_else_is_recognised() {
             "c.yaml:3:1: this is not a config, but holds one in `proxy_config`, as the values of a Helm chart do",
         ),
         ("litellm: {general_settings: {master_key: sk-1}}\n", "but holds one in `litellm`"),
+        (
+            "apiVersion: v1\nkind: ConfigMap\ndata:\n  c.yaml: |\n    model_list: []\n---\napiVersion: v1\nkind: Service\n",
+            "c.yaml:2:7: this is a ConfigMap of Kubernetes: the config is in `data.c.yaml`",
+        ),
+        (
+            "---\napiVersion: v1\nkind: Namespace\n---\napiVersion: v1\nkind: ConfigMap\n",
+            "this is a Kubernetes object of kind Namespace, not a config",
+        ),
+        ("proxy_config: {model_list: []}\n---\n", "but holds one in `proxy_config`"),
+        (
+            "model_list: []\n---\nkind: ConfigMap\n",
+            "c.yaml:2:1: a second YAML document begins here",
+        ),
     ] {
         let problems = Fake::new(yaml).refused();
         one(&problems, expected);

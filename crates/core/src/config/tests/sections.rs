@@ -432,3 +432,36 @@ fn a_kind_of_cache_that_is_not_served_keeps_nothing_and_says_so() {
         assert!(texts[0].contains("each process keeps its own"), "{texts:?}");
     }
 }
+
+#[test]
+fn a_kind_of_cache_that_is_not_served_is_said_once_whatever_keys_it_has() {
+    for (params, feature) in [
+        (
+            "{type: s3, s3_bucket_name: b, s3_region_name: r, s3_aws_access_key_id: k}",
+            "shared cache",
+        ),
+        ("{type: gcs, gcs_bucket_name: b, gcs_path_service_account: p}", "shared cache"),
+        ("{disk_cache_dir: d, type: disk}", "shared cache"),
+        (
+            "{type: qdrant-semantic, qdrant_api_base: b, qdrant_collection_name: c, similarity_threshold: 0.8}",
+            "cache of similar answers",
+        ),
+        ("{type: nothing, redis_semantic_cache_embedding_model: m}", ""),
+    ] {
+        let text = format!("litellm_settings: {{cache: true, cache_params: {params}}}\n");
+        let loaded = with(&text).load();
+        let told = texts(&loaded);
+        assert_eq!(told.len(), 1, "{told:#?}");
+        one(&told, "litellm_settings.cache_params.type: ");
+        assert_eq!(loaded.problems[0].left_out, feature);
+    }
+    // Keys that do not belong to the kind, and slips, are told.
+    let text = "litellm_settings: {cache: true, cache_params: {type: local, s3_bucket_name: b}}\n";
+    one(&with(text).warned().1, "s3_bucket_name: not served: ignored");
+    let text = "litellm_settings: {cache: true, cache_params: {type: s3, naemspace: b}}\n";
+    one(&with(text).warned().1, "did you mean `namespace`?");
+    let (_, warnings) =
+        with("router_settings: {cache_responses: true}\nlitellm_settings: {cache: true}\n")
+            .warned();
+    assert!(!one(&warnings, "cache_responses: not served").contains("no answer"), "{warnings:#?}");
+}

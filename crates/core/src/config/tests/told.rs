@@ -102,3 +102,53 @@ fn a_hint_begins_small_and_is_a_sentence() {
         assert!(!first.is_uppercase() && !hint.ends_with('.') && hint.contains(' '), "{hint}");
     }
 }
+
+#[test]
+fn a_key_of_a_pattern_of_another_section_is_told_its_section() {
+    for (section, key, place) in [
+        ("litellm_settings", "alerting", "general_settings"),
+        ("litellm_settings", "alert_types", "general_settings"),
+        ("router_settings", "ui_access_mode", "general_settings"),
+        ("litellm_settings", "maximum_spend_logs_retention_period", "general_settings"),
+        ("litellm_settings", "database_connection_pool_limit", "general_settings"),
+        ("router_settings", "key_management_system", "general_settings"),
+        ("general_settings", "redis_startup_nodes", "router_settings"),
+    ] {
+        let (_, warnings) = with(&format!("{section}: {{{key}: x}}\n")).warned();
+        assert_eq!(warnings.len(), 1, "{warnings:#?}");
+        let told = format!(
+            "{section}.{key}: has no effect here: it is a key that is not served, of `{place}`"
+        );
+        one(&warnings, &told);
+    }
+    let (_, warnings) = with("alerting: [slack]\n").warned();
+    one(
+        &warnings,
+        "alerting: has no effect here: it is a key that is not served, of `general_settings`",
+    );
+    // A slip of the own section is one.
+    let (_, warnings) = with("router_settings: {tag_filtering_match_anyy: true}\n").warned();
+    one(&warnings, "did you mean `tag_filtering_match_any`?");
+}
+
+#[test]
+fn what_stops_a_deployment_says_so_and_what_does_not_does_not() {
+    let stops = ": the deployment cannot serve";
+    for more in [
+        "  model_info: {team_id: t}\n",
+        "  model_info: {supported_environments: [production]}\n",
+        "  model_info: {blocked: 7}\n",
+        "    guardrails: [g]\n",
+        "    rpm: many\n",
+    ] {
+        let (snapshot, warnings) = Fake::new(&(entry("") + more)).warned();
+        assert!(one(&warnings, "model_list[0]").contains(stops), "{warnings:#?}");
+        let why = snapshot.deployments[0].misconfigured.clone().expect("it cannot serve");
+        assert!(!why.problem.contains(stops), "{why:?}");
+    }
+    for more in ["    timeout: soon\n", "    weight: heavy\n", "  model_info: {mode: x}\n"] {
+        let (snapshot, warnings) = Fake::new(&(entry("") + more)).warned();
+        assert!(!one(&warnings, "model_list[0]").contains(stops), "{warnings:#?}");
+        assert!(snapshot.deployments[0].misconfigured.is_none());
+    }
+}

@@ -4,7 +4,7 @@ use crate::config::problem::Problem;
 fn parsed(yaml: impl AsRef<[u8]>) -> (Option<Node>, Vec<Problem>) {
     let mut problems = Problems::new(false);
     let file = problems.file("c.yaml");
-    let node = parse(yaml.as_ref(), file, &mut problems);
+    let node = parse(yaml.as_ref(), file, |_| None, &mut problems);
     (node, problems.finish().0)
 }
 
@@ -92,7 +92,7 @@ fn duplicate_keys_name_both_lines_and_the_last_wins() {
     assert_eq!(text(first, &["a"]), "3");
     let mut strict = Problems::new(true);
     let file = strict.file("c.yaml");
-    parse(b"a: 1\na: 2\n", file, &mut strict);
+    parse(b"a: 1\na: 2\n", file, |_| None, &mut strict);
     assert!(strict.failed());
 }
 

@@ -210,7 +210,7 @@ fn a_refused_deployment_key_is_said_to_be_the_deployments() {
         let error = expect_error(&chat(&hale, "m"), status, "upstream_auth");
         let message = error["message"].as_str().unwrap();
         assert!(message.contains("azure-eu") && message.contains("yours is fine"), "{message}");
-        assert!(message.contains("OPENAI_API_KEY"), "the fix is named: {message}");
+        assert!(message.contains("Check api_key of azure-eu"), "the fix is named: {message}");
     }
 }
 

@@ -35,7 +35,7 @@ class Gateway:
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.log = rig.Lines(self.process.stderr)
         _, line = self.log.wait("listening on http://", limit=60)
-        self.port = int(line.rsplit("127.0.0.1:", 1)[1].split()[0])
+        self.port = int(re.search(r"127\.0\.0\.1:(\d+)", line)[1])
 
     def write(self, text):
         # In one step: the gateway looks at the file once a second, and must not see half of it.

@@ -170,8 +170,7 @@ fn about_marks(error: &ProviderError, text: &str) -> Option<Lesson> {
             || text.contains(&format!("cache_control.ephemeral.{name}"))
             || (text.contains("cache_control") && is_named(name))
     };
-    let is_said =
-        OF_MARKS.iter().any(is_of_mark) || OF_TOOLS.into_iter().any(is_named);
+    let is_said = OF_MARKS.iter().any(is_of_mark) || OF_TOOLS.into_iter().any(is_named);
     is_said.then_some(Lesson::PlainMarks)
 }
 

@@ -1,6 +1,6 @@
 //! Minutes and days: what was asked of a group and a deployment, how it ended, how long it took.
 //!
-//! Fed with every finished request by [`crate::store`]; its rows are added to those of the database. Always true:
+//! Fed with every finished request by `crate::store`; its rows are added to those of the database. Always true:
 //! a request counts in one minute and in the day of that minute; names come from the config, so that their
 //! number is bounded.
 

@@ -217,11 +217,6 @@ impl Leader {
         Watch(self.flight.clone())
     }
 
-    /// Whether its end was told.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.has_ended
-    }
-
     /// The answer is not kept, whatever it is.
     pub(crate) fn keep_nothing(&mut self) {
         self.keeps_ms = None;
@@ -245,7 +240,7 @@ impl Leader {
     }
 
     /// A copy of all pieces so far; `None` if they are more than is kept. A piece may be a part of a larger buffer.
-    pub(crate) fn collected(&self) -> Option<Bytes> {
+    fn collected(&self) -> Option<Bytes> {
         let state = self.flight.state.lock();
         if state.is_too_long {
             return None;
@@ -255,14 +250,15 @@ impl Leader {
         Some(whole.into())
     }
 
-    /// The answer is complete, and kept if it may be.
-    pub(crate) fn ends_whole(&mut self, now: Millis) {
+    /// The answer is complete, and kept if it may be and `is_whole` says that nothing cut its text short.
+    pub(crate) fn ends_whole(&mut self, now: Millis, is_whole: impl FnOnce(&str) -> bool) {
         if self.has_ended {
             return;
         }
         let head = self.flight.state.lock().head.clone();
         if let Some(ms) = self.keeps_ms
             && let (Some(head), Some(body)) = (head, self.collected())
+            && std::str::from_utf8(&body).is_ok_and(is_whole)
         {
             let answer = KeptAnswer { head, body, since: now, until: now.plus(ms) };
             self.cache.kept.put(self.key, answer);
@@ -270,7 +266,12 @@ impl Leader {
         self.end(End::Whole);
     }
 
-    /// There is no answer, or it broke.
+    /// It broke, and no piece of it says so.
+    pub(crate) fn leaves(&mut self) {
+        self.end(End::Left);
+    }
+
+    /// There is no answer, or its last piece says that it broke.
     pub(crate) fn fails(&mut self) {
         self.end(End::Failed);
     }
@@ -408,7 +409,7 @@ mod tests {
         let mut late = follow(&cache);
         leader.piece(&piece("b"));
         assert!(leader.watch().is_followed());
-        leader.ends_whole(Millis(0));
+        leader.ends_whole(Millis(0), |_| true);
         for follower in [&mut early, &mut late] {
             assert!(now(|cx| follower.poll_head(cx)).unwrap().unwrap().is_stream);
             assert_eq!(now(|cx| follower.poll_piece(cx)), Some(Ok(piece("a"))));
@@ -433,7 +434,7 @@ mod tests {
         drop(follower);
         assert!(leader.flight.state.lock().pieces.is_empty(), "no one needs them");
         leader.piece(&piece("and more"));
-        leader.ends_whole(Millis(0));
+        leader.ends_whole(Millis(0), |_| true);
         assert_eq!(cache.len(), 0);
     }
 
@@ -449,7 +450,7 @@ mod tests {
             assert!(leader.flight.state.lock().held <= LAG_MAX * 10);
         }
         assert_eq!(now(|cx| slow.poll_piece(cx)), Some(Err(End::Left)));
-        leader.ends_whole(Millis(0));
+        leader.ends_whole(Millis(0), |_| true);
         assert_eq!(now(|cx| quick.poll_piece(cx)), Some(Err(End::Whole)));
     }
 
@@ -465,7 +466,7 @@ mod tests {
         };
         other.begins(Head::default());
         other.piece(&piece("01234567"));
-        other.ends_whole(Millis(0));
+        other.ends_whole(Millis(0), |_| true);
         assert_eq!(cache.len(), 0, "there is no room to keep it");
         drop(one);
         assert_eq!(cache.room.held.load(Ordering::Relaxed), 0);
@@ -499,7 +500,7 @@ mod tests {
         drop(lead(&cache));
         fresh.begins(Head::default());
         fresh.piece(&piece("new"));
-        fresh.ends_whole(Millis(0));
+        fresh.ends_whole(Millis(0), |_| true);
         let Found::Kept(kept) = find(&cache) else { panic!("it is kept") };
         assert_eq!(kept.body, "new");
     }

@@ -15,7 +15,7 @@ use super::key::CacheKey;
 /// What an answer takes besides its bytes: its key, its head, its place in the tables.
 const OVERHEAD: usize = 256;
 /// Parts with a lock of their own. An answer larger than a part is not kept.
-pub(super) const PARTS: usize = 4;
+const PARTS: usize = 4;
 /// What an answer is expected to take, to size the tables.
 const TYPICAL: usize = 4 << 10;
 

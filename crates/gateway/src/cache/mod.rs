@@ -161,7 +161,7 @@ mod tests {
         };
         leader.begins(Head::default());
         leader.piece(&bytes::Bytes::from_static(b"answer"));
-        leader.ends_whole(Millis(0));
+        leader.ends_whole(Millis(0), |_| true);
         assert_eq!(cache.len(), 1);
         cache.configure(None);
         assert_eq!((cache.len(), cache.bytes()), (0, 0));

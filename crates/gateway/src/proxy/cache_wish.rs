@@ -86,8 +86,13 @@ fn feed_target(source: Source<'_>, part: &mut impl FnMut(&str)) {
         part(&deployment.id);
         part(&target.upstream_model(snapshot, deployment));
     }
-    for tag in controls.tags.iter().flat_map(|wish| &wish.any) {
-        part(tag);
+    // The end of a list is told, so that its texts are not taken for those of the next one.
+    part("");
+    if let Some(wish) = &controls.tags {
+        for tags in [&wish.any, &wish.required, &wish.excluded] {
+            tags.iter().for_each(|tag| part(tag));
+            part("");
+        }
     }
     for beta in headers.get_all(&BETA) {
         part(beta.to_str().unwrap_or_default());

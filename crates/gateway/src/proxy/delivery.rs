@@ -295,7 +295,11 @@ impl Delivery {
     pub(super) fn cache_ended(&mut self, failed: Option<&Failed>) {
         match failed {
             None => self.end(Ending::Success, 200, None),
-            Some(failed) => self.end(Ending::Broken, 200, Some(failed.cause)),
+            Some(failed) => {
+                self.end(Ending::Broken, 200, Some(failed.cause));
+                let reason = explain::reason_of_break(failed);
+                self.tell(reason, || failed.error.message.clone());
+            }
         }
     }
 

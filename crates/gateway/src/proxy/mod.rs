@@ -16,9 +16,11 @@ pub(crate) mod dialect;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 mod facts;
+mod followed;
 pub(crate) mod handshake;
 
 mod kept_parts;
+mod led;
 mod model_request;
 mod opening;
 pub(crate) mod pass_through;

@@ -4,9 +4,6 @@
 //! request whose cache fails is served as if there were none; an upstream call that others wait for goes on when its client
 //! leaves.
 
-mod followed;
-mod led;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -21,14 +18,13 @@ use hale_core::time::Millis;
 use hale_wire::peek::Peek;
 use hale_wire::reuse;
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::BodyExt;
 
-use self::followed::Followed;
-pub(super) use self::led::Led;
 use super::answer_headers::{self, FromCache};
 use super::cache_wish::CacheWish;
 use super::exchange::{Exchange, Stage, note_group};
+use super::followed::Followed;
 use super::kept_parts::Parts;
+use super::led::drained;
 use crate::cache::{CacheKey, End, Follower, Found, Head, Leader, Watch};
 use crate::clock;
 use crate::http::reply::Reply;
@@ -167,14 +163,13 @@ impl Exchange {
     /// A full answer is about to leave: those who joined get it, and it is kept if nothing cut it short.
     pub(super) fn share_full(&mut self, deployment: &str, body: &Bytes) -> Option<CacheKey> {
         let mut leader = self.lead.take()?;
-        let is_whole = std::str::from_utf8(body)
-            .is_ok_and(|text| reuse::is_whole(self.request.operation, text));
-        if !is_whole || self.plan.fallbacks() > 0 {
+        if self.plan.fallbacks() > 0 {
             leader.keep_nothing();
         }
         leader.begins(Head { is_stream: false, deployment: deployment.into() });
         leader.piece(body);
-        leader.ends_whole(clock::recent().millis());
+        let is_whole = |text: &str| reuse::is_whole(self.request.operation, text);
+        leader.ends_whole(clock::recent().millis(), is_whole);
         Some(leader.key())
     }
 
@@ -200,11 +195,18 @@ async fn joined(follower: &mut Follower) -> Joined {
         Ok(head) => head,
         Err(end) => return ended(end),
     };
-    let mut body = Vec::new();
+    // A full answer is one piece, whose bytes all who joined share.
+    let mut pieces: Vec<Bytes> = Vec::new();
     loop {
         match std::future::poll_fn(|cx| follower.poll_piece(cx)).await {
-            Ok(piece) => body.extend_from_slice(&piece),
-            Err(End::Whole) => return Joined::Full(head, body.into()),
+            Ok(piece) => pieces.push(piece),
+            Err(End::Whole) => {
+                let body = match pieces.pop() {
+                    Some(only) if pieces.is_empty() => only,
+                    last => pieces.into_iter().chain(last).flatten().collect(),
+                };
+                return Joined::Full(head, body);
+            }
             Err(end) => return ended(end),
         }
     }
@@ -257,9 +259,4 @@ async fn to_the_end(attempts: Pin<Box<dyn Future<Output = Stage>>>) {
             Stage::Waits(waiting) => Box::pin(async { waiting.turn().await.go_on().await }).await,
         };
     }
-}
-
-/// Reads an answer that has no client.
-async fn drained(mut body: Reply) {
-    while let Some(Ok(_frame)) = body.frame().await {}
 }

@@ -515,3 +515,47 @@ fn an_answer_with_another_number_of_embeddings_is_refused_once_some_are_kept() {
     let error = expect_error(&ask(&["a", "ccc"]), 502, "bad_response");
     assert!(error["message"].as_str().unwrap().contains("no-cache"), "{error}");
 }
+
+#[test]
+fn a_stream_that_breaks_says_so_to_all_who_joined_and_leaves_a_line_for_each() {
+    let upstream = FakeUpstream::with(|_| {
+        let chunks = openai::chunks("m", &["half"]);
+        Script::ok().stream().events(&chunks[..2]).wait("go").close()
+    });
+    let hale = on(lone(&upstream)).start();
+    let body = openai::stream_request("m", "hi");
+    let (mut first, mut second) = (client(&hale), client(&hale));
+    let mut leading = first.stream(CHAT, &[], &body);
+    assert!(leading.next_event().is_some());
+    let mut following = second.stream(CHAT, &[], &body);
+    assert_eq!(following.header("x-hale-cache"), Some("joined"));
+    upstream.release("go");
+    for text in [leading.text(), following.text()] {
+        assert!(text.contains("is not complete"), "{text}");
+        assert!(!text.contains("[DONE]"), "{text}");
+    }
+    eventually("each has its line", || {
+        (hale.stderr().matches("request failed: ").count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn tags_that_choose_other_deployments_are_another_question() {
+    let (free, paid) = (counting(), counting());
+    let tagged = |tag: &str| json!({"tags": [tag, "default"]});
+    let config = Config::new()
+        .with("m", "free", &free, tagged("free"))
+        .with("m", "paid", &paid, tagged("paid"))
+        .router(json!({"enable_tag_filtering": true}));
+    let hale = on(config).start();
+    let ask = |tag: &str| {
+        let mut body = hi();
+        body["metadata"] = json!({"tags": [tag]});
+        client(&hale).post_json(CHAT, &[], &body)
+    };
+    for tag in ["&free", "&paid", "!free"] {
+        let first = ask(tag);
+        assert_eq!((first.status, how(&first)), (200, None), "{tag}: {}", first.text());
+        assert_eq!(how(&ask(tag)), Some("hit"), "{tag}");
+    }
+}

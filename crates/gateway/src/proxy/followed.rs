@@ -1,6 +1,6 @@
 //! A stream that another request leads, as a request that joined it sends it.
 //!
-//! Made by [`super`], polled by hyper as the answer's body. Always true: it costs nothing, and it has one record; when it
+//! Made by [`super::reuse`], polled by hyper as the answer's body. Always true: it costs nothing, and it has one record; when it
 //! breaks off, an event says so.
 
 use std::task::{Context, Poll};
@@ -10,8 +10,8 @@ use hale_core::cause::Cause;
 use hale_wire::errors::ErrorReply;
 use http_body::Frame;
 
-use super::super::attempt::Failed;
-use super::super::exchange::Exchange;
+use super::attempt::Failed;
+use super::exchange::Exchange;
 use crate::cache::{End, Follower};
 use crate::http::reply::{Broken, StreamedBody};
 

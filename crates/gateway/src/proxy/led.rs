@@ -1,6 +1,6 @@
 //! A stream that other requests may have joined, as the request that leads it sends it.
 //!
-//! Made by [`super::super::respond`], polled by hyper as the answer's body. Always true: what the client gets is what the relay
+//! Made by [`super::respond`], polled by hyper as the answer's body. Always true: what the client gets is what the relay
 //! gives; the others get the same pieces; when the client leaves, the stream goes on while others read it.
 
 use std::task::{Context, Poll};
@@ -9,9 +9,9 @@ use bytes::Bytes;
 use hale_core::operation::Operation;
 use hale_wire::reuse;
 use http_body::Frame;
+use http_body_util::BodyExt;
 
-use super::super::relay::Relay;
-use super::drained;
+use super::relay::Relay;
 use crate::cache::Leader;
 use crate::clock;
 use crate::http::reply::{Broken, Reply, StreamedBody};
@@ -20,26 +20,34 @@ use crate::http::reply::{Broken, Reply, StreamedBody};
 pub(crate) struct Led {
     stream: Option<(Relay, Box<Leader>)>,
     operation: Operation,
+    reader: ReadBy,
+}
+
+/// Who reads the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadBy {
+    /// The client of the request that leads it.
+    Client,
+    /// Those who joined it, since that client left.
+    Followers,
 }
 
 impl Led {
     /// The stream of `relay`, which `leader` leads.
-    pub(in super::super) fn new(relay: Relay, leader: Box<Leader>, operation: Operation) -> Led {
-        Led { stream: Some((relay, leader)), operation }
+    pub(super) fn new(relay: Relay, leader: Box<Leader>, operation: Operation) -> Led {
+        Led { stream: Some((relay, leader)), operation, reader: ReadBy::Client }
     }
 }
 
 /// The answer is complete: it is kept if nothing cut it short.
 fn end(leader: &mut Leader, operation: Operation) {
-    if leader.has_ended() {
-        return;
-    }
-    let whole = leader.collected();
-    let text = whole.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-    if !text.is_some_and(|text| reuse::is_whole_stream(operation, text)) {
-        leader.keep_nothing();
-    }
-    leader.ends_whole(clock::recent().millis());
+    let is_whole = |text: &str| reuse::is_whole_stream(operation, text);
+    leader.ends_whole(clock::recent().millis(), is_whole);
+}
+
+/// Reads an answer that has no client.
+pub(super) async fn drained(mut body: Reply) {
+    while let Some(Ok(_frame)) = body.frame().await {}
 }
 
 impl StreamedBody for Led {
@@ -53,8 +61,10 @@ impl StreamedBody for Led {
                     leader.piece(piece);
                 }
             }
-            Poll::Ready(Some(Err(_)) | None) if !relay.has_ended_well() => leader.fails(),
-            Poll::Ready(Some(Err(_)) | None) => end(leader, self.operation),
+            // Nothing that was sent says that it broke.
+            Poll::Ready(Some(Err(_))) => leader.leaves(),
+            Poll::Ready(None) if relay.has_ended_well() => end(leader, self.operation),
+            Poll::Ready(None) => leader.fails(),
         }
         // The upstream may take a while to close.
         if polled.is_ready() && relay.has_sent_all() {
@@ -70,7 +80,7 @@ impl StreamedBody for Led {
     fn give_up(&mut self) {
         if let Some((mut relay, mut leader)) = self.stream.take() {
             relay.give_up();
-            leader.fails();
+            leader.leaves();
         }
     }
 }
@@ -78,8 +88,11 @@ impl StreamedBody for Led {
 impl Drop for Led {
     fn drop(&mut self) {
         let Some((relay, leader)) = self.stream.take() else { return };
-        if leader.watch().is_followed() && !relay.is_cut() && !std::thread::panicking() {
-            let going_on = Led { stream: Some((relay, leader)), operation: self.operation };
+        let may_go_on =
+            self.reader == ReadBy::Client && !relay.is_cut() && !std::thread::panicking();
+        if may_go_on && leader.watch().is_followed() {
+            let stream = Some((relay, leader));
+            let going_on = Led { stream, operation: self.operation, reader: ReadBy::Followers };
             tokio::task::spawn_local(drained(Reply::stream(going_on)));
         }
     }

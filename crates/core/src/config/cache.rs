@@ -96,6 +96,8 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
         }
     });
     problems.tell_unserved(true);
+    // The answers stand in four parts, and one larger than a part would push out the others.
+    settings.answer_bytes = settings.answer_bytes.min(settings.bytes / 4);
     settings.ttl_ms = ttl.or(ttl_in_memory).unwrap_or(settings.ttl_ms);
     params
 }

@@ -888,7 +888,7 @@ const CACHE: &[Row] = &[
     served("mode", Kind::Text, "default_on", "`default_off`: only requests with `cache: {\"use-cache\": true}` use it."),
     served("supported_call_types", Kind::List, "all below", "The operations whose answers are kept: `completion` (chat and messages), `text_completion`, `embedding`; the names with an `a` in front mean the same."),
     served("max_size_mb", Kind::Megabytes(1.0, 65_536.0), "64", "MiB of all answers that one process keeps."),
-    served("max_answer_mb", Kind::Megabytes(0.001, 64.0), "1", "MiB of the largest answer that is kept."),
+    served("max_answer_mb", Kind::Megabytes(0.001, 8.0), "1", "MiB of the largest answer that is kept; at most a quarter of `max_size_mb`."),
     lacks("default_in_redis_ttl", &features::SHARED_CACHE),
     served("host", Kind::Any, "", "The host of the Redis through which replicas share deadlines, cooldowns, limits and probes."),
     served("port", Kind::Any, "", "Its port."),

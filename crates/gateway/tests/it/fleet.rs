@@ -11,7 +11,7 @@ use std::time::Duration;
 use hale_testkit::{FakeUpstream, Hale, Script};
 use serde_json::{Value, json};
 
-use crate::support::{Config, chat, client, eventually, lone, pair};
+use crate::support::{Config, chat, client, eventually, lone, metric, pair};
 
 /// A redis-server of the test's own, without a port.
 struct Redis {
@@ -217,6 +217,9 @@ fn garbage_under_our_keys_is_left_out_and_a_flush_is_made_good() {
     redis.call(&["DEL", &replicas]);
     redis.call(&["SET", &replicas, "a string"]);
     until_they_know_each_other(&[&one, &two]);
+    eventually("it is counted", || {
+        (metric(&one, "hale_fleet_garbage_total", &[]) >= 2.0).then_some(())
+    });
     redis.call(&["FLUSHALL"]);
     eventually("both are registered again", || (redis.keys().len() >= 3).then_some(()));
     until_they_know_each_other(&[&one, &two]);

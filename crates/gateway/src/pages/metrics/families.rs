@@ -224,6 +224,11 @@ pub(super) static FAMILIES: &[Family] = &[
         read: Read::Process(MetricType::Gauge, |p| p.answers.bytes()),
     },
     Family {
+        name: "hale_fleet_garbage",
+        help: "What was found in Redis under Hale's own keys and could not be read.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.fleet.garbage)),
+    },
+    Family {
         name: "hale_refused_keys",
         help: "Requests that were refused because of their key.",
         read: Read::Process(MetricType::Counter, |p| load(&p.metrics.refused_keys)),

@@ -104,7 +104,7 @@ impl Sqlite {
         let batch = batch.clone();
         self.write(move |connection| {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let raised = change.prepare(RAISE)?.execute((&*batch.writer, batch.number, now))?;
+            let raised = change.prepare_cached(RAISE)?.execute((&*batch.writer, batch.number, now))?;
             if raised == 0 {
                 return Ok(Committed::Before);
             }
@@ -210,7 +210,7 @@ fn insert(
     rows: &[Row],
     conflict: OnConflict,
 ) -> rusqlite::Result<u64> {
-    let mut statement = connection.prepare(&table.insert_one(conflict))?;
+    let mut statement = connection.prepare_cached(&table.insert_one(conflict))?;
     let mut added = 0;
     for row in rows {
         added += statement.execute(params_from_iter(row))? as u64;

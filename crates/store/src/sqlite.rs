@@ -104,7 +104,8 @@ impl Sqlite {
         let batch = batch.clone();
         self.write(move |connection| {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let raised = change.prepare_cached(RAISE)?.execute((&*batch.writer, batch.number, now))?;
+            let raised =
+                change.prepare_cached(RAISE)?.execute((&*batch.writer, batch.number, now))?;
             if raised == 0 {
                 return Ok(Committed::Before);
             }

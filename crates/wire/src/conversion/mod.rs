@@ -10,4 +10,5 @@ mod priced;
 pub mod stream;
 pub mod tap;
 pub mod token_count;
+mod tokenizer;
 mod translation;

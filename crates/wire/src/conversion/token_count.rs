@@ -9,9 +9,9 @@ use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tiktoken_rs::CoreBPE;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
+use super::tokenizer::tables;
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::json::{JsonText, Str};
 use crate::bytes::payload::Payload;
@@ -88,15 +88,6 @@ impl Count {
             original: None,
         };
         reply.json()
-    }
-}
-
-/// The tables of a tokenizer, for current models. They are loaded on first use and then take about 50 MB.
-fn tables(tokenizer: Tokenizer) -> Option<&'static CoreBPE> {
-    match tokenizer {
-        Tokenizer::O200kBase | Tokenizer::O200kHarmony => Some(tiktoken_rs::o200k_base_singleton()),
-        Tokenizer::Cl100kBase => Some(tiktoken_rs::cl100k_base_singleton()),
-        Tokenizer::P50kBase | Tokenizer::R50kBase | Tokenizer::P50kEdit | Tokenizer::Gpt2 => None,
     }
 }
 

@@ -211,11 +211,12 @@ impl Deployment {
     #[must_use]
     pub fn lacks(&self, operation: Operation) -> String {
         if self.endpoint.is_for_responses && !operation.is_of_responses() {
-            return format!(
-                "model {} is served by /v1/responses only; use that, or remove `responses/` from its \
-                 name in the config",
-                self.endpoint.model_param
-            );
+            let name = &self.endpoint.model_param;
+            let or = match name.contains("responses/") {
+                true => ", or remove `responses/` from its name in the config",
+                false => "",
+            };
+            return format!("model {name} is served by /v1/responses only; use that{or}");
         }
         self.endpoint.provider.lacks(operation)
     }

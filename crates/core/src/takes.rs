@@ -194,6 +194,12 @@ impl Takes {
         };
         Takes { limit, efforts, fixed_sampling: renames && efforts != Some(Efforts::NOTHING) }
     }
+
+    /// The same of a model of OpenAI that is said to reason and whose name may not say so.
+    #[must_use]
+    pub fn of_one_that_reasons(self) -> Takes {
+        Takes { limit: LimitName::Newer, fixed_sampling: true, ..self }
+    }
 }
 
 /// A family of OpenAI's models.

@@ -115,6 +115,11 @@ pub(super) fn without_line_break(text: &str) -> &str {
 
 /// Whether `text` can be sent as a key.
 pub(super) fn key(text: &str) -> Result<(), Wrong> {
+    let is_sendable = text.bytes().all(|b| b.is_ascii_graphic());
+    if let Some(wrong) = placeholder::anywhere(text).filter(|_| !is_sendable) {
+        let problem = "looks like a placeholder that was not filled in";
+        return Err(Wrong::new(problem, wrong.hint));
+    }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(Wrong::new(
             "contains whitespace or control characters",

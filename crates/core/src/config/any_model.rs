@@ -53,8 +53,8 @@ fn entry(map: &Map, params: &Map, name: &str, item: &Node) -> Node {
     Node::map(with(map, "model_info", Node::map(info, item.at), item), item.at)
 }
 
-/// The mapping with that value.
-fn with(mut map: Map, key: &str, value: Node, item: &Node) -> Map {
+/// The mapping of `item` with that value.
+pub(super) fn with(mut map: Map, key: &str, value: Node, item: &Node) -> Map {
     map.entries.retain(|entry| &*entry.key != key);
     map.entries.push(Entry { key: Rc::from(key), style: Style::Plain, at: item.at, value });
     map

@@ -68,13 +68,18 @@ pub(super) fn deployment(
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
     troubles.unfit_defaults(provider, &params);
-    let misconfigured = troubles.first;
-    let tail = upstream::for_responses(provider, upstream.model);
-    let (upstream_model, is_for_responses) = (tail.unwrap_or(upstream.model), tail.is_some());
+    let misconfigured = troubles.first.take();
+    let routed = upstream::routed(provider, upstream.model);
     let owner = base.as_deref().map(|base| provider.host_owner(provider::host_of(base)));
-    let mut facts = facts((provider, owner), upstream_model, &info, &params.facts);
-    if is_for_responses && info.facts.mode.is_none() {
+    let mut facts = facts((provider, owner), routed.model, &info, &params.facts);
+    if routed.is_for_responses && info.facts.mode.is_none() {
         facts.mode = Some("responses".into());
+    }
+    let is_for_responses = routed.is_for_responses
+        || (owner == Some(HostOwner::Provider)
+            && has_responses_only(provider, routed.model, &info));
+    if is_for_responses && misconfigured.is_none() {
+        troubles.only_responses();
     }
     let routing = routing(&mut params, &mut info);
     let mut deployment = Deployment {
@@ -82,14 +87,14 @@ pub(super) fn deployment(
         group: GroupIndex(0),
         endpoint: UpstreamEndpoint {
             provider,
-            upstream_model: upstream_model.into(),
+            upstream_model: routed.model.into(),
             model_param: model.into(),
             api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
             azure,
             default_params: params.defaults,
             dropped_params: params.dropped,
             rules: params.rules,
-            takes: takes(provider, upstream_model, &info, &facts),
+            takes: takes(provider, &routed, &info, &facts),
             is_for_responses,
             mock: params.mock,
         },
@@ -136,11 +141,15 @@ fn routing(params: &mut Params, info: &mut Info) -> Routing {
     }
 }
 
-/// The id of its credential, from the provider, the host and the key.
+/// The id of its credential, from the provider, the host, the key and the organization, which has limits of its own.
 fn credential_id(deployment: &Deployment) -> Option<CredentialId> {
     let endpoint = &deployment.endpoint;
     let key = deployment.credential.api_key.as_ref().filter(|_| endpoint.mock.is_none())?;
-    Some(CredentialId::of(&endpoint.provider.name, endpoint.host(), key.expose()))
+    let (name, host) = (&endpoint.provider.name, endpoint.host());
+    Some(match &deployment.credential.organization {
+        None => CredentialId::of(name, host, key.expose()),
+        Some(of) => CredentialId::of(name, host, &format!("{}\n{}", key.expose(), of.expose())),
+    })
 }
 
 impl Entry<'_> {
@@ -206,7 +215,24 @@ fn facts(
 }
 
 /// What its model takes; `None` if it stands for many.
-fn takes(provider: &Provider, model: &str, info: &Info, facts: &ModelFacts) -> Option<Takes> {
+fn takes(
+    provider: &Provider,
+    routed: &upstream::Routed<'_>,
+    info: &Info,
+    facts: &ModelFacts,
+) -> Option<Takes> {
+    let name = info.base_model.as_deref().unwrap_or(routed.model);
+    let takes = || facts.takes(&provider.name, name);
+    let takes = || if routed.reasons { takes().of_one_that_reasons() } else { takes() };
+    (!routed.model.contains('*')).then(takes)
+}
+
+/// Whether the price list says that OpenAI, or Azure, has the model for responses alone, and the config says nothing else.
+fn has_responses_only(provider: &Provider, model: &str, info: &Info) -> bool {
+    const MODE: Option<&str> = Some("responses");
+    let named = info.facts.mode.as_deref();
     let name = info.base_model.as_deref().unwrap_or(model);
-    (!model.contains('*')).then(|| facts.takes(&provider.name, name))
+    let is_listed = || prices::lookup(&provider.name, name)?.mode.as_deref();
+    let is_of_open_ai = matches!(&*provider.name, "openai" | "azure");
+    is_of_open_ai && (named.is_none() || named == MODE) && is_listed() == MODE
 }

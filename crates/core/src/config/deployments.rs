@@ -16,7 +16,7 @@ use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
-use super::{any_model, build, id, redact, upstream, wrapped};
+use super::{any_model, build, id, organizations, redact, upstream, wrapped};
 use crate::health::{DeploymentState, HealthSubject};
 use crate::snapshot::Snapshot;
 
@@ -47,7 +47,8 @@ pub(super) fn read(
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         let path = path.item(i);
-        let made = any_model::expanded(item, items, context);
+        let made =
+            any_model::expanded(item, items, context).or_else(|| organizations::expanded(item));
         for item in made.as_deref().unwrap_or(std::slice::from_ref(item)) {
             let Some(mut draft) = entry(item, Some(i), &path, context, problems) else { continue };
             let taken = by_id.get(&draft.deployment.id).and_then(|&i| drafts.get(i));

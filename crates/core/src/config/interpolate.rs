@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::Source;
+use super::address;
 use super::if_wrong::IfWrong;
 use super::placeholder;
 use super::problem::{At, Path, Problems, Wrong, shown};
@@ -195,10 +196,13 @@ impl<'s> Env<'s> {
     }
 }
 
-/// Warns about `${NAME}` and its kin, which are common attempts and are not read; about an address its reader does.
+/// Warns about `${NAME}` and its kin, which are common attempts and are not read; about an address and a key that cannot be sent
+/// their readers do.
 fn warn_about_other_forms(text: &str, node: &Node, path: &Path<'_>, problems: &mut Problems) {
     let key = path.last_key();
-    if matches!(key, "api_base" | "base_url") {
+    let is_told_by_its_reader =
+        matches!(key, "api_base" | "base_url") || (key == "api_key" && address::key(text).is_err());
+    if is_told_by_its_reader {
         return;
     }
     let found = placeholder::of_shell(text).or_else(|| {

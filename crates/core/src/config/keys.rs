@@ -333,7 +333,7 @@ const PARAMS: &[Row] = &[
     served("api_base", Kind::Text, "the provider's variable, else its address", "Scheme, host, port and base path, such as `https://api.example.com/v1`."),
     served("base_url", Kind::Text, "", "As `api_base`, which wins."),
     served("api_key", Kind::Secret, "the provider's variables", "The provider's key."),
-    served("organization", Kind::Text, "", "Sent as `openai-organization`."),
+    served("organization", Kind::Text, "", "Sent as `openai-organization`. Of a list each is a deployment of its own."),
     served("litellm_credential_name", Kind::Text, "", "A `credential_name` of `credential_list`: its `api_key`, `api_base` and `organization` are used where this entry has none."),
     served("extra_headers", Kind::Map, "", "Headers for each request to the provider."),
     served("base_model", Kind::Text, "", "As `model_info.base_model`, which wins."),

@@ -35,6 +35,7 @@ mod labels;
 mod mock;
 mod model_info;
 mod names;
+mod organizations;
 mod origins;
 mod params;
 mod pass_through;

@@ -422,9 +422,13 @@ fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
     let text = match field.node.items() {
         None => field.text(problems)?,
         Some([only]) => only.text().unwrap_or(""),
-        Some(_) => {
-            let hint = "write one entry per organization";
-            field.wrong(Wrong::new("a list of organizations is not served", hint), problems);
+        // A list of several is one deployment for each, as long as there are few.
+        Some(items) => {
+            let problem = match items {
+                [] => "names no organization",
+                _ => "has more organizations than an entry may have",
+            };
+            field.wrong(Wrong::new(problem, "write one entry per organization"), problems);
             return None;
         }
     };

@@ -1,4 +1,5 @@
-//! Texts that were to be replaced before the config was used: `${NAME}`, `{{ name }}`, `<your-key>`, `YOUR_API_KEY`.
+//! Texts that were to be replaced before the config was used: `${NAME}`, `%NAME%`, `{{ name }}`, `<your-key>`, `[YOUR KEY]`,
+//! `YOUR_API_KEY`, `sk-...`.
 //!
 //! Asked by [`super::interpolate`] about every text, and by [`super::address`]. Always true: no finding shows more of a text than
 //! the name of a variable.
@@ -10,15 +11,38 @@ use super::redact;
 const BEGINNINGS: [&str; 8] =
     ["your-", "your_", "my-api-key", "my_api_key", "sk-your", "sk-xxx", "changeme", "replace"];
 
-/// What is wrong with a text that is nothing but a variable as shells and Python write it.
+/// What stands before a variable's name in other languages and files, in lower case.
+const CALLS: [&str; 12] = [
+    "os.environ.get(",
+    "os.environ[",
+    "os.environ",
+    "os.getenv",
+    "os.env",
+    "process.env",
+    "environ/",
+    "getenv",
+    "env/",
+    "env.",
+    "env:",
+    "$env:",
+];
+
+/// What is wrong with a text that is nothing but a variable as shells, Python and others write it.
 pub(super) fn of_shell(text: &str) -> Option<Wrong> {
     let text = text.trim();
-    if let Some(name) = text.strip_prefix("${").and_then(|tail| tail.strip_suffix('}')) {
+    let between = |begin: &str, end: &str| text.strip_prefix(begin)?.strip_suffix(end);
+    if let Some(name) = between("${{", "}}") {
+        // A step of GitHub's writes `${{ secrets.NAME }}`.
+        return variable(name.trim().rsplit('.').next().unwrap_or(name));
+    }
+    if let Some(name) = between("${", "}").or_else(|| between("%", "%")) {
         return variable(name);
     }
-    let calls = ["os.environ.get(", "os.getenv(", "os.environ[", "os.environ"];
-    let tail =
-        calls.iter().find_map(|call| text.strip_prefix(call)).or_else(|| text.strip_prefix('$'))?;
+    let after = |call: &&str| {
+        let head = text.get(..call.len())?;
+        head.eq_ignore_ascii_case(call).then(|| &text[call.len()..])
+    };
+    let tail = CALLS.iter().find_map(after).or_else(|| text.strip_prefix('$'))?;
     variable(tail.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
         .filter(|_| !tail.contains(char::is_whitespace))
 }
@@ -26,7 +50,9 @@ pub(super) fn of_shell(text: &str) -> Option<Wrong> {
 /// What is wrong with a text that has a placeholder in it, for a value that is never prose.
 pub(super) fn anywhere(text: &str) -> Option<Wrong> {
     if let Some((_, tail)) = text.split_once("${") {
-        return tail.split_once('}').and_then(|(name, _)| variable(name));
+        let name = tail.trim_start_matches('{').split_once('}')?.0;
+        let of_secrets = name.trim().rsplit('.').next().filter(|_| tail.starts_with('{'));
+        return variable(of_secrets.unwrap_or(name));
     }
     if let Some((_, tail)) = text.split_once("os.environ/") {
         let name =
@@ -43,8 +69,13 @@ pub(super) fn anywhere(text: &str) -> Option<Wrong> {
     let is_template = text.contains("{{") && text.contains("}}");
     let is_bracketed = text.split_once('<').is_some_and(|(_, tail)| tail.contains('>'));
     let lower = text.trim().to_ascii_lowercase();
-    let is_named = BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning));
-    (is_template || is_bracketed || is_named).then(|| {
+    let is_boxed = lower.starts_with('[') && lower.ends_with(']') && !lower.contains(':');
+    let is_cut = lower.ends_with("...") || lower.ends_with('\u{2026}');
+    let is_blank = |part: &str| part.len() >= 4 && part.bytes().all(|b| b == b'x');
+    let is_cut = is_cut || lower.split(|c: char| !c.is_ascii_alphanumeric()).any(is_blank);
+    let host = lower.split_once("://").map_or(&*lower, |(_, host)| host);
+    let is_named = BEGINNINGS.iter().any(|beginning| host.starts_with(beginning));
+    (is_template || is_bracketed || is_boxed || is_cut || is_named).then(|| {
         let problem =
             "looks like a placeholder that was not filled in, and is used as it is written";
         Wrong::new(problem, "write the value, or `os.environ/NAME`")
@@ -82,14 +113,36 @@ mod tests {
             "os.environ[\"KEY\"]",
             "os.environ.get('KEY')",
             "os.getenv(\"KEY\")",
+            "os.getenv/KEY",
+            "environ/KEY",
+            "OS.ENVIRON/KEY",
+            "Os.Environ/KEY",
+            "env/KEY",
+            "$env:KEY",
+            "process.env.KEY",
+            "%KEY%",
+            "${{ secrets.KEY }}",
+            "${{KEY}}",
         ] {
             let wrong = of_shell(text).unwrap_or_else(|| panic!("{text}"));
             assert!(wrong.hint.contains("`os.environ/KEY`"), "{wrong:?}");
             assert!(!format!("{wrong:?}").contains("1234"));
         }
-        for text in
-            ["$5", "$", "${}", "${key}", "price: $KEY now", "KEY", "$KEY and more", "", "$ref"]
-        {
+        for text in [
+            "$5",
+            "$",
+            "${}",
+            "${key}",
+            "price: $KEY now",
+            "KEY",
+            "$KEY and more",
+            "",
+            "$ref",
+            "%",
+            "%%",
+            "%41%",
+            "env/key",
+        ] {
             assert_eq!(of_shell(text), None, "{text}");
         }
     }
@@ -108,6 +161,13 @@ mod tests {
             "https://os.environ/HOST/v1",
             "Bearer os.environ/KEY",
             "changeme",
+            "[YOUR KEY]",
+            "[your-key]",
+            "sk-...",
+            "sk-ant-xxxxxxxx",
+            "sk-proj-\u{2026}",
+            "https://YOUR_RESOURCE.openai.azure.com",
+            "https://your-resource.openai.azure.com/",
         ] {
             assert!(anywhere(text).is_some(), "{text}");
         }
@@ -120,6 +180,9 @@ mod tests {
             "{}",
             "dummy",
             "sk-1234",
+            "http://[::1]:8000/v1",
+            "[::1]",
+            "sk-a.b",
         ] {
             assert_eq!(anywhere(text), None, "{text}");
         }

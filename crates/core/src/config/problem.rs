@@ -73,7 +73,7 @@ impl fmt::Display for Problem {
 impl Problem {
     /// How often it was found, and where else.
     fn others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.times < 2 {
+        if self.times < 2 || self.is_of_unlisted() {
             return Ok(());
         }
         write!(f, " ({} times", self.times)?;
@@ -87,6 +87,12 @@ impl Problem {
             }
         }
         f.write_str(")")
+    }
+
+    /// Whether it stands for [`Problem::times`] problems that are not listed.
+    #[must_use]
+    pub fn is_of_unlisted(&self) -> bool {
+        self.times > 1 && self.more_lines.is_empty()
     }
 
     /// It was found again, on `line`.
@@ -362,7 +368,7 @@ impl Problems {
                 let wrong = Wrong::new(problem, "fix the ones above first");
                 let at = At::whole(0);
                 let problem = self.problem(severity, at, String::new(), wrong);
-                self.found.push((At::LAST, problem));
+                self.found.push((At::LAST, Problem { times: count, ..problem }));
             }
         }
         self.found.sort_by_key(|(at, problem)| (problem.severity, *at));

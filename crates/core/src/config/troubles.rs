@@ -18,6 +18,15 @@ use super::suggest::did_you_mean;
 use super::tree::{Node, Value};
 use super::{address, azure, params, upstream};
 
+/// Parameters of Ollama's own format that its address of OpenAI's format does not read. Source:
+/// <https://github.com/ollama/ollama/blob/main/docs/openai.md>, and LiteLLM's list of Ollama's parameters.
+#[rustfmt::skip]
+const OF_OLLAMA: &[&str] = &[
+    "format", "keep_alive", "low_vram", "main_gpu", "min_p", "mirostat", "mirostat_eta", "mirostat_tau", "num_batch", "num_ctx",
+    "num_gpu", "num_keep", "num_predict", "num_thread", "options", "raw", "repeat_last_n", "repeat_penalty", "system", "template",
+    "tfs_z", "top_k", "typical_p", "use_mlock", "use_mmap",
+];
+
 /// What a named credential contains.
 #[derive(Default)]
 pub(super) struct Credential {
@@ -337,21 +346,43 @@ impl Troubles<'_> {
         self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
     }
 
+    /// Warns about a model that chats are not served with.
+    pub(super) fn only_responses(&mut self) {
+        let path = self.entry.path.key("litellm_params");
+        let problem = "this model is called with `/v1/responses` alone, and chats are not turned into responses: a chat for it \
+                       is refused";
+        let hint = "let its clients use `/v1/responses`, or name a model that has chats";
+        let wrong = Wrong::new(problem, hint);
+        self.problems.warn(self.entry.place_of("model"), &path.key("model"), wrong);
+    }
+
     /// Warns about defaults of bodies that the provider's format has no place for: they are left out.
     pub(super) fn unfit_defaults(&mut self, provider: &Provider, params: &Params) {
-        let speaks_messages = provider.wire == WireFormat::Anthropic && !params.is_mock;
-        let is_unfit = |name: &str| speaks_messages && !FIT_FOR_MESSAGES.contains(&name);
+        if params.is_mock {
+            return;
+        }
+        let name = &provider.name;
+        let unfit = |default: &str| match (provider.wire, provider.addressing) {
+            (WireFormat::Anthropic, _) if !FIT_FOR_MESSAGES.contains(&default) => Some((
+                format!(
+                    "provider `{name}` has no such parameter for chats: it is left out of them"
+                ),
+                "remove it",
+            )),
+            (WireFormat::OpenAi, Addressing::Ollama) if OF_OLLAMA.contains(&default) => Some((
+                format!("`{name}` is called at its address of OpenAI's format, which ignores it"),
+                "write it into the Modelfile as `PARAMETER`, or set OLLAMA_CONTEXT_LENGTH or OLLAMA_KEEP_ALIVE of the server",
+            )),
+            (WireFormat::Anthropic | WireFormat::OpenAi, _) => None,
+        };
         let path = self.entry.path.key("litellm_params");
-        for (name, _) in params.defaults.iter().filter(|(name, _)| is_unfit(name)) {
-            let at = match self.entry.params.get(name) {
+        for (default, _) in &params.defaults {
+            let Some((problem, hint)) = unfit(default) else { continue };
+            let at = match self.entry.params.get(default) {
                 Some(node) => node.at,
                 None => self.entry.place_of("extra_body"),
             };
-            let problem = format!(
-                "provider `{}` has no such parameter for chats: it is left out of them",
-                provider.name
-            );
-            self.problems.warn(at, &path.key(name), Wrong::new(problem, "remove it"));
+            self.problems.warn(at, &path.key(default), Wrong::new(problem, hint));
         }
     }
 

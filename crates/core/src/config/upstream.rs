@@ -73,6 +73,7 @@ pub(super) fn find<'m>(model: &'m str, written: Written<'_>) -> Upstream<'m> {
     let mut found = whose(model, written);
     if found.refusal.is_none() {
         found.refusal = other_mode(found.provider, found.model, written.mode)
+            .or_else(|| other_service(&found))
             .or_else(|| other_format(&found, written));
     }
     if let Some((_, hint)) = found.refusal.as_mut()
@@ -117,10 +118,36 @@ fn whose<'m>(model: &'m str, written: Written<'_>) -> Upstream<'m> {
     }
 }
 
-/// The name of a model that is written as LiteLLM writes one that is called with responses.
-pub(super) fn for_responses<'m>(provider: &Provider, model: &'m str) -> Option<&'m str> {
-    let tail = model.strip_prefix("responses/").filter(|tail| !tail.is_empty());
-    tail.filter(|_| provider.serves(Operation::Responses))
+/// A model's name without what LiteLLM writes before it, and what that says of the model.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Routed<'m> {
+    /// The name that the provider knows.
+    pub(super) model: &'m str,
+    /// Whether `responses/` stands before it.
+    pub(super) is_for_responses: bool,
+    /// Whether it is said to reason, whatever its name says: a deployment at Azure has any name.
+    pub(super) reasons: bool,
+}
+
+/// Words before the name of a model of Azure OpenAI that reasons.
+const REASONING: [&str; 2] = ["o_series/", "gpt5_series/"];
+/// The same for a router of Azure AI.
+const ROUTER: [&str; 2] = ["model_router/", "model-router/"];
+
+/// Takes apart the name of a model as LiteLLM does.
+pub(super) fn routed<'m>(provider: &Provider, model: &'m str) -> Routed<'m> {
+    let without = |model: &'m str, word: &str| {
+        model.strip_prefix(word).filter(|tail| !tail.is_empty() && !tail.contains('*'))
+    };
+    let tail = without(model, "responses/").filter(|_| provider.serves(Operation::Responses));
+    let (model, is_for_responses) = (tail.unwrap_or(model), tail.is_some());
+    let after = |words: [&str; 2]| words.into_iter().find_map(|word| without(model, word));
+    let (tail, reasons) = match &*provider.name {
+        "azure" => (after(REASONING), after(REASONING).is_some()),
+        "azure_ai" => (after(ROUTER), false),
+        _ => (None, false),
+    };
+    Routed { model: tail.unwrap_or(model), is_for_responses, reasons }
 }
 
 fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
@@ -130,10 +157,27 @@ fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
     STANDINS.contains_key(name).then(|| not_served(name, model)).filter(|_| name != UNKNOWN)
 }
 
+/// Modes of models that answer chats too, or whose name says nothing certain.
+const MODES_OF_TEXT: [&str; 5] = ["chat", "completion", "responses", "anthropic_messages", "batch"];
+
+/// The operations of a mode.
+fn of_mode(mode: &str) -> impl Iterator<Item = Operation> {
+    let of_mode = Operation::ALL.into_iter().filter(move |operation| operation.mode() == mode);
+    of_mode.chain(Operation::probing(mode))
+}
+
 /// The refusal of a model for something that its provider is not served for.
 fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(String, String)> {
     if !provider.serves_only_endpoints {
-        return None;
+        let mode = named.filter(|mode| !MODES_OF_TEXT.contains(mode))?;
+        let mut operations = of_mode(mode).peekable();
+        operations.peek()?;
+        if operations.any(|operation| provider.serves(operation)) {
+            return None;
+        }
+        let problem = format!("`mode: {mode}`, and provider `{}` has no {mode}", provider.name);
+        let hint = "use a model of another provider for this, or correct `mode`";
+        return Some((problem, hint.to_owned()));
     }
     let listed = || prices::lookup(&provider.name, model)?.mode.as_deref();
     let by_name = || match model.contains("rerank") {
@@ -142,9 +186,7 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
         false => "chat",
     };
     let mode = named.or_else(listed).unwrap_or_else(by_name);
-    let of_mode = Operation::ALL.into_iter().filter(|operation| operation.mode() == mode);
-    let mut of_mode = of_mode.chain(Operation::probing(mode));
-    if model.contains('*') || of_mode.any(|operation| provider.serves(operation)) {
+    if model.contains('*') || of_mode(mode).any(|operation| provider.serves(operation)) {
         return None;
     }
     let (name, served) = (&provider.name, provider.endpoints.join(", "));
@@ -155,6 +197,18 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
         _ => "use a model of another provider for this".to_owned(),
     };
     Some((problem, hint))
+}
+
+/// The refusal of something that LiteLLM writes as a model of Azure and that is another service there.
+fn other_service(found: &Upstream<'_>) -> Option<(String, String)> {
+    let (word, what) = match &*found.provider.name {
+        "azure" => ("speech/", "Azure's speech service"),
+        "azure_ai" => ("agents/", "agents of Azure AI"),
+        _ => return None,
+    };
+    found.model.strip_prefix(word)?;
+    let problem = format!("`{word}` stands for {what}, which is not served");
+    Some((problem, format!("write the name of a deployment without `{word}`")))
 }
 
 /// The refusal of an address of Anthropic's format at a provider that is called in OpenAI's.

@@ -24,10 +24,10 @@ const EXIT_NOT_ALL: u8 = 1;
 
 /// `hale check FILE`.
 pub(crate) fn run(options: &CheckOptions) -> ExitCode {
-    let (files, name) = match Files::given(&options.config) {
+    let (files, name) = match Files::given(options.file.path()) {
         Ok(given) => given,
         Err(error) => {
-            complain(&format!("{} cannot be read: {error}", options.config));
+            complain(&format!("{} cannot be read: {error}", options.file.path()));
             return ExitCode::from(EXIT_CONFIG);
         }
     };

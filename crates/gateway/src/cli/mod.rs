@@ -10,6 +10,7 @@ pub(crate) mod health;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
 use self::db::DbOptions;
@@ -64,12 +65,36 @@ enum Sub {
     Demo(DemoOptions),
 }
 
+/// The config that a subcommand reads.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConfigFile {
+    /// The config file; `-` reads standard input
+    #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_CONFIG)]
+    config: String,
+    /// The same, written as for the start
+    #[arg(
+        id = "named",
+        long = "config",
+        short = 'c',
+        value_name = "FILE",
+        hide = true,
+        conflicts_with = "config"
+    )]
+    named: Option<String>,
+}
+
+impl ConfigFile {
+    /// Its path, or `-`.
+    pub(crate) fn path(&self) -> &str {
+        self.named.as_deref().unwrap_or(&self.config)
+    }
+}
+
 /// Options of `hale check`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CheckOptions {
-    /// The config file; `-` reads standard input
-    #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_CONFIG)]
-    pub(crate) config: String,
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
     /// Exit with 78 if there is any warning, and treat unknown and duplicate keys as errors
     #[arg(long)]
     pub(crate) strict: bool,
@@ -92,9 +117,8 @@ const DEFAULT_CONFIG: &str = "config.yaml";
 /// Options of `hale doctor`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorOptions {
-    /// The config file; `-` reads standard input
-    #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_CONFIG)]
-    pub(crate) config: String,
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
@@ -185,6 +209,9 @@ pub(crate) fn parse() -> Command {
         Err(error) => {
             let asked_for_help = !error.use_stderr();
             let _closed: Result<(), _> = error.print();
+            if let Some(tip) = tip(&error) {
+                complain(&tip);
+            }
             return Command::Exit(if asked_for_help {
                 ExitCode::SUCCESS
             } else {
@@ -208,6 +235,22 @@ pub(crate) fn parse() -> Command {
         Some(Sub::Db(options)) => Command::Db(options),
         Some(Sub::Demo(options)) => Command::Demo(options),
     }
+}
+
+/// The way to write a config that stands where a subcommand or nothing is expected.
+fn tip(error: &clap::Error) -> Option<String> {
+    let kinds = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg];
+    let written = kinds.into_iter().find_map(|kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    })?;
+    let lower = written.to_ascii_lowercase();
+    let is_config = [".yaml", ".yml", ".json"].into_iter().any(|end| lower.ends_with(end));
+    is_config.then(|| {
+        format!(
+            "tip: `hale --config {written}` serves a config, `hale check {written}` reads it only"
+        )
+    })
 }
 
 /// `--health` prints the health of a running gateway instead of serving.

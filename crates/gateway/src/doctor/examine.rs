@@ -71,7 +71,7 @@ pub(super) fn all(
         })
         .collect();
     let warnings = warnings(&serving.snapshot, loaded);
-    Ok(Report { config: options.config.clone(), serving, found, warnings, is_interrupted })
+    Ok(Report { config: options.file.path().to_owned(), serving, found, warnings, is_interrupted })
 }
 
 /// Sets each deployment's time limit.

@@ -96,10 +96,10 @@ impl Report {
 /// `hale doctor FILE`.
 pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
     let strict = Options { strict: options.strict };
-    let (files, name) = match Files::given(&options.config) {
+    let (files, name) = match Files::given(options.file.path()) {
         Ok(given) => given,
         Err(error) => {
-            complain(&format!("{} cannot be read: {error}", options.config));
+            complain(&format!("{} cannot be read: {error}", options.file.path()));
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -107,8 +107,8 @@ pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
     let snapshot = loaded.snapshot.take().filter(|snapshot| !snapshot.deployments.is_empty());
     let Some(snapshot) = snapshot else {
         let text = match options.json {
-            true => json::refused(&options.config, &loaded),
-            false => refused(&options.config, &loaded),
+            true => json::refused(options.file.path(), &loaded),
+            false => refused(options.file.path(), &loaded),
         };
         print(&text);
         return ExitCode::from(EXIT_CONFIG);

@@ -54,6 +54,27 @@ fn the_classic_form_sends_deployment_and_version_in_the_path_and_the_key_in_its_
 }
 
 #[test]
+fn the_words_of_a_route_are_no_part_of_the_deployments_name() {
+    let upstream = FakeUpstream::start();
+    for model in ["azure/o_series/my-gpt", "azure/gpt5_series/my-gpt"] {
+        let hale = entry("m", model, &upstream, json!({"api_key": "k"})).start();
+        let body =
+            json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9});
+        assert_eq!(client(&hale).post_json(CHAT, &[], &body).status, 200);
+        let sent = last(&upstream);
+        assert_eq!(sent.path, VERSIONED);
+        assert_eq!(sent.json()["max_completion_tokens"], 9, "{}", sent.json());
+        // A probe is the same call.
+        client(&hale).get("/health");
+        let paths: Vec<String> = upstream.requests().into_iter().map(|one| one.path).collect();
+        assert!(paths.len() > 1 && paths.iter().all(|path| path == VERSIONED), "{paths:?}");
+    }
+    let hale = entry("m", "azure_ai/model_router/mine", &upstream, json!({"api_key": "k"})).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(last(&upstream).json()["model"], "mine");
+}
+
+#[test]
 fn the_v1_form_sends_the_deployment_in_the_body() {
     let upstream = FakeUpstream::start();
     for version in ["v1", "latest", "preview"] {

@@ -86,6 +86,45 @@ fn errors_come_first_however_many_warnings_there_are() {
 }
 
 #[test]
+fn the_last_line_of_check_counts_what_is_not_listed_too() {
+    let unknown: String = (0..2_600).map(|i| format!("unknown_{i}: 1\n")).collect();
+    let done = check(&(models(&["openai/a"]) + &unknown), &[]);
+    let ok = "config.yaml: ok, 1 of 1 deployment can be served, in 1 model group, 2600 warnings";
+    assert_eq!(last(&done), (ok, Some(0)));
+    assert!(done.stdout.contains("1600 more warnings are not listed. fix the ones above first\n"));
+    let entry = "- {model_name: n, litellm_params: {rpm: 1}}\n";
+    let done = check(&(models(&["openai/a"]) + &entry.repeat(3_000)), &[]);
+    let refused = "config.yaml: refused, the start would fail: 3000 errors, and 0 warnings";
+    assert_eq!(last(&done), (refused, Some(78)));
+}
+
+#[test]
+fn a_config_that_stands_alone_is_answered_with_the_way_to_write_it() {
+    for arguments in [&["my.yaml"][..], &["serve", "my.YML"], &["./my.json", "--port", "1"]] {
+        let done = run(arguments);
+        let tip = "tip: `hale --config ";
+        assert!(done.stderr.contains(tip) && done.code() == Some(2), "{}", done.stderr);
+    }
+    for arguments in [&["chek"][..], &["--prot", "1"]] {
+        assert!(!run(arguments).stderr.contains("hale --config "), "{arguments:?}");
+    }
+    let text = models(&["openai/a"]);
+    for flag in ["--config", "-c"] {
+        for command in ["check", "doctor"] {
+            let done = hale().config(&text).arg(command).arg(flag).arg("gone.yaml").run();
+            assert!(
+                done.stdout.contains("gone.yaml"),
+                "{command} {flag}: {}{}",
+                done.stdout,
+                done.stderr
+            );
+        }
+        let done = hale().config(&text).arg("check").arg(flag).arg("config.yaml").run();
+        assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
+    }
+}
+
+#[test]
 fn check_says_what_the_start_says_of_the_master_key() {
     let text = models(&["openai/a"]);
     let written = |key: &str| format!("{text}general_settings:\n  master_key: {key}\n");

@@ -60,7 +60,8 @@ fn a_value_that_a_call_needs_and_that_is_wrong_stops_its_deployment_alone() {
         ("api_key: 'sk 1'", "api_key: contains whitespace"),
         ("api_key: \"sk-1\\n2\"", "api_key: contains whitespace"),
         ("api_key: [sk-1]", "api_key: expected text, got a list"),
-        ("organization: [a, b]", "a list of organizations is not served"),
+        ("organization: []", "organization: names no organization"),
+        ("organization: \"a\\n\"", "organization: cannot be sent as a header"),
         ("extra_headers: {'AI-Resource Group': x}", "is not the name of a header"),
         ("extra_headers: {a: \"x\\n\"}", "has characters that a header cannot carry"),
         ("extra_headers: text", "expected a mapping, got text"),
@@ -295,6 +296,18 @@ fn a_config_that_is_wrapped_in_something_else_is_recognised() {
         ),
         ("litellm: {general_settings: {master_key: sk-1}}\n", "but holds one in `litellm`"),
         (
+            "image: {tag: x}\nlitellm:\n  replicas: 1\n  proxy_config:\n    model_list: []\n",
+            "c.yaml:4:3: this is not a config, but holds one in `litellm.proxy_config`",
+        ),
+        (
+            "configMap:\n  litellm-config.yaml:\n    model_list: []\n",
+            "but holds one in `configMap.litellm-config.yaml`",
+        ),
+        (
+            "configs:\n  proxy:\n    content: |\n      # ours\n      model_list:\n      - model_name: m\n",
+            "but holds one in `configs.proxy.content`",
+        ),
+        (
             "apiVersion: v1\nkind: ConfigMap\ndata:\n  c.yaml: |\n    model_list: []\n---\napiVersion: v1\nkind: Service\n",
             "c.yaml:2:7: this is a ConfigMap of Kubernetes: the config is in `data.c.yaml`",
         ),
@@ -333,6 +346,13 @@ fn placeholders_that_were_not_filled_in_are_told() {
             "api_base looks like the environment variable SECRET_DOMAIN",
         ),
         ("api_base: 'http://<HOST>/v1'", "api_base looks like a placeholder"),
+        ("api_base: https://YOUR_RESOURCE.openai.azure.com", "api_base looks like a placeholder"),
+        ("api_base: https://xxxxx.openai.azure.com", "api_base looks like a placeholder"),
+        ("api_key: os.getenv/KEY", "api_key: looks like the environment variable KEY"),
+        ("api_key: OS.ENVIRON/KEY", "api_key: looks like the environment variable KEY"),
+        ("api_key: '%KEY%'", "api_key: looks like the environment variable KEY"),
+        ("api_key: sk-...", "api_key: looks like a placeholder"),
+        ("api_key: '[your-key]'", "api_key: looks like a placeholder"),
     ] {
         let (snapshot, warnings) = beside_a_good_one(more).warned();
         let warning = one(&warnings, reason);
@@ -346,6 +366,15 @@ fn placeholders_that_were_not_filled_in_are_told() {
         &warnings,
         "general_settings.master_key: looks like the environment variable LITELLM_MASTER_KEY",
     );
+    // What cannot be sent is told once.
+    for unsendable in ["api_key: '[YOUR KEY]'", "api_key: '${{ secrets.KEY }}'"] {
+        let (snapshot, warnings) = beside_a_good_one(unsendable).warned();
+        one(
+            &warnings,
+            "api_key: looks like a placeholder that was not filled in: the deployment cannot",
+        );
+        assert!(snapshot.deployments[0].misconfigured.is_some() && warnings.len() == 1);
+    }
     // Prose may hold anything.
     deployment("stop: ['<|im_end|>', '{{', '${x}']\nuser: your-user");
 }

@@ -1,6 +1,8 @@
 //! Whose model an entry means: bare names, addresses, a bare star, and what is told where a provider is not served.
 
 use super::*;
+use crate::operation::Operation;
+use crate::takes::LimitName;
 
 /// Provider, model and address of each deployment.
 fn places(snapshot: &Snapshot) -> Vec<(String, String, String)> {
@@ -173,4 +175,167 @@ fn the_lines_for_bedrock_follow_the_region_of_the_entry() {
         let lines = format!("`model: openai/a`, `api_base: https://bedrock-mantle.{region}.api");
         one(&warnings, &lines);
     }
+}
+
+/// What the config says of the only deployment of that model.
+fn of(model: &str, more: &str, info: &str) -> (Snapshot, Vec<String>) {
+    Fake::new(&format!(
+        "model_list:\n- {{model_name: m, litellm_params: {{model: {model}, api_key: k{more}}}, model_info: {{{info}}}}}\n"
+    ))
+    .warned()
+}
+
+#[test]
+fn the_words_of_a_route_are_no_part_of_a_models_name() {
+    const AZURE: &str = ", api_base: 'https://x.openai.azure.com'";
+    const FOUNDRY: &str = ", api_base: 'https://x.services.ai.azure.com'";
+    for (model, more, name, reasons) in [
+        ("azure/o_series/mine", AZURE, "mine", true),
+        ("azure/gpt5_series/gpt-5.1", AZURE, "gpt-5.1", true),
+        ("azure/responses/o_series/mine", AZURE, "mine", true),
+        ("azure_ai/model_router/mine", FOUNDRY, "mine", false),
+        ("azure_ai/model-router/mine", FOUNDRY, "mine", false),
+        ("azure/mine", AZURE, "mine", false),
+        ("openai/o_series/mine", "", "o_series/mine", false),
+        ("azure/o_series/*", AZURE, "o_series/*", false),
+    ] {
+        let (snapshot, _) = of(model, more, "");
+        let endpoint = &snapshot.deployments[0].endpoint;
+        assert_eq!(&*endpoint.upstream_model, name, "{model}");
+        assert_eq!(&*endpoint.model_param, model);
+        let is_newer = endpoint.takes.is_some_and(|takes| takes.limit == LimitName::Newer);
+        assert_eq!(is_newer, reasons, "{model}");
+        assert_eq!(snapshot.deployments[0].misconfigured, None, "{model}");
+    }
+    // The name has a price as before.
+    let (snapshot, _) = of("azure/gpt5_series/gpt-5.1", AZURE, "");
+    assert!(snapshot.deployments[0].facts.has_price());
+    for (model, what) in [
+        ("azure/speech/azure-tts", "`speech/` stands for Azure's speech service"),
+        ("azure_ai/agents/asst_1", "`agents/` stands for agents of Azure AI"),
+    ] {
+        let (snapshot, warnings) = of(model, AZURE, "");
+        one(&warnings, what);
+        assert!(snapshot.deployments[0].misconfigured.is_some(), "{model}");
+    }
+}
+
+#[test]
+fn a_mode_that_the_provider_does_not_have_stops_its_deployment() {
+    for (model, mode) in [
+        ("anthropic/claude-sonnet-4-5", "embedding"),
+        ("groq/x", "rerank"),
+        ("anthropic/x", "image_generation"),
+        ("openai/x", "ocr"),
+        ("mistral/x", "realtime"),
+    ] {
+        let (snapshot, warnings) = of(model, "", &format!("mode: {mode}"));
+        one(&warnings, &format!("`mode: {mode}`, and provider `"));
+        assert!(snapshot.deployments[0].misconfigured.is_some(), "{model}");
+    }
+    for (model, mode) in [
+        ("openai/x", "embedding"),
+        ("mistral/x", "ocr"),
+        ("openai/x", "realtime"),
+        ("groq/x", "audio_transcription"),
+        // A chat is served, whatever the mode says.
+        ("anthropic/x", "completion"),
+        ("groq/x", "batch"),
+        // There is no operation whose lack would say anything.
+        ("openai/x", "video_generation"),
+    ] {
+        let yaml = format!(
+            "model_list:\n- {{model_name: m, litellm_params: {{model: {model}, api_key: k}}, model_info: {{mode: {mode}}}}}\n"
+        );
+        assert_eq!(Fake::new(&yaml).clean().deployments[0].misconfigured, None, "{model} {mode}");
+    }
+}
+
+#[test]
+fn a_model_that_has_responses_alone_is_told() {
+    for (model, more, info, is_alone) in [
+        ("openai/responses/gpt-4o", "", "", true),
+        ("openai/o1-pro", "", "", true),
+        ("o3-pro", "", "mode: responses", true),
+        (
+            "azure/mine",
+            ", api_base: 'https://x.openai.azure.com'",
+            "base_model: azure/o3-pro",
+            true,
+        ),
+        ("openai/gpt-4o", "", "mode: responses", false),
+        ("openai/o1-pro", "", "mode: chat", false),
+        ("openai/o1-pro", ", api_base: 'http://gpu:8000/v1'", "", false),
+        ("openai/gpt-4o", "", "", false),
+    ] {
+        let (snapshot, warnings) = of(model, more, info);
+        let deployment = &snapshot.deployments[0];
+        assert_eq!(deployment.endpoint.is_for_responses, is_alone, "{model}");
+        assert_eq!(deployment.serves(Operation::Chat), !is_alone, "{model}");
+        assert!(deployment.serves(Operation::Responses), "{model}");
+        let told = warnings.iter().any(|text| text.contains("a chat for it is refused"));
+        assert_eq!(told, is_alone, "{model}: {warnings:?}");
+        if is_alone {
+            let lacks = deployment.lacks(Operation::Chat);
+            assert_eq!(lacks.contains("remove `responses/`"), model.contains("responses/"));
+        }
+    }
+}
+
+#[test]
+fn each_organization_of_a_list_is_a_deployment() {
+    let yaml = |organizations: &str, info: &str| {
+        format!(
+            "model_list:\n- {{model_name: m, litellm_params: {{model: openai/gpt-4o, api_key: k, \
+             organization: {organizations}}}{info}}}\n"
+        )
+    };
+    let shown = |snapshot: &Snapshot| -> Vec<Option<String>> {
+        let of = |one: &std::sync::Arc<Deployment>| {
+            one.credential.organization.as_ref().map(|text| text.expose().to_owned())
+        };
+        snapshot.deployments.iter().map(of).collect()
+    };
+    let snapshot =
+        Fake::new(&yaml("[org-1, os.environ/ORG, org-3]", "")).env("ORG", "org-2").clean();
+    let all = ["org-1", "org-2", "org-3"].map(|name| Some(name.to_owned()));
+    assert_eq!(shown(&snapshot), all);
+    assert_eq!(snapshot.listed_groups().count(), 1);
+    // The id is the first one's.
+    let snapshot = Fake::new(&yaml("[a, b]", ", model_info: {id: mine}")).clean();
+    let ids: Vec<&str> = snapshot.deployments.iter().map(|one| &*one.id).collect();
+    assert!(ids[0] == "mine" && ids[1].len() == 64, "{ids:?}");
+    // One that is unset stops one.
+    let (snapshot, warnings) = Fake::new(&yaml("[a, os.environ/GONE]", "")).warned();
+    one(&warnings, "environment variable GONE is not set");
+    let stopped: Vec<bool> =
+        snapshot.deployments.iter().map(|one| one.misconfigured.is_some()).collect();
+    assert_eq!(stopped, [false, true]);
+    // One organization, in a list or not, is one deployment; too many are none.
+    assert_eq!(shown(&Fake::new(&yaml("[a]", "")).clean()), [Some("a".to_owned())]);
+    let many = format!("[{}a]", "a, ".repeat(100));
+    let (snapshot, warnings) = Fake::new(&yaml(&many, "")).warned();
+    one(&warnings, "has more organizations than an entry may have");
+    assert_eq!(snapshot.deployments.len(), 1);
+}
+
+#[test]
+fn parameters_that_ollamas_openai_address_ignores_are_told() {
+    let (snapshot, warnings) = of(
+        "ollama_chat/llama3",
+        ", num_ctx: 8192, keep_alive: 8m, temperature: 0, extra_body: {mirostat: 1}",
+        "",
+    );
+    for name in ["num_ctx", "keep_alive", "mirostat"] {
+        one(
+            &warnings,
+            &format!(
+                "litellm_params.{name}: `ollama` is called at its address of OpenAI's format, which ignores it"
+            ),
+        );
+    }
+    assert_eq!((warnings.len(), &snapshot.deployments[0].misconfigured), (3, &None));
+    let (_, warnings) =
+        of("hosted_vllm/x", ", api_base: 'http://gpu/v1', top_k: 4, min_p: 0.1", "");
+    assert_eq!(warnings, Vec::<String>::new());
 }

@@ -2,7 +2,7 @@
 //!
 //! Called by [`super::run`]. Always true: a config that can serve nothing is never called "ok".
 
-use hale_core::config::Loaded;
+use hale_core::config::{Loaded, Problem};
 use hale_core::deployment::{Deployment, Lack};
 
 use crate::console::count;
@@ -25,8 +25,8 @@ pub(super) enum Ending {
 pub(super) struct Summary {
     errors: usize,
     warnings: usize,
-    /// How many problems the warnings are.
-    kinds: usize,
+    /// How many problems the warnings are; `None` if not all are listed.
+    kinds: Option<usize>,
     pub(super) deployments: usize,
     /// How many of them can be served.
     pub(super) able: usize,
@@ -47,9 +47,10 @@ impl Summary {
             }
         }
         Summary {
-            errors: loaded.errors().count(),
+            errors: loaded.errors().map(|problem| problem.times).sum(),
             warnings: loaded.warnings().map(|problem| problem.times).sum(),
-            kinds: loaded.warnings().count(),
+            kinds: (!loaded.warnings().any(Problem::is_of_unlisted))
+                .then(|| loaded.warnings().count()),
             deployments: deployments.len(),
             able: deployments.iter().filter(|one| one.misconfigured.is_none()).count(),
             groups: loaded.snapshot.as_ref().map_or(0, |one| one.listed_groups().count()),
@@ -104,9 +105,9 @@ impl Summary {
 
     fn warnings(&self) -> String {
         let warnings = count(self.warnings, "warning");
-        match self.kinds {
-            kinds if kinds == self.warnings => warnings,
-            kinds => format!("{warnings} of {}", count(kinds, "kind")),
+        match self.kinds.filter(|kinds| *kinds != self.warnings) {
+            None => warnings,
+            Some(kinds) => format!("{warnings} of {}", count(kinds, "kind")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The names of keys and channels in Redis.
 //!
-//! Used by [`super::exchange`]. Always true: they begin with the version of the messages and with what tells one
+//! Used by [`super::redis`]. Always true: they begin with the version of the messages and with what tells one
 //! installation from another, in braces, so that a cluster keeps them on one node.
 
 use hale_core::fleet::VERSION;

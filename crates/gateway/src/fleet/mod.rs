@@ -3,9 +3,11 @@
 //! Runs on the background thread. [`hale_core::fleet`] decides; this carries messages. Always true: no request
 //! waits for it; without Redis, or while that is not reached, the process goes on by itself, and says so.
 
-mod exchange;
+mod carrier;
 mod keys;
 mod probes;
+mod redis;
 mod task;
+mod terms;
 
 pub(crate) use self::task::run;

@@ -1,60 +1,26 @@
 //! The probes that replicas share: leases, and results.
 //!
 //! Part of the fleet task. Always true: the health thread probes what this replica holds a lease of, and knows the
-//! results of the others before it is given their leases; without Redis it probes everything.
+//! results of the others before it is given their leases; without the server between them it probes everything.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use ::redis::Script;
 use hale_core::fleet::{Holding, Leases, ServerClock, ServerMs, SharedProbe, Want};
 use hale_core::health::probe::Status;
 use hale_core::time::Millis;
 
-use super::keys::Keys;
-use crate::redis_client::{Failed, LIMIT, Redis};
+use super::carrier::Carrier;
+use super::terms::{Asked, Failed, Topic};
 use crate::state::Process;
 use crate::state::health::Elsewhere;
 
-/// How long Redis may be silent before this replica probes by itself, milliseconds.
+/// How long the server between the replicas may be silent before this replica probes by itself, milliseconds.
 const ALONE_AFTER_MS: u64 = 2_000;
 
-static LEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"
-local told = {}
-for at = 3, #ARGV, 2 do
-    local key = KEYS[1] .. ARGV[at + 1]
-    local holder = redis.pcall('GET', key)
-    if type(holder) == 'table' then
-        redis.call('DEL', key)
-        holder = false
-    end
-    if ARGV[at] == 'hold' and (not holder or holder == ARGV[1]) then
-        redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
-        holder = ARGV[1]
-    elseif ARGV[at] == 'give up' and holder == ARGV[1] then
-        redis.call('DEL', key)
-        holder = false
-    end
-    local left = 0
-    if holder then
-        left = redis.call('PTTL', key)
-        if left < 0 or left > tonumber(ARGV[2]) then
-            redis.call('PEXPIRE', key, ARGV[2])
-            left = tonumber(ARGV[2])
-        end
-    end
-    told[#told + 1] = holder or ''
-    told[#told + 1] = tostring(left)
-end
-return told
-",
-    )
-});
-
 /// Whose probes they are, and where they are shared.
-type With<'w> = (&'w Arc<Process>, &'w Redis, &'w Keys);
+type With<'w> = (&'w Arc<Process>, &'w Carrier);
 
 /// The probes that replicas share.
 #[derive(Default)]
@@ -63,6 +29,8 @@ pub(super) struct Probes {
     /// When the newest known result of each deployment ended.
     seen: HashMap<Arc<str>, ServerMs>,
     last: Option<(Millis, Arc<str>)>,
+    /// Deployments whose last result of this replica's the others could not be told.
+    untold: BTreeSet<Arc<str>>,
 }
 
 impl Probes {
@@ -74,7 +42,7 @@ impl Probes {
         (clock, lost): (ServerClock, Option<Millis>),
         leaves: bool,
     ) {
-        let (process, redis, keys) = with;
+        let (process, _) = with;
         let serving = process.serving();
         let (shared, now) = (&serving.snapshot.shared, clock.here);
         let hold = |held| process.health.limits.lock().leases.hold(held);
@@ -105,7 +73,9 @@ impl Probes {
                 wants.remove(&id);
             }
         }
-        if self.ask((redis, keys), me, (&subjects, &wants), (now, shared.lease_ms)).await.is_err() {
+        let asked: Vec<Asked> =
+            subjects.iter().map(|id| (id.clone(), wants.get(id).copied())).collect();
+        if self.ask(with, me, &asked, (now, shared.lease_ms)).await.is_err() {
             return;
         }
         self.leases.retain(|id| subjects.iter().any(|one| **one == *id));
@@ -114,31 +84,22 @@ impl Probes {
 
     async fn ask(
         &mut self,
-        (redis, keys): (&Redis, &Keys),
+        (process, carrier): With<'_>,
         me: &Arc<str>,
-        (subjects, wants): (&[Arc<str>], &HashMap<Arc<str>, Want>),
+        asked: &[Asked],
         (now, lease_ms): (Millis, u64),
     ) -> Result<(), Failed> {
-        let mut arguments = vec![me.as_bytes().to_vec(), lease_ms.to_string().into_bytes()];
-        for subject in subjects {
-            let word = match wants.get(subject) {
-                Some(Want::Hold) => "hold",
-                Some(Want::GiveUp) => "give up",
-                None => "look",
-            };
-            arguments.push(word.as_bytes().to_vec());
-            arguments.push(subject.as_bytes().to_vec());
-        }
-        let told: Vec<String> =
-            redis.script(&LEASE, std::slice::from_ref(&keys.lease), &arguments).await?;
-        for (subject, told) in subjects.iter().zip(told.chunks_exact(2)) {
-            let [holder, left_ms] = told else { continue };
-            let until = now.plus(left_ms.parse().unwrap_or(0));
-            let holding = match holder.as_str() {
-                "" => None,
-                holder if *holder == **me => Some(Holding::Own(until)),
-                holder => Some(Holding::Other(holder.into(), until)),
-            };
+        let leased = carrier.lease(me, lease_ms, asked).await?;
+        process.fleet.garbage.fetch_add(leased.garbage, Ordering::Relaxed);
+        for ((subject, _), holder) in asked.iter().zip(leased.holders) {
+            let holding = holder.map(|holder| {
+                let until = now.plus(holder.left_ms);
+                if holder.pod == *me {
+                    Holding::Own(until)
+                } else {
+                    Holding::Other(holder.pod, until)
+                }
+            });
             self.leases.told(now, subject, holding);
         }
         Ok(())
@@ -154,24 +115,12 @@ impl Probes {
     /// Reads the last results of all probes.
     async fn read(
         &mut self,
-        (process, redis, keys): With<'_>,
+        (process, carrier): With<'_>,
         clock: ServerClock,
     ) -> Result<(), Failed> {
-        let mut command = ::redis::cmd("HGETALL");
-        command.arg(&keys.probes);
-        let results: HashMap<Vec<u8>, Vec<u8>> = match redis.query(&command, LIMIT).await {
-            Ok(results) => results,
-            Err(Failed::Error(error)) if !error.is_io_error() => {
-                // Something else is under that key.
-                process.fleet.garbage.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let mut delete = ::redis::cmd("DEL");
-                delete.arg(&keys.probes);
-                let _deleted: i64 = redis.query(&delete, LIMIT).await?;
-                HashMap::new()
-            }
-            Err(failed) => return Err(failed),
-        };
-        results.values().for_each(|bytes| self.hear(process, bytes, clock));
+        let kept = carrier.probes().await?;
+        process.fleet.garbage.fetch_add(kept.garbage, Ordering::Relaxed);
+        kept.results.iter().for_each(|bytes| self.hear(process, bytes, clock));
         Ok(())
     }
 
@@ -179,7 +128,7 @@ impl Probes {
     pub(super) fn hear(&mut self, process: &Process, bytes: &[u8], clock: ServerClock) {
         let serving = process.serving();
         let Some(told) = SharedProbe::read(bytes, clock.server) else {
-            process.fleet.garbage.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            process.fleet.garbage.fetch_add(1, Ordering::Relaxed);
             return;
         };
         let age_ms = clock.server.since(told.ended);
@@ -196,24 +145,27 @@ impl Probes {
         if !is_planned {
             return;
         }
-        self.seen.insert(told.deployment.clone(), told.ended);
-        self.last = Some((clock.here(told.ended), told.by.clone()));
+        let (ended, by) = (told.ended, told.by.clone());
         let probe = Arc::new(told.result(clock));
         let (deployment, is_confirmed) = (told.deployment, told.is_confirmed);
-        let elsewhere = Elsewhere { deployment, probe, is_confirmed, age_ms };
-        // The thread hears it again with the next results if it has no room now.
-        let _full: Result<(), _> = process.health.elsewhere.try_send(elsewhere);
+        let elsewhere = Elsewhere { deployment: deployment.clone(), probe, is_confirmed, age_ms };
+        // If the thread has no room now, it hears it again with the next results.
+        if process.health.elsewhere.try_send(elsewhere).is_ok() {
+            self.seen.insert(deployment, ended);
+            self.last = Some((clock.here(ended), by));
+        }
     }
 
-    /// Tells the others what a probe of this replica found.
+    /// Tells the others what a probe of this replica found; again with the next tick if that fails.
     pub(super) async fn tell(
         &mut self,
-        (process, redis, keys): With<'_>,
+        (process, carrier): With<'_>,
         me: &Arc<str>,
         deployment: &Arc<str>,
         clock: ServerClock,
     ) {
         let serving = process.serving();
+        self.untold.remove(deployment);
         if !serving.snapshot.shared.probes {
             return;
         }
@@ -226,17 +178,24 @@ impl Probes {
         self.seen.insert(deployment.clone(), told.ended);
         self.last = Some((probe.ended, me.clone()));
         let text = told.write();
-        let mut publish = ::redis::cmd("PUBLISH");
-        publish.arg(&keys.probed).arg(&text);
-        let mut keep = ::redis::cmd("HSET");
-        keep.arg(&keys.probes).arg(&**deployment).arg(&text);
-        let mut expire = ::redis::cmd("PEXPIRE");
-        expire.arg(&keys.probes).arg(serving.snapshot.shared.result_ms);
-        for command in [&publish, &keep, &expire] {
-            let sent: Result<i64, Failed> = redis.query(command, LIMIT).await;
-            if let Err(error) = sent {
-                tracing::debug!(%error, "a probe was not told to the other replicas");
-                return;
+        let told = async {
+            carrier.keep(deployment, &text, serving.snapshot.shared.result_ms).await?;
+            carrier.publish(Topic::Probe, &text).await
+        };
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "a probe was not told to the other replicas");
+            self.untold.insert(deployment.clone());
+        }
+    }
+
+    /// Tells what could not be told before.
+    pub(super) async fn tell_again(&mut self, with: With<'_>, me: &Arc<str>, clock: ServerClock) {
+        for deployment in std::mem::take(&mut self.untold) {
+            if self.untold.is_empty() {
+                self.tell(with, me, &deployment, clock).await;
+            } else {
+                // The server has just failed: the others wait, too.
+                self.untold.insert(deployment);
             }
         }
     }

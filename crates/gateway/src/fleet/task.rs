@@ -3,24 +3,21 @@
 //! Started by [`crate::process`] on the background thread. Always true: news are told within
 //! [`SOON`], everything once a second; a message that cannot be read changes nothing and is counted.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use hale_core::fleet::{Changes, Fleet, Message, Mode, ServerClock, ServerMs};
 use hale_core::health::OperatorAction;
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use tokio::sync::mpsc;
 
-use super::exchange::{exchange, publish};
-use super::keys::Keys;
+use super::carrier::{Carrier, Source};
 use super::probes::Probes;
+use super::terms::{News, Topic};
 use crate::clock;
 use crate::events::{self, Received, Reload, Shutdown, Subscriber, What};
-use crate::redis_client::Redis;
 use crate::state::Process;
 use crate::state::fleet::{Sharing, Status};
 
@@ -30,8 +27,6 @@ const TICK_MS: u64 = 1_000;
 const SOON: Duration = Duration::from_millis(20);
 /// Messages that may wait to be read.
 const HEARD_MAX: usize = 1_024;
-/// The pause before subscribing again.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// Shares for as long as the process runs.
 pub(crate) async fn run(process: Arc<Process>) {
@@ -39,34 +34,32 @@ pub(crate) async fn run(process: Arc<Process>) {
     let me = pod_id();
     loop {
         let serving = process.serving();
-        let Some(settings) = serving.snapshot.shared.redis.clone() else {
-            process.fleet.redis.store(None);
-            process
-                .fleet
-                .status
-                .store(Arc::new(Status { pod_id: me.clone(), ..Status::default() }));
+        let source = Source::of(&serving.snapshot);
+        process.fleet.redis.store(None);
+        let Some(source) = source else {
+            let pod_id = me.clone();
+            process.fleet.status.store(Arc::new(Status { pod_id, ..Status::default() }));
             undivide(&serving.snapshot);
             until_reloaded(&mut events).await;
             continue;
         };
-        let redis = Redis::new(settings);
-        process.fleet.redis.store(Some(redis.clone()));
-        let keys = Keys::of(&serving.snapshot);
+        let carrier = Carrier::new(&source, &process);
         drop(serving);
         let (heard, messages) = mpsc::channel(HEARD_MAX);
         let one = Replica {
             process: process.clone(),
-            redis: redis.clone(),
-            keys: keys.clone(),
+            source,
+            carrier: carrier.clone(),
             fleet: Fleet::new(me.clone()).counting_from(clock::unix_ms()),
             clock: None,
-            lost: None,
+            // Until the first exchange nothing is shared.
+            lost: Some(clock::now().millis()),
             leaves: false,
             probes: Probes::default(),
         };
+        one.show();
         tokio::select! {
-            () = redis.run() => {}
-            () = listen(&redis, &keys, &heard) => {}
+            () = carrier.run(&heard) => {}
             () = one.run(&mut events, messages) => {}
         }
     }
@@ -108,36 +101,11 @@ async fn until_reloaded(events: &mut Subscriber) {
     }
 }
 
-/// Passes on what the other replicas publish.
-async fn listen(redis: &Redis, keys: &Keys, heard: &mpsc::Sender<Heard>) {
-    loop {
-        if redis.is_up()
-            && let Ok(mut subscription) = redis.subscribe(&[&keys.news, &keys.probed]).await
-        {
-            let mut messages = pin!(subscription.on_message());
-            while let Some(message) = messages.next().await {
-                // What there is no room for is heard with the next exchange.
-                let bytes = message.get_payload_bytes().to_vec();
-                let is_probe = message.get_channel_name() == keys.probed;
-                let message = if is_probe { Heard::Probe(bytes) } else { Heard::News(bytes) };
-                let _full: Result<(), _> = heard.try_send(message);
-            }
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// What another replica published.
-enum Heard {
-    News(Vec<u8>),
-    Probe(Vec<u8>),
-}
-
 /// This replica, for as long as the server between the replicas stays the same.
 struct Replica {
     process: Arc<Process>,
-    redis: Arc<Redis>,
-    keys: Keys,
+    source: Source,
+    carrier: Arc<Carrier>,
     fleet: Fleet,
     /// The server's time, as of the last exchange.
     clock: Option<ServerClock>,
@@ -153,11 +121,11 @@ struct Replica {
 enum Woken {
     Tick,
     Event(Received),
-    Heard(Heard),
+    Heard(News),
 }
 
 impl Replica {
-    async fn run(mut self, events: &mut Subscriber, mut messages: mpsc::Receiver<Heard>) {
+    async fn run(mut self, events: &mut Subscriber, mut messages: mpsc::Receiver<News>) {
         let mut tick = clock::now().millis();
         let mut news_due: Option<Millis> = None;
         loop {
@@ -189,10 +157,10 @@ impl Replica {
                     | What::Operator { .. }
                     | What::Shutdown(_) => {}
                 },
-                Woken::Heard(Heard::News(bytes)) => self.hear(&bytes),
-                Woken::Heard(Heard::Probe(bytes)) => {
+                Woken::Heard(News { topic: Topic::Evidence, text }) => self.hear(&text),
+                Woken::Heard(News { topic: Topic::Probe, text }) => {
                     let clock = self.time();
-                    self.probes.hear(&self.process, &bytes, clock);
+                    self.probes.hear(&self.process, &text, clock);
                 }
                 Woken::Tick => {
                     let is_tick = now >= tick;
@@ -206,14 +174,9 @@ impl Replica {
         }
     }
 
-    /// Whether the config in force still names the same server and the same keys.
+    /// Whether the config in force still names the same server, and means the same by its names.
     fn is_current(&self) -> bool {
-        let serving = self.process.serving();
-        let redis = self.process.fleet.redis.load();
-        let is_same = redis
-            .as_ref()
-            .is_some_and(|redis| Some(redis.settings()) == serving.snapshot.shared.redis.as_ref());
-        is_same && self.keys == Keys::of(&serving.snapshot)
+        Source::of(&self.process.serving().snapshot).as_ref() == Some(&self.source)
     }
 
     /// The server's time now; before the first exchange that of this machine.
@@ -259,7 +222,7 @@ impl Replica {
     /// Tells the others what is new, or everything, and hears what they say.
     async fn tell(&mut self, is_tick: bool) {
         if self.clock.is_none()
-            && let Ok(heard) = exchange(&self.redis, &self.keys, self.fleet.me(), Vec::new()).await
+            && let Ok(heard) = self.carrier.exchange(self.fleet.me(), Vec::new()).await
         {
             self.clock = Some(heard.clock);
         }
@@ -271,13 +234,13 @@ impl Replica {
         if let Some(mut news) = published.news {
             news.leaves = self.leaves;
             // If it is lost, the exchange below tells it.
-            let _lost: Result<(), _> = publish(&self.redis, &self.keys, &news.write()).await;
+            let _lost: Result<(), _> = self.carrier.publish(Topic::Evidence, &news.write()).await;
         }
         if !is_tick && !has_news && !self.leaves {
             return;
         }
         let said = published.whole.write();
-        match exchange(&self.redis, &self.keys, self.fleet.me(), said).await {
+        match self.carrier.exchange(self.fleet.me(), said).await {
             Ok(heard) => {
                 self.lost = None;
                 self.clock = Some(heard.clock);
@@ -302,7 +265,10 @@ impl Replica {
                 true => Vec::new(),
                 false => self.fleet.peers().alive(clock.server).cloned().collect(),
             };
-            let with = (&self.process, &*self.redis, &self.keys);
+            let with = (&self.process, &*self.carrier);
+            if self.lost.is_none() {
+                self.probes.tell_again(with, me, clock).await;
+            }
             self.probes.lease(with, (me, &others), (clock, self.lost), self.leaves).await;
         }
         self.show();
@@ -311,23 +277,30 @@ impl Replica {
     /// A probe of this replica ended.
     async fn probed(&mut self, deployment: &Arc<str>) {
         let clock = self.time();
-        let with = (&self.process, &*self.redis, &self.keys);
+        let with = (&self.process, &*self.carrier);
         self.probes.tell(with, self.fleet.me(), deployment, clock).await;
     }
 
     /// Shows the pages how things are.
     fn show(&self) {
-        let clock = self.time();
-        let others = match self.lost {
+        let (clock, me) = (self.time(), self.fleet.me());
+        let others: Vec<Arc<str>> = match self.lost {
             None => self.fleet.peers().alive(clock.server).cloned().collect(),
             Some(_) => Vec::new(),
         };
+        // What stands in a lease can be of a replica that is gone, or not ours.
+        let lives = |pod: &Arc<str>| pod == me || others.contains(pod);
+        let mut holders = self.probes.holders(me, clock.here);
+        holders.retain(|(_, pod, _)| lives(pod));
+        let last_probe = self.probes.last().map(|(at, by)| (at, Some(by).filter(lives)));
         self.process.fleet.status.store(Arc::new(Status {
-            pod_id: self.fleet.me().clone(),
+            pod_id: me.clone(),
+            through: Some(self.carrier.through()),
+            problem: self.lost.and_then(|_| self.carrier.problem()),
             sharing: if self.lost.is_none() { Sharing::Shared } else { Sharing::Local },
+            holders,
+            last_probe,
             others,
-            holders: self.probes.holders(self.fleet.me(), clock.here),
-            last_probe: self.probes.last(),
         }));
     }
 }

@@ -174,6 +174,11 @@ pub(super) fn record(
     probe: &Arc<ProbeResult>,
     failures: FailureCount,
 ) {
+    let ignored = serving.snapshot.probing.ignores_transient
+        && probe.finding == Finding::Failing(Cause::Timeout);
+    let failures = if ignored { FailureCount::Never } else { failures };
+    // Those who are told of the probe find its result in the deployment's state.
+    let changes = deployment.apply(probe.ended, &Evidence::Probed { probe, failures });
     events::publish(What::Probe {
         deployment: deployment.id.clone(),
         finding: probe.finding.into(),
@@ -181,10 +186,6 @@ pub(super) fn record(
         duration_ms: probe.ended.since(probe.started),
         result: probe.clone(),
     });
-    let ignored = serving.snapshot.probing.ignores_transient
-        && probe.finding == Finding::Failing(Cause::Timeout);
-    let failures = if ignored { FailureCount::Never } else { failures };
-    let changes = deployment.apply(probe.ended, &Evidence::Probed { probe, failures });
     events::health_changed(&deployment.id, changes);
 }
 

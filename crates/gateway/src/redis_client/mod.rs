@@ -108,11 +108,6 @@ impl Redis {
         })
     }
 
-    /// Where it is, and how it is reached.
-    pub(crate) fn settings(&self) -> &RedisSettings {
-        &self.settings
-    }
-
     /// Whether calls have a chance.
     pub(crate) fn is_up(&self) -> bool {
         self.connected.load().is_some()

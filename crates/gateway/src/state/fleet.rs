@@ -32,19 +32,39 @@ impl Sharing {
     }
 }
 
+/// What is between the replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// Redis, or what speaks its protocol.
+    Redis,
+}
+
+impl Through {
+    /// The name on pages.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Through::Redis => "redis",
+        }
+    }
+}
+
 /// What is known of the other replicas.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Status {
     /// This replica's id.
     pub(crate) pod_id: Arc<str>,
+    /// What is between the replicas, if anything is configured.
+    pub(crate) through: Option<Through>,
+    /// Why the server between them is not reached, if it is not and that is known.
+    pub(crate) problem: Option<String>,
     /// Whether anything is shared.
     pub(crate) sharing: Sharing,
     /// The others that live.
     pub(crate) others: Vec<Arc<str>>,
-    /// Who probes what, and until when: deployment, replica, end.
+    /// Which replica that lives probes what, and until when: deployment, replica, end.
     pub(crate) holders: Vec<(Arc<str>, Arc<str>, Millis)>,
-    /// The last shared probe: when, and by which replica.
-    pub(crate) last_probe: Option<(Millis, Arc<str>)>,
+    /// The last shared probe: when, and by which replica, if that lives.
+    pub(crate) last_probe: Option<(Millis, Option<Arc<str>>)>,
 }
 
 /// The process's side of the fleet.

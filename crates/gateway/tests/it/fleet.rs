@@ -319,6 +319,7 @@ fn replicas_cost_one_set_of_probes_and_know_all_results() {
         "{page}"
     );
     assert_eq!((&page["cache_available"], &page["mode"]), (&json!(true), &json!("shared")));
+    assert_eq!(page["through"], "redis");
     assert_eq!(status(&replicas[1])["pod_id"], pods[1], "it stays the same");
 }
 
@@ -337,6 +338,27 @@ fn the_probes_of_a_replica_that_is_killed_are_taken_over() {
         let all = holders.len() == 6 && holders.iter().all(|one| one["pod_id"] != killed);
         all.then_some(())
     });
+}
+
+#[test]
+fn what_stands_in_a_lease_and_is_no_replica_is_no_owner_and_ends_with_its_period() {
+    let redis = Redis::start();
+    let upstream = FakeUpstream::start();
+    let config = probed(&redis, &upstream, 1);
+    let start = || config.launch().env("DEFAULT_SHARED_HEALTH_CHECK_LOCK_TTL", "3").start();
+    let one = start();
+    eventually("it holds the lease", || status(&one)["lock_owner"].as_str().map(str::to_owned));
+    let lease = redis.keys().into_iter().find(|key| key.contains(":lease:")).unwrap();
+    for junk in ["a-pod-that-never-was", "{\"not\": \"a pod\"}", "\u{1}"] {
+        redis.call(&["SET", &lease, junk]);
+        eventually("it has no owner for a while", || {
+            let page = status(&one);
+            assert_ne!(page["lock_owner"], junk, "{page}");
+            (page["lock_owner"].is_null() && page["lock_in_progress"] == false).then_some(())
+        });
+        assert_eq!(status(&one)["holders"], json!([]));
+        eventually("it is held again", || (status(&one)["lock_in_progress"] == true).then_some(()));
+    }
 }
 
 #[test]

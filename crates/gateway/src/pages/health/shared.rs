@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::clock;
 use crate::http::reply::{self, Reply};
 use crate::pages::PageRequest;
-use crate::state::fleet::Sharing;
+use crate::state::fleet::{Sharing, Through};
 
 /// `GET /health/shared-status`: the reference's fields, `mode` and `holders` with their readable names.
 pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
@@ -20,7 +20,8 @@ pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
         return reply::json(StatusCode::OK, page.to_string());
     }
     let fleet = &request.arrival.worker.process.fleet;
-    let Some(redis) = fleet.redis.load_full() else {
+    let status = fleet.status.load();
+    let Some(through) = status.through else {
         let page = json!({
             "shared_health_check_enabled": true,
             "redis_available": false,
@@ -28,7 +29,6 @@ pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
         });
         return reply::json(StatusCode::OK, page.to_string());
     };
-    let status = fleet.status.load();
     let now = clock::now().millis();
     let holders: Vec<_> = status
         .holders
@@ -48,7 +48,8 @@ pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
     let fresh = status.last_probe.as_ref().filter(|(at, _)| now.since(*at) <= shared.result_ms);
     let mut inner = json!({
         "pod_id": &*status.pod_id,
-        "redis_available": status.sharing == Sharing::Shared,
+        "through": through.name(),
+        "redis_available": through == Through::Redis && status.sharing == Sharing::Shared,
         "lock_ttl": shared.lease_ms / 1_000,
         "cache_ttl": shared.result_ms / 1_000,
         "lock_owner": owner,
@@ -62,11 +63,11 @@ pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
         #[allow(clippy::cast_precision_loss, reason = "an age in seconds")]
         let age = now.since(*at) as f64 / 1_000.0;
         inner["cache_age_seconds"] = json!(age);
-        inner["last_checked_by"] = json!(&**by);
+        inner["last_checked_by"] = json!(by.as_deref());
     }
     if status.sharing != Sharing::Shared {
-        let problem = redis.problem().unwrap_or_else(|| "Redis is not reached".to_owned());
-        inner["error"] = json!(problem);
+        let problem = status.problem.as_deref();
+        inner["error"] = json!(problem.unwrap_or("the server between the replicas is not reached"));
     }
     let page = json!({"shared_health_check_enabled": true, "status": inner});
     reply::json(StatusCode::OK, page.to_string())

@@ -96,7 +96,7 @@ const PAGES: &[Endpoint] = &[
     get("routerstate", &["/router/state"], Role::Admin, Page(router::state)),
     get("routersettings", &["/router/settings"], Role::Admin, Page(router_settings::page)),
     get("providerbudgets", &["/provider/budgets"], Role::Admin, Page(budgets::of_providers)),
-    get("cacheping", &["/cache/ping"], Role::Admin, Page(cache::ping)),
+    get("cacheping", &["/cache/ping"], Role::Admin, WaitingPage(cache::ping)),
     post("cachedelete", &["/cache/delete"], Role::Admin, WaitingPage(cache::delete)),
     post("cacheflush", &["/cache/flushall"], Role::Admin, WaitingPage(cache::flush)),
     post("explain", &["/router/explain"], Role::Admin, WaitingPage(explain::page)),

@@ -15,6 +15,7 @@ pub mod deployment;
 pub mod fleet;
 pub mod group;
 pub mod health;
+pub mod incident;
 mod index;
 pub mod operation;
 pub mod parameters;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::cache::CacheSettings;
+use crate::incident::AlertSettings;
 use crate::policy::ByKind;
 use crate::route::Strategy;
 use crate::secret::Secret;
@@ -159,6 +160,8 @@ pub struct GatewaySettings {
     pub request_log: Option<Box<str>>,
     /// What is remembered over a restart, and how long.
     pub store: StoreSettings,
+    /// Who is told of incidents, and when.
+    pub alerts: AlertSettings,
     /// How complete answers are reused, if they are.
     pub cache: Option<CacheSettings>,
     /// Limits on what clients and upstreams may send.
@@ -308,6 +311,7 @@ impl Default for GatewaySettings {
             drain_token: None,
             request_log: None,
             store: StoreSettings::default(),
+            alerts: AlertSettings::default(),
             cache: None,
             bounds: Bounds::default(),
             kept_connections: KeptConnections::default(),
@@ -322,8 +326,6 @@ impl Default for GatewaySettings {
 pub struct SharedSettings {
     /// The server between them.
     pub redis: Option<RedisSettings>,
-    /// The server of the answers that they keep: that of `cache_params`, else the same.
-    pub answers: Option<RedisSettings>,
     /// Whether one replica probes for all: `use_shared_health_check`.
     pub probes: bool,
     /// How long a replica holds the lease of a probe without renewing it, milliseconds. 60 s.
@@ -334,13 +336,7 @@ pub struct SharedSettings {
 
 impl Default for SharedSettings {
     fn default() -> SharedSettings {
-        SharedSettings {
-            redis: None,
-            answers: None,
-            probes: false,
-            lease_ms: 60_000,
-            result_ms: 300_000,
-        }
+        SharedSettings { redis: None, probes: false, lease_ms: 60_000, result_ms: 300_000 }
     }
 }
 

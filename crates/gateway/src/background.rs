@@ -3,12 +3,13 @@
 //! Started with the process, one for all such work: sinks, the log of events and reloads run here. Always
 //! true: a task that panics is counted and started again; what blocks (files, parsing) runs in
 //! [`Background::blocking`], on threads beside this one, so that no task holds up another; the thread ends
-//! with the process, which waits for nothing that hangs.
+//! with the process, which waits for nothing that hangs; what it sends to other servers it sends on this thread, whose connections
+//! it keeps.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::task::JoinHandle;
 
 use crate::metrics::Metrics;
@@ -30,15 +31,25 @@ impl Background {
     /// # Errors
     /// What the system says.
     pub(crate) fn start(metrics: Arc<Metrics>) -> io::Result<Background> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .thread_name("blocking")
-            .max_blocking_threads(BLOCKING_MAX)
-            .build()?;
-        let handle = runtime.handle().clone();
-        std::thread::Builder::new()
-            .name("background".to_owned())
-            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        let (told, handles) = mpsc::channel();
+        std::thread::Builder::new().name("background".to_owned()).spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .thread_name("blocking")
+                .max_blocking_threads(BLOCKING_MAX)
+                .build_local(LocalOptions::default());
+            // The start waits for what it is told here.
+            let _heard: Result<(), _> = match runtime {
+                Err(error) => told.send(Err(error)),
+                Ok(runtime) => {
+                    let heard = told.send(Ok(runtime.handle().clone()));
+                    runtime.block_on(std::future::pending::<()>());
+                    heard
+                }
+            };
+        })?;
+        let ended = || io::Error::other("the background thread ended");
+        let handle = handles.recv().map_err(|_| ended())??;
         Ok(Background { runtime: handle, metrics })
     }
 
@@ -55,6 +66,27 @@ impl Background {
         let metrics = self.metrics.clone();
         self.runtime.spawn(async move {
             while let Err(failed) = tokio::spawn(make()).await {
+                if failed.is_cancelled() {
+                    return;
+                }
+                panics::count(&metrics, what);
+                tokio::time::sleep(panics::PAUSE).await;
+            }
+        })
+    }
+
+    /// The same for a task that stays on the background thread, because it sends to other servers.
+    pub(crate) fn supervise_here<F>(
+        &self,
+        what: &'static str,
+        mut make: impl FnMut() -> F + Send + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let metrics = self.metrics.clone();
+        self.runtime.spawn(async move {
+            while let Err(failed) = tokio::task::spawn_local(make()).await {
                 if failed.is_cancelled() {
                     return;
                 }

@@ -5,6 +5,7 @@
 //! at `router` for a request. The binary calls [`run`]; the tests of the binary read its table of endpoints.
 
 mod advice;
+mod alert;
 mod arrival;
 mod background;
 mod cache;
@@ -30,6 +31,7 @@ mod process;
 mod proxy;
 mod redis_client;
 mod router;
+mod said;
 mod server;
 mod sink;
 mod state;

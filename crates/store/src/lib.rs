@@ -31,7 +31,8 @@ pub use self::error::{Error, Kind};
 pub use self::migrations::VERSION;
 pub use self::retention::Retention;
 pub use self::rows::{
-    HealthChange, OperatorAction, ProbeFilter, ProbeResult, Request, Setting, Stored,
+    HealthChange, IncidentRow, OperatorAction, ProbeFilter, ProbeResult, Request, Setting, Stored,
+    UsageRow,
 };
 pub use self::store::{Figures, Options, Sample, Status, Store};
 pub use self::table::Table;

@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 
 /// The newest schema that this binary knows.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// One step of the schema.
 pub(crate) struct Migration {
@@ -28,8 +28,10 @@ pub(crate) const NOTE: &str =
     "insert into {hale}hale_schema (version, least, applied_at) values ($1, $2, $3)";
 
 /// All of them, in order.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, least: 1, sql: include_str!("migrations/0001_first.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, least: 1, sql: include_str!("migrations/0001_first.sql") },
+    Migration { version: 2, least: 1, sql: include_str!("migrations/0002_incidents.sql") },
+];
 
 /// What is found in `hale_schema`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +68,8 @@ mod tests {
         let changed = Found { version: VERSION + 3, least: VERSION + 1 };
         let Err(error) = missing(changed, "x") else { panic!("a changed schema is refused") };
         assert_eq!(error.kind, Kind::Newer);
-        assert!(error.to_string().contains("version 4") && error.to_string().contains("up to 1"));
+        let words = [format!("version {}", VERSION + 3), format!("up to {VERSION}")];
+        assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
         assert_eq!(missing(Found::default(), "x").unwrap().count(), MIGRATIONS.len());
     }
 

@@ -19,7 +19,7 @@ const ROUNDS: usize = 200;
 pub struct Retention {
     /// Records of requests, days.
     pub requests_days: u32,
-    /// Changes of state, operators' actions and days of rollups, days.
+    /// Changes of state, incidents, operators' actions and days of rollups, days.
     pub history_days: u32,
     /// Minutes of rollups, days.
     pub minutes_days: u32,
@@ -48,6 +48,8 @@ const OLD_CHANGES: &str = "delete from {hale}health_changes where id in \
     (select id from {hale}health_changes where at < $1 limit 5000)";
 const OLD_ACTIONS: &str = "delete from {hale}operator_actions where id in \
     (select id from {hale}operator_actions where at < $1 limit 5000)";
+const OLD_INCIDENTS: &str = "delete from {hale}incidents where id in \
+    (select id from {hale}incidents where updated_at < $1 limit 5000)";
 const OLD_ROLLUPS: &str = "delete from {hale}rollups where width_s = $1 and start_at < $2";
 const OLD_WRITERS: &str = "delete from {hale}writers where at < $1";
 const OLD_PROBES: &str = "delete from {hale}probe_results where id in (select id from \
@@ -74,6 +76,7 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
         (OLD_REQUESTS, vec![before(keep.requests_days)]),
         (OLD_CHANGES, vec![history.clone()]),
         (OLD_ACTIONS, vec![history.clone()]),
+        (OLD_INCIDENTS, vec![history.clone()]),
         (OLD_PROBES, vec![u64::from(keep.probe_results).into()]),
     ];
     for (text, values) in in_rounds {

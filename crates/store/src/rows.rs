@@ -158,6 +158,73 @@ pub struct Setting {
     pub updated_by: Box<str>,
 }
 
+/// An incident. Times are milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentRow {
+    /// Its id.
+    pub id: Box<str>,
+    /// What it is.
+    pub kind: Box<str>,
+    /// How far it is told; `closed` if it is over.
+    pub stage: Box<str>,
+    /// A line that says it all.
+    pub title: Box<str>,
+    /// When it was noticed.
+    pub opened_at: u64,
+    /// When it ended, if it did.
+    pub ended_at: Option<u64>,
+    /// The requests that it touched.
+    pub requests: u64,
+    /// All of it, as JSON.
+    pub state: Box<str>,
+    /// When this was written. Of two, the later one holds.
+    pub updated_at: u64,
+}
+
+/// What requests of a group met at a deployment within some time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UsageRow {
+    /// The group; empty for requests without one.
+    pub model_group: Box<str>,
+    /// The deployment; empty for requests without one.
+    pub deployment: Box<str>,
+    /// Why they failed; empty if they did not.
+    pub cause: Box<str>,
+    /// How many.
+    pub requests: u64,
+    /// How long all of them took, microseconds.
+    pub duration_us: u64,
+    /// What they cost.
+    pub cost_usd: f64,
+}
+
+impl UsageRow {
+    /// The sums of the minutes since `since`, milliseconds since 1970.
+    pub(crate) fn since(since: u64) -> Sql {
+        let text = "select model_group, deployment, cause, cast(sum(requests) as bigint), \
+                    cast(sum(duration_us) as bigint), sum(cost_usd) from {hale}rollups \
+                    where width_s = 60 and start_at >= $1 group by model_group, deployment, cause \
+                    order by model_group, deployment, cause limit 10000";
+        Sql { text, values: vec![since.into()] }
+    }
+
+    /// From a row of that.
+    pub(crate) fn of(row: &Row) -> Option<UsageRow> {
+        let text = |at: usize| row.get(at).and_then(Value::text).map(Box::from);
+        let count = |at: usize| {
+            row.get(at).and_then(Value::integer).and_then(|count| u64::try_from(count).ok())
+        };
+        Some(UsageRow {
+            model_group: text(0)?,
+            deployment: text(1)?,
+            cause: text(2)?,
+            requests: count(3)?,
+            duration_us: count(4)?,
+            cost_usd: row.get(5).and_then(Value::real).unwrap_or_default(),
+        })
+    }
+}
+
 /// What can be stored, besides requests.
 #[derive(Clone, Debug)]
 pub enum Stored<'a> {
@@ -169,6 +236,8 @@ pub enum Stored<'a> {
     Action(OperatorAction<'a>),
     /// A setting made at run time.
     Setting(Setting),
+    /// An incident as it is now.
+    Incident(IncidentRow),
 }
 
 impl Stored<'_> {
@@ -188,6 +257,7 @@ impl Stored<'_> {
                     action.deployment.into(),
                 ],
             ),
+            Stored::Incident(incident) => (Table::Incidents, incident.row(replica)),
             Stored::Setting(setting) => (
                 Table::Settings,
                 vec![
@@ -306,6 +376,56 @@ impl Request<'_> {
             self.request_bytes.into(),
             self.response_bytes.into(),
         ]
+    }
+}
+
+impl IncidentRow {
+    fn row(&self, replica: &str) -> Row {
+        vec![
+            (&*self.id).into(),
+            (&*self.kind).into(),
+            (&*self.stage).into(),
+            (&*self.title).into(),
+            self.opened_at.into(),
+            self.ended_at.into(),
+            replica.into(),
+            self.requests.into(),
+            (&*self.state).into(),
+            self.updated_at.into(),
+        ]
+    }
+
+    /// Those that are not over, the oldest first.
+    pub(crate) fn open() -> Sql {
+        let text = "select id, kind, stage, title, opened_at, ended_at, replica, requests, state, updated_at \
+                    from {hale}incidents where stage <> 'closed' order by opened_at, id limit 500";
+        Sql { text, values: Vec::new() }
+    }
+
+    /// All, the newest first, at most `limit`.
+    pub(crate) fn latest(limit: u64) -> Sql {
+        let text = "select id, kind, stage, title, opened_at, ended_at, replica, requests, state, updated_at \
+                    from {hale}incidents order by opened_at desc, id desc limit $1";
+        Sql { text, values: vec![limit.into()] }
+    }
+
+    /// From a row of its table.
+    pub(crate) fn of(row: &Row) -> Option<IncidentRow> {
+        let text = |at: usize| row.get(at).and_then(Value::text).map(Box::from);
+        let count = |at: usize| {
+            row.get(at).and_then(Value::integer).and_then(|count| u64::try_from(count).ok())
+        };
+        Some(IncidentRow {
+            id: text(0)?,
+            kind: text(1)?,
+            stage: text(2)?,
+            title: text(3)?,
+            opened_at: count(4)?,
+            ended_at: count(5),
+            requests: count(7)?,
+            state: text(8)?,
+            updated_at: count(9)?,
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! written in order; the log has one line when the database is lost and one when it is back.
 
 mod queue;
+mod reads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +23,8 @@ use crate::database::{Database, Means};
 use crate::error::{Error, Kind};
 use crate::pending::{Pending, Place};
 use crate::retention::Retention;
-use crate::rows::{ProbeFilter, ProbeResult, Request, Setting, Stored};
+use crate::rows::{Request, Stored};
 use crate::spool::{self, Spool};
-use crate::sql::Sql;
-use crate::value::Row;
 
 /// How often rows become a batch. What the database does not have after the next time goes to the disk.
 const TICK: Duration = Duration::from_millis(200);
@@ -39,8 +38,6 @@ const PROBE: Duration = Duration::from_secs(2);
 /// The pause after a failure: the first, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(4);
-/// How long a page waits for rows.
-const READ_MAX: Duration = Duration::from_secs(2);
 /// When old rows are deleted: after the start, and from then on.
 const RETAIN_FIRST: Duration = Duration::from_secs(10);
 const RETAIN_AGAIN: Duration = Duration::from_secs(600);
@@ -195,35 +192,6 @@ impl Store {
             pending: self.pending.lock().rows(),
             spool_bytes: self.spool_bytes.load(Ordering::Relaxed),
         }
-    }
-
-    /// Results of probes, the newest first.
-    ///
-    /// # Errors
-    /// Why they cannot be read.
-    pub async fn probe_results(&self, filter: &ProbeFilter<'_>) -> Result<Vec<ProbeResult>, Error> {
-        Ok(self.read(filter.sql()).await?.iter().filter_map(ProbeResult::of).collect())
-    }
-
-    /// The settings made at run time.
-    ///
-    /// # Errors
-    /// Why they cannot be read.
-    pub async fn settings(&self) -> Result<Vec<Setting>, Error> {
-        Ok(self.read(Setting::all()).await?.iter().filter_map(Setting::of).collect())
-    }
-
-    async fn read(&self, sql: Sql) -> Result<Vec<Row>, Error> {
-        let Some(database) = self.database.lock().clone() else {
-            return Err(match self.status() {
-                Status::Disconnected(error) => error,
-                Status::Opening | Status::Connected | Status::NoPlace => {
-                    self.error(Kind::Away, "it is not open")
-                }
-            });
-        };
-        let read = timeout(READ_MAX, database.read(sql)).await;
-        read.unwrap_or_else(|_| Err(self.error(Kind::Away, "it does not answer within 2 s")))
     }
 
     /// Makes batches of rows, and brings to the disk what the database does not take. Never ends.

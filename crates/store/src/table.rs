@@ -23,6 +23,8 @@ pub enum Table {
     OperatorActions,
     /// Settings made at run time.
     Settings,
+    /// Incidents.
+    Incidents,
 }
 
 /// The type of a column.
@@ -180,15 +182,29 @@ const SETTINGS: Columns = &[
     ("updated_by", Type::Text),
 ];
 
+const INCIDENTS: Columns = &[
+    ("id", Type::Text),
+    ("kind", Type::Text),
+    ("stage", Type::Text),
+    ("title", Type::Text),
+    ("opened_at", Type::Integer),
+    ("ended_at", Type::Integer),
+    ("replica", Type::Text),
+    ("requests", Type::Integer),
+    ("state", Type::Text),
+    ("updated_at", Type::Integer),
+];
+
 impl Table {
     /// All tables.
-    pub const ALL: [Table; 6] = [
+    pub const ALL: [Table; 7] = [
         Table::HealthChanges,
         Table::ProbeResults,
         Table::Requests,
         Table::Rollups,
         Table::OperatorActions,
         Table::Settings,
+        Table::Incidents,
     ];
 
     /// Its name.
@@ -201,6 +217,7 @@ impl Table {
             Table::Rollups => "rollups",
             Table::OperatorActions => "operator_actions",
             Table::Settings => "settings",
+            Table::Incidents => "incidents",
         }
     }
 
@@ -213,6 +230,7 @@ impl Table {
             Table::Rollups => ROLLUPS,
             Table::OperatorActions => OPERATOR_ACTIONS,
             Table::Settings => SETTINGS,
+            Table::Incidents => INCIDENTS,
         }
     }
 
@@ -224,7 +242,8 @@ impl Table {
             | Table::ProbeResults
             | Table::Requests
             | Table::OperatorActions
-            | Table::Settings => 1,
+            | Table::Settings
+            | Table::Incidents => 1,
         }
     }
 
@@ -236,7 +255,7 @@ impl Table {
             | Table::Requests
             | Table::OperatorActions => OnConflict::Keep,
             Table::Rollups => OnConflict::Add,
-            Table::Settings => OnConflict::Replace,
+            Table::Settings | Table::Incidents => OnConflict::Replace,
         }
     }
 

@@ -51,7 +51,8 @@ impl Unknown {
             | Section::Fails
             | Section::Budget
             | Section::Window
-            | Section::Cache => Unknown::Report,
+            | Section::Cache
+            | Section::Alerting => Unknown::Report,
         }
     }
 }

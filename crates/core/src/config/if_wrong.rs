@@ -56,7 +56,8 @@ impl IfWrong {
             | Section::Strategy
             | Section::Retries
             | Section::Fails
-            | Section::Cache => IfWrong::Unset,
+            | Section::Cache
+            | Section::Alerting => IfWrong::Unset,
         }
     }
 
@@ -76,7 +77,8 @@ impl IfWrong {
             | Section::Retries
             | Section::Fails
             | Section::Budget
-            | Section::Cache => IfWrong::Refuse,
+            | Section::Cache
+            | Section::Alerting => IfWrong::Refuse,
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) enum Section {
     Window,
     /// `cache_params`.
     Cache,
+    /// `alerting_args`.
+    Alerting,
 }
 
 impl Section {
@@ -62,6 +64,7 @@ impl Section {
             Section::Budget => "provider_budget_config",
             Section::Window => "access_windows",
             Section::Cache => "cache_params",
+            Section::Alerting => "alerting_args",
         }
     }
 }
@@ -186,6 +189,7 @@ pub(super) fn rows(section: Section) -> &'static [Row] {
         Section::Budget => BUDGET,
         Section::Window => WINDOW,
         Section::Cache => CACHE,
+        Section::Alerting => ALERTING,
     }
 }
 
@@ -227,7 +231,8 @@ pub(super) fn elsewhere(section: Section, name: &str) -> Option<(&'static str, &
         | Section::Fails
         | Section::Budget
         | Section::Window
-        | Section::Cache => &[],
+        | Section::Cache
+        | Section::Alerting => &[],
     };
     let places = SECTIONS.iter().filter(|(other, _)| *other != section && others.contains(other));
     let found = places.filter_map(|(other, title)| {
@@ -661,7 +666,7 @@ const ROUTER: &[Row] = &[
     lacks("cache_kwargs", &features::SHARED_STATE),
     lacks("cache_responses", &features::CACHING),
     lacks("caching_groups", &features::CACHING),
-    lacks("alerting_config", &features::ALERTS),
+    not_yet("alerting_config", "`general_settings.alerting` is served."),
     lacks("plugins", &features::PLUGINS),
     lacks("search_tools", &features::SEARCH),
     lacks("assistants_config", &features::ASSISTANTS),
@@ -670,6 +675,32 @@ const ROUTER: &[Row] = &[
     lacks("fallback_access_check", &features::VIRTUAL_KEYS),
     lacks("fallback_budget_check", &features::VIRTUAL_KEYS),
     lacks("auto_router_capability_limit", &features::STRATEGY_ROUTERS),
+];
+
+#[rustfmt::skip]
+const ALERTING: &[Row] = &[
+    served("min_affected", Kind::Count(0, 1_000_000_000), "1", "The requests that a fault must have touched to be told; 0 tells every fault of a deployment."),
+    served("minor_outage_alert_threshold", Kind::Count(1, 1_000_000), "3", "The failed requests of a minute, and half of all at least, from which on a deployment counts as failing that no cooldown keeps out."),
+    served("major_outage_alert_threshold", Kind::Count(1, 1_000_000), "10", "The failed requests from which on an incident is critical."),
+    served("collect_s", Kind::Time(0, HOUR), "10", "How long what has the same cause is collected before it is told."),
+    served("settle_s", Kind::Time(0, HOUR), "5", "How long it must be over before it is told as resolved."),
+    served("flap_s", Kind::Time(0, DAY), "600", "What comes back within this time is the same incident."),
+    served("quiet_hours", Kind::List, "none", "Hours in which only what is critical is told: `{start: \"22:00\", end: \"06:00\", timezone: Europe/Berlin}`."),
+    served("maintenance", Kind::List, "none", "Times in which nothing is told about `models`, or about anything: `{start, end, timezone, models}` every day, or once with `2027-01-30T22:00:00Z`."),
+    served("webhook_secret", Kind::Secret, "`WEBHOOK_SECRET`", "What messages to `webhook` are signed with."),
+    served("pagerduty_url", Kind::Text, "`https://events.pagerduty.com/v2/enqueue`", "Where PagerDuty takes events; for Europe `https://events.eu.pagerduty.com/v2/enqueue`."),
+    served("email_to", Kind::List, "`ALERT_EMAIL_TO`", "Who gets the emails."),
+    ignored("daily_report_frequency", "A report is sent when it is asked for: `POST /alerting/report`."),
+    ignored("report_check_interval", "A report is sent when it is asked for: `POST /alerting/report`."),
+    ignored("budget_alert_ttl", "An incident is told once, however long it lasts."),
+    ignored("outage_alert_ttl", "An incident is told once, however long it lasts."),
+    ignored("region_outage_alert_ttl", "An incident is told once, however long it lasts."),
+    ignored("max_outage_alert_list_size", "What an incident keeps is bounded anyway."),
+    ignored("log_to_console", "The log has a line for each message."),
+    lacks("daily_spend_per_user_threshold", &features::TRACKING),
+    lacks("monthly_spend_per_user_threshold", &features::TRACKING),
+    lacks("spend_anomaly_*", &features::TRACKING),
+    lacks("user_spend_check_interval", &features::TRACKING),
 ];
 
 #[rustfmt::skip]
@@ -774,8 +805,12 @@ const GENERAL: &[Row] = &[
     lacks("key_management_*", &features::SECRET_MANAGERS),
     lacks("use_azure_key_vault", &features::SECRET_MANAGERS),
     lacks("use_google_kms", &features::SECRET_MANAGERS),
-    lacks("alert*", &features::ALERTS),
-    lacks("spend_report_frequency", &features::ALERTS),
+    served("alerting", Kind::List, "none", "Who is told of incidents: `slack` (`SLACK_WEBHOOK_URL`), `webhook` (`WEBHOOK_URL`, `WEBHOOK_SECRET`), `ms_teams` (`MS_TEAMS_WEBHOOK_URL`), `discord` (`DISCORD_WEBHOOK_URL`), `pagerduty` (`PAGERDUTY_API_KEY`). See [alerts](alerts.md)."),
+    served("alerting_threshold", Kind::Time(0, DAY), "300", "A request is slow that takes so long to its first content, or as a whole if it is no stream. 0: none is."),
+    served("alert_types", Kind::List, "all", "What is told: names of [alerts](alerts.md), or LiteLLM's for them."),
+    served("alert_to_webhook_url", Kind::Map, "none", "Addresses of Slack for single types, in place of `SLACK_WEBHOOK_URL`: a type, and an address or a list of them."),
+    served("alerting_args", Kind::Map, "", "When something is told: see below."),
+    lacks("spend_report_frequency", &features::TRACKING),
     lacks("max_parallel_requests", &features::CAPS),
     lacks("global_max_parallel_requests", &features::CAPS),
     lacks("max_in_flight_requests_per_worker", &features::CAPS),
@@ -881,18 +916,16 @@ const WINDOW: &[Row] = &[
 
 #[rustfmt::skip]
 const CACHE: &[Row] = &[
-    served("type", Kind::Text, "`redis` if a server is named here, else `local`", "Where answers are kept. `local`: in the memory of the process. `redis`: in Redis too, for all replicas. `disk`: in files too, over a restart."),
+    served("type", Kind::Text, "local", "Where answers are kept. `local`: in the memory of the process."),
     served("ttl", Kind::Time(1_000, DAY * 366), "600", "How long an answer may be reused."),
     served("default_in_memory_ttl", Kind::Time(1_000, DAY * 366), "`ttl`", "The same; `ttl` wins."),
-    served("default_in_redis_ttl", Kind::Time(1_000, DAY * 366), "`ttl`", "The same for the type `redis`; `ttl` wins."),
     served("namespace", Kind::Text, "", "Separates the answers of several gateways that share a store."),
     served("mode", Kind::Text, "default_on", "`default_off`: only requests with `cache: {\"use-cache\": true}` use it."),
     served("supported_call_types", Kind::List, "all below", "The operations whose answers are kept: `completion` (chat and messages), `text_completion`, `embedding`; the names with an `a` in front mean the same."),
     served("max_size_mb", Kind::Megabytes(1.0, 65_536.0), "64", "MiB of all answers that one process keeps."),
     served("max_answer_mb", Kind::Megabytes(0.001, 8.0), "1", "MiB of the largest answer that is kept; at most a quarter of `max_size_mb`."),
-    served("disk_cache_dir", Kind::Text, "hale-answers", "For the type `disk`: the directory of the files, from that of the store."),
-    served("max_disk_mb", Kind::Megabytes(1.0, 1_048_576.0), "1024", "For the type `disk`: MiB of all files."),
-    served("host", Kind::Any, "", "The host of the Redis in which answers are kept, and through which replicas share deadlines, cooldowns, limits and probes."),
+    lacks("default_in_redis_ttl", &features::SHARED_CACHE),
+    served("host", Kind::Any, "", "The host of the Redis through which replicas share deadlines, cooldowns, limits and probes."),
     served("port", Kind::Any, "", "Its port."),
     served("password", Kind::Any, "", "The password there."),
     served("username", Kind::Any, "", "The user there."),
@@ -900,20 +933,20 @@ const CACHE: &[Row] = &[
     served("db", Kind::Any, "", "The number of the database there."),
     served("ssl", Kind::Any, "false", "Whether the connection to Redis is encrypted."),
     lacks("ssl_*", &features::CERTIFICATES),
-    ignored("max_connections", "All requests share one connection."),
-    ignored("socket_timeout", "Redis has 20 ms; later it is a miss."),
-    ignored("redis_flush_size", "Each answer is written when it is complete."),
+    lacks("max_connections", &features::SHARED_CACHE),
+    lacks("socket_timeout", &features::SHARED_CACHE),
     served("service_name", Kind::Any, "", "The service that Sentinel names."),
     served("sentinel_nodes", Kind::Any, "", "The addresses of Sentinels."),
     served("sentinel_password", Kind::Any, "", "Their password."),
     served("redis_startup_nodes", Kind::Any, "", "Nodes of a Redis Cluster."),
-    lacks("redis_*", &features::SIMILAR_ANSWERS),
+    lacks("redis_*", &features::SHARED_CACHE),
+    lacks("disk_cache_dir", &features::SHARED_CACHE),
     lacks("similarity_threshold", &features::SIMILAR_ANSWERS),
     lacks("qdrant_*", &features::SIMILAR_ANSWERS),
     lacks("valkey_*", &features::SIMILAR_ANSWERS),
-    lacks("s3_*", &features::BUCKETS),
-    lacks("gcs_*", &features::BUCKETS),
-    lacks("azure_*", &features::BUCKETS),
+    lacks("s3_*", &features::SHARED_CACHE),
+    lacks("gcs_*", &features::SHARED_CACHE),
+    lacks("azure_*", &features::SHARED_CACHE),
 ];
 
 #[cfg(test)]
@@ -938,6 +971,7 @@ mod tests {
             Section::Budget,
             Section::Window,
             Section::Cache,
+            Section::Alerting,
         ] {
             let mut names: Vec<&str> = rows(section).iter().map(|row| row.name).collect();
             let count = names.len();

@@ -23,7 +23,8 @@ pub(super) fn find(section: Section, name: &str) -> Option<&'static Row> {
         | Section::Fails
         | Section::Budget
         | Section::Window
-        | Section::Cache => return None,
+        | Section::Cache
+        | Section::Alerting => return None,
     };
     rows.iter().find(|row| row.name == name)
 }

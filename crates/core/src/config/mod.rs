@@ -4,6 +4,7 @@
 //! are arguments; a config with an error yields no snapshot; all problems are reported at once.
 
 mod address;
+mod alerts;
 mod any_model;
 mod azure;
 mod budget_terms;
@@ -73,7 +74,7 @@ use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
 pub use redact::line as shown_line;
-pub use reference::{RouterKey, parameters, reference, router_keys};
+pub use reference::{RouterKey, alerting_keys, parameters, reference, router_keys};
 pub use source::{InMemory, Source};
 pub use suggest::{did_you_mean, nearest};
 pub use tree::MAX_BYTES;

@@ -63,7 +63,7 @@ pub fn parameters() -> String {
 
 const PARAMETERS_INTRODUCTION: &str = include_str!("reference/parameters.md");
 
-/// A key of `router_settings` that is served.
+/// A key of a section that is served.
 #[derive(Clone, Copy, Debug)]
 pub struct RouterKey {
     /// Its name.
@@ -78,7 +78,16 @@ pub struct RouterKey {
 
 /// The keys of `router_settings` that are served.
 pub fn router_keys() -> impl Iterator<Item = RouterKey> {
-    let served = rows(Section::Router).iter().filter(|row| row.support == Support::Served);
+    served_keys(Section::Router)
+}
+
+/// The keys of `alerting_args` that are served.
+pub fn alerting_keys() -> impl Iterator<Item = RouterKey> {
+    served_keys(Section::Alerting)
+}
+
+fn served_keys(section: Section) -> impl Iterator<Item = RouterKey> {
+    let served = rows(section).iter().filter(|row| row.support == Support::Served);
     served.map(|row| {
         let kind = match row.kind {
             Kind::Text | Kind::Secret => "String",
@@ -118,6 +127,11 @@ const SECTIONS: &[(Section, &str, &str)] = &[
         Section::Cache,
         "`cache_params`",
         "[Cache of answers](cache.md). The field `cache` of a request asks for less: `no-cache`, `no-store`, `ttl`, `s-maxage`, `namespace`.",
+    ),
+    (
+        Section::Alerting,
+        "`alerting_args`",
+        "In `general_settings`. [Alerts](alerts.md) has examples.",
     ),
     (Section::Router, "`router_settings`", ""),
     (Section::Alias, "`model_group_alias` values", "A value is the name of a group, or a mapping."),

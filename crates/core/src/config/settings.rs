@@ -19,7 +19,9 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
-use super::{address, budgets, cache, filters, origins, probing, shared, store, user_headers};
+use super::{
+    address, alerts, budgets, cache, filters, origins, probing, shared, store, user_headers,
+};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -63,6 +65,7 @@ pub(super) struct Settings<'n> {
     pub(super) shared: SharedSettings,
     redis: shared::Redis,
     cache: cache::Written,
+    alerts: alerts::Written,
     strategy_args: StrategyArgs,
     elsewhere: Elsewhere,
 }
@@ -107,6 +110,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let known = settings.general(field, problems)
                 || settings.elsewhere.read(field, problems)
                 || settings.bound(field, problems)
+                || settings.alerts.setting(field, problems)
                 || store::setting(&mut settings.gateway.store, field, problems)
                 || probing::setting(&mut settings.probing, field, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
@@ -118,8 +122,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings.elsewhere.complete(&mut settings.router, top);
     settings.gateway.json_logs = settings.elsewhere.json_logs();
     settings.gateway.cache = std::mem::take(&mut settings.cache).settings();
-    let has_redis = settings.shared.answers.is_some();
-    cache::without_redis(&mut settings.gateway.cache, has_redis, (top, problems));
+    settings.gateway.alerts = std::mem::take(&mut settings.alerts).settings(env, problems);
     settings.router.strategy.args = settings.strategy_args;
     settings.router.enforce_rates |=
         settings.router.pre_call_checks || settings.router.strategy.limits_rates();

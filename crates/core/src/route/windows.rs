@@ -56,6 +56,12 @@ impl AccessWindow {
         AccessWindow { start, end, zone, teams }
     }
 
+    /// Whether it is open at `unix_ms`, milliseconds since 1970.
+    #[must_use]
+    pub fn is_open_at(&self, unix_ms: u64) -> bool {
+        timestamp(unix_ms).is_some_and(|at| self.is_open(at))
+    }
+
     fn is_open(&self, at: Timestamp) -> bool {
         let time = self.zone.to_datetime(at).time();
         if self.start < self.end {

@@ -8,7 +8,6 @@
 
 mod figures;
 mod fleet;
-mod leases;
 mod probes;
 mod properties;
 mod report;

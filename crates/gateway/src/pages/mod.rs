@@ -3,6 +3,7 @@
 //! Called by the router, after the key was checked: the table of endpoints names each page. Always true: a page
 //! calls no upstream; those that ask for health checks or for lists of models let the prober do it.
 
+pub(crate) mod alerting;
 pub(crate) mod budgets;
 pub(crate) mod cache;
 pub(crate) mod explain;

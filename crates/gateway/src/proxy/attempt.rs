@@ -47,6 +47,7 @@ pub(crate) use self::stream_room::StreamRoom;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
 use crate::limits::Held;
+use crate::said;
 use crate::upstream::{Answer, AnswerBody, PathCall, Reuse, Transfer, UpstreamRequest};
 
 /// Limits how many token counts run at one time in this process.
@@ -76,6 +77,9 @@ impl Attempt<'_> {
             Err(mut failed) => {
                 self.destination.deployment.hide_credentials(&mut failed.error);
                 self.learn(&mut failed, &guard);
+                if failed.cause.blames_deployment() && guard.is_traffic() {
+                    said::note(&guard.deployment().id, failed.cause, &failed.error.message);
+                }
                 guard.failure(failed.failure());
                 Err(failed)
             }

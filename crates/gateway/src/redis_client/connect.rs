@@ -94,12 +94,7 @@ fn address(host: &str, port: u16, settings: &RedisSettings) -> ConnectionAddr {
     }
 }
 
-/// How one node is reached.
-pub(super) fn node(
-    host: &str,
-    port: u16,
-    settings: &RedisSettings,
-) -> Result<ConnectionInfo, RedisError> {
+fn node(host: &str, port: u16, settings: &RedisSettings) -> Result<ConnectionInfo, RedisError> {
     let info = address(host, port, settings).into_connection_info()?;
     Ok(with_credentials(info, settings))
 }
@@ -120,7 +115,7 @@ fn with_credentials(info: ConnectionInfo, settings: &RedisSettings) -> Connectio
 }
 
 /// Where it is, without credentials.
-pub(super) fn shown(settings: &RedisSettings) -> String {
+pub(crate) fn shown(settings: &RedisSettings) -> String {
     let listed = |nodes: &[(Box<str>, u16)]| {
         let each = nodes.iter().map(|(host, port)| format!("{host}:{port}"));
         each.collect::<Vec<_>>().join(",")

@@ -14,8 +14,8 @@ use super::routes;
 use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
-    PageRequest, Waiting, budgets, cache, explain, health, home, metrics, model_groups, models,
-    router, router_settings,
+    PageRequest, Waiting, alerting, budgets, cache, explain, health, home, metrics, model_groups,
+    models, router, router_settings,
 };
 
 /// One row.
@@ -96,7 +96,10 @@ const PAGES: &[Endpoint] = &[
     get("routerstate", &["/router/state"], Role::Admin, Page(router::state)),
     get("routersettings", &["/router/settings"], Role::Admin, Page(router_settings::page)),
     get("providerbudgets", &["/provider/budgets"], Role::Admin, Page(budgets::of_providers)),
-    get("cacheping", &["/cache/ping"], Role::Admin, WaitingPage(cache::ping)),
+    get("incidents", &["/alerting/incidents"], Role::Admin, WaitingPage(alerting::incidents)),
+    get("alertingsettings", &["/alerting/settings"], Role::Admin, Page(alerting::settings)),
+    post("alertingreport", &["/alerting/report"], Role::Admin, WaitingPage(alerting::report)),
+    get("cacheping", &["/cache/ping"], Role::Admin, Page(cache::ping)),
     post("cachedelete", &["/cache/delete"], Role::Admin, WaitingPage(cache::delete)),
     post("cacheflush", &["/cache/flushall"], Role::Admin, WaitingPage(cache::flush)),
     post("explain", &["/router/explain"], Role::Admin, WaitingPage(explain::page)),

@@ -7,12 +7,14 @@
 mod jsonl;
 mod log;
 mod store;
+mod tally;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hale_core::incident::Tally;
 use hale_core::record::RequestRecord;
 use hale_store::Store;
 use parking_lot::{Mutex, MutexGuard};
@@ -52,6 +54,10 @@ pub(crate) struct Sinks {
     writer: Mutex<Writer>,
     /// What remembers requests over a restart.
     store: OnceLock<Arc<Store>>,
+    /// What became of requests, for those who are told of incidents.
+    tally: Mutex<Tally>,
+    /// Whether it is wanted.
+    is_tallied: AtomicBool,
 }
 
 /// What writes the records.
@@ -84,6 +90,8 @@ impl Sinks {
             log_requests,
             writer: Mutex::new(Writer { file, batch: Vec::new() }),
             store: OnceLock::new(),
+            tally: Mutex::default(),
+            is_tallied: AtomicBool::new(false),
         })
     }
 
@@ -93,6 +101,18 @@ impl Sinks {
             self.is_wanted.store(true, Ordering::Relaxed);
             self.wanted.notify_one();
         }
+    }
+
+    /// What became of requests since the last time; from now on a request is slow that takes so long.
+    pub(crate) fn take_tally(&self, slow_ms: u64) -> Tally {
+        self.tally.lock().take(slow_ms)
+    }
+
+    /// Counts what becomes of requests, whatever else is done with their records.
+    pub(crate) fn tally(&self) {
+        self.is_tallied.store(true, Ordering::Relaxed);
+        self.is_wanted.store(true, Ordering::Relaxed);
+        self.wanted.notify_one();
     }
 
     /// Adds a record to the list, or drops and counts it if the list is full.
@@ -156,6 +176,7 @@ impl Sinks {
         if let Some(store) = self.store.get() {
             store::write(store, &batch);
         }
+        tally::count(&mut self.tally.lock(), &batch);
         batch.clear();
         // A burst is no reason to keep its memory.
         batch.shrink_to(8 << 10);
@@ -188,7 +209,9 @@ impl Sinks {
         let mut writer = self.writer()?;
         self.write(&mut writer, metrics);
         self.abandon(&mut writer, metrics);
-        let is_wanted = self.log_requests || file.is_some() || self.store.get().is_some();
+        let is_tallied = self.is_tallied.load(Ordering::Relaxed);
+        let is_wanted =
+            self.log_requests || file.is_some() || self.store.get().is_some() || is_tallied;
         self.is_wanted.store(is_wanted, Ordering::Relaxed);
         writer.file = file;
         self.wanted.notify_one();

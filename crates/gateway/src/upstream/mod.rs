@@ -32,7 +32,7 @@ pub(crate) use framing::BodyError;
 pub(crate) use paths::{ObjectPath, PathCall, Transfer};
 pub(crate) use pool::close_idle;
 pub(crate) use progress::SendProgress;
-pub(crate) use request::{Reuse, UpstreamRequest};
+pub(crate) use request::{HeaderTemplate, Reuse, UpstreamRequest};
 pub(crate) use send::send;
 pub(crate) use switched::Switched;
 pub(crate) use target::Target;

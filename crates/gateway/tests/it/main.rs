@@ -6,6 +6,7 @@
 
 mod access;
 mod addresses;
+mod alerts;
 mod answers;
 mod azure;
 mod blame;
@@ -13,7 +14,6 @@ mod blocked;
 mod bodies;
 mod browsers;
 mod cache;
-mod cache_second_level;
 mod canary;
 mod canary_providers;
 mod capabilities;

@@ -348,7 +348,7 @@ fn replicas_that_start_at_once_share_one_server() {
         wait_until_written(hale, 3.0);
     }
     assert_eq!(rows(&url, "requests"), 3);
-    assert_eq!(Postgres::shared().sql(&url, "select count(*) from hale.hale_schema"), "1");
+    assert_eq!(Postgres::shared().sql(&url, "select count(*) from hale.hale_schema"), "2");
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn the_commands_copy_a_store_from_one_database_to_the_other_and_back() {
         assert!(ended.stderr.contains(part), "{arguments:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
     };
-    assert!(ok(&file, &["status"]).contains("version 1"));
+    assert!(ok(&file, &["status"]).contains("version 2"));
     refused(&url, &["status"], "hale db migrate");
     ok(&url, &["migrate"]);
     ok(&file, &["export", &path("rows.jsonl")]);

@@ -1,7 +1,8 @@
 //! What holds for both databases.
 
 use hale_store::{
-    Kind, ProbeFilter, ProbeResult, Purpose, Sample, Setting, Status, Stored, Table, VERSION,
+    IncidentRow, Kind, ProbeFilter, ProbeResult, Purpose, Sample, Setting, Status, Stored, Table,
+    VERSION,
 };
 
 use crate::support::{NOW, Place, Running, action, count, on_both, open, request, run};
@@ -30,10 +31,11 @@ fn the_tables_have_the_columns_that_rows_have() {
         running.store.put(&Stored::Health(hale_store::HealthChange::default()));
         running.store.put(&Stored::Probe(probe("p", NOW, "healthy")));
         running.store.put(&Stored::Setting(setting("a", "1", NOW)));
+        running.store.put(&Stored::Incident(incident("i", "told", NOW)));
         running.act("d");
         running.store.put_requests([request("c")].into_iter());
-        // The four, the request, its minute and its day.
-        running.until_figures(|figures| figures.written == 7).await;
+        // The five, the request, its minute and its day.
+        running.until_figures(|figures| figures.written == 8).await;
         for table in Table::ALL {
             assert!(count(&address, table).await > 0, "{table:?}");
         }
@@ -41,7 +43,7 @@ fn the_tables_have_the_columns_that_rows_have() {
         let database = open(&address, Purpose::Look).await.unwrap();
         hale_store::copy::export(&database, &file).await.unwrap();
         let text = std::fs::read_to_string(file).unwrap();
-        assert_eq!(text.lines().count(), 8, "{text}");
+        assert_eq!(text.lines().count(), 9, "{text}");
         assert!(text.contains("\"cost_usd\":0.25") && text.contains("\"call_id\":\"c\""), "{text}");
     });
 }
@@ -61,6 +63,44 @@ fn probe(id: &str, checked_at: u64, status: &str) -> ProbeResult {
         checked_by: "background_health_check".into(),
         checked_at,
     }
+}
+
+fn incident(id: &str, stage: &str, updated_at: u64) -> IncidentRow {
+    IncidentRow {
+        id: id.into(),
+        kind: "group_down".into(),
+        stage: stage.into(),
+        title: "nothing serves m".into(),
+        opened_at: NOW - 1,
+        ended_at: None,
+        requests: 3,
+        state: format!("{{\"stage\":\"{stage}\"}}").into(),
+        updated_at,
+    }
+}
+
+#[test]
+fn of_an_incident_the_later_row_holds_and_one_that_is_closed_is_open_no_more() {
+    on_both(|Place { address, directory }| async move {
+        let running = Running::start(&address, directory.path());
+        running.store.put(&Stored::Incident(incident("a", "collecting", NOW)));
+        running.store.put(&Stored::Incident(incident("a", "told", NOW + 2)));
+        running.store.put(&Stored::Incident(incident("b", "closed", NOW)));
+        running.store.put_requests([request("c"), request("c")].into_iter());
+        running.until_figures(|figures| figures.written == 6).await;
+        running.store.put(&Stored::Incident(incident("a", "collecting", NOW + 1)));
+        running.act("d");
+        running.until_figures(|figures| figures.written == 8).await;
+        let open = running.store.open_incidents().await.unwrap();
+        assert_eq!(open, [incident("a", "told", NOW + 2)]);
+        let ids: Vec<_> = running.store.latest_incidents(9).await.unwrap();
+        assert_eq!(ids.iter().map(|one| &*one.id).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(running.store.latest_incidents(1).await.unwrap().len(), 1);
+        let usage = running.store.usage_since(0).await.unwrap();
+        assert_eq!(usage.iter().map(|row| row.requests).sum::<u64>(), 2);
+        assert!(usage.iter().map(|row| row.cost_usd).sum::<f64>() > 0.4, "{usage:?}");
+        assert_eq!(running.store.usage_since(u64::MAX >> 1).await.unwrap(), []);
+    });
 }
 
 fn setting(name: &str, value: &str, updated_at: u64) -> Setting {
@@ -162,7 +202,8 @@ fn an_older_binary_starts_beside_additions_of_a_newer_one_and_not_beside_changes
             let Err(error) = open(&address, purpose).await else { panic!("{purpose:?}") };
             assert_eq!(error.kind, Kind::Newer);
             let said = error.to_string();
-            assert!(said.contains("version 99") && said.contains("up to 1"), "{said}");
+            let known = format!("up to {VERSION}");
+            assert!(said.contains("version 99") && said.contains(&known), "{said}");
             assert!(said.contains("run the newer Hale") && !said.contains("s3cret"), "{said}");
         }
     });
@@ -197,8 +238,8 @@ fn tables_of_others_in_the_same_database_are_not_touched() {
         assert_eq!(server.sql(&url, before), "1");
         assert_eq!(
             server.sql(&url, "select count(*) from pg_tables where schemaname = 'hale'"),
-            "8",
-            "six tables of rows, the writers and the schema"
+            "9",
+            "seven tables of rows, the writers and the schema"
         );
     });
 }

@@ -166,6 +166,7 @@ fn values_of_every_kind_in_every_place_never_panic() {
         Section::Budget,
         Section::Window,
         Section::Cache,
+        Section::Alerting,
     ] {
         for row in keys::rows(section) {
             let name = row.name.replace('*', "x");
@@ -192,6 +193,9 @@ fn values_of_every_kind_in_every_place_never_panic() {
                     }
                     Section::Cache => {
                         entry("") + &format!("litellm_settings: {{cache_params: {{{line}}}}}\n")
+                    }
+                    Section::Alerting => {
+                        entry("") + &format!("general_settings: {{alerting_args: {{{line}}}}}\n")
                     }
                     Section::General => entry("") + &format!("general_settings: {{{line}}}\n"),
                     Section::Credential | Section::Alias => {

@@ -95,7 +95,7 @@ fn a_suggestion_is_neither_the_opposite_nor_another_word() {
 
 #[test]
 fn a_hint_begins_small_and_is_a_sentence() {
-    for section in ["block_robots", "store_model_in_db", "alerting", "ui_access_mode"] {
+    for section in ["block_robots", "store_model_in_db", "ui_access_mode"] {
         let (_, warnings) = with(&format!("general_settings: {{{section}: x}}\n")).warned();
         let (_, hint) = warnings[0].split_once("not served: ignored. ").expect("it is not served");
         let first = hint.chars().next().unwrap();
@@ -106,8 +106,6 @@ fn a_hint_begins_small_and_is_a_sentence() {
 #[test]
 fn a_key_of_a_pattern_of_another_section_is_told_its_section() {
     for (section, key, place) in [
-        ("litellm_settings", "alerting", "general_settings"),
-        ("litellm_settings", "alert_types", "general_settings"),
         ("router_settings", "ui_access_mode", "general_settings"),
         ("litellm_settings", "maximum_spend_logs_retention_period", "general_settings"),
         ("litellm_settings", "database_connection_pool_limit", "general_settings"),
@@ -121,11 +119,6 @@ fn a_key_of_a_pattern_of_another_section_is_told_its_section() {
         );
         one(&warnings, &told);
     }
-    let (_, warnings) = with("alerting: [slack]\n").warned();
-    one(
-        &warnings,
-        "alerting: has no effect here: it is a key that is not served, of `general_settings`",
-    );
     // A slip of the own section is one.
     let (_, warnings) = with("router_settings: {tag_filtering_match_anyy: true}\n").warned();
     one(&warnings, "did you mean `tag_filtering_match_any`?");

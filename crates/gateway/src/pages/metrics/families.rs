@@ -224,16 +224,6 @@ pub(super) static FAMILIES: &[Family] = &[
         read: Read::Process(MetricType::Gauge, |p| p.answers.bytes()),
     },
     Family {
-        name: "hale_cache_dropped",
-        help: "Answers that could not be written to Redis or to the disk.",
-        read: Read::Process(MetricType::Counter, |p| load(&p.answers.losses.dropped)),
-    },
-    Family {
-        name: "hale_cache_garbage",
-        help: "What was found under keys or names of answers and is none.",
-        read: Read::Process(MetricType::Counter, |p| load(&p.answers.losses.garbage)),
-    },
-    Family {
         name: "hale_fleet_garbage",
         help: "What was found in Redis under Hale's own keys and could not be read.",
         read: Read::Process(MetricType::Counter, |p| load(&p.fleet.garbage)),
@@ -282,6 +272,33 @@ pub(super) static FAMILIES: &[Family] = &[
         name: "hale_store_spool_bytes",
         help: "Bytes of rows on the disk that the database does not have yet.",
         read: Read::Process(MetricType::Gauge, |p| p.stored().spool_bytes),
+    },
+    Family {
+        name: "hale_incidents_open",
+        help: "Incidents in which something is wrong now.",
+        read: Read::Process(MetricType::Gauge, |p| {
+            p.alerts.incidents.load().iter().filter(|one| one.is_down()).count() as u64
+        }),
+    },
+    Family {
+        name: "hale_alerts_sent",
+        help: "Messages about incidents that their channels took.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.alerts.sent)),
+    },
+    Family {
+        name: "hale_alerts_failed",
+        help: "Messages about incidents that their channels did not take, each time; they are sent again.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.alerts.failed)),
+    },
+    Family {
+        name: "hale_alerts_dropped",
+        help: "Messages about incidents that were given up after a day, or because too many waited.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.alerts.dropped)),
+    },
+    Family {
+        name: "hale_alerts_waiting",
+        help: "Messages about incidents that wait for their channels.",
+        read: Read::Process(MetricType::Gauge, |p| load(&p.alerts.waiting)),
     },
     Family {
         name: "hale_log_lines_dropped",

@@ -1,0 +1,55 @@
+//! The channels: one file each, which words a message as its receiver shows it.
+//!
+//! Called by [`super::courier`] and by the pages that test a channel. Always true: texts of providers are escaped as the
+//! receiver needs it, and cut to what it takes.
+
+mod discord;
+mod pagerduty;
+mod slack;
+mod teams;
+mod webhook;
+
+use hale_core::incident::{Channel, Message, Place, Severity};
+
+use super::post::{Post, Refused, post};
+
+/// Sends a message to a channel.
+///
+/// # Errors
+/// Why it was not taken.
+pub(crate) async fn send(channel: &Channel, message: &Message) -> Result<(), Refused> {
+    let (url, body) = match &channel.place {
+        Place::Slack(url) => (url, slack::body(message)),
+        Place::Teams(url) => (url, teams::body(message)),
+        Place::Discord(url) => (url, discord::body(message)),
+        Place::PagerDuty { key, url } => (url, pagerduty::body(message, key)),
+        Place::Webhook { url, secret } => {
+            let body = webhook::body(message).to_string().into_bytes();
+            let headers = secret.iter().map(|secret| webhook::signature(secret, &body)).collect();
+            return post(Post { url, headers, body }).await;
+        }
+        Place::Email(_) => {
+            return Err(Refused::because("email is not served yet".to_owned()));
+        }
+    };
+    post(Post { url, headers: Vec::new(), body: body.to_string().into_bytes() }).await
+}
+
+/// `text` cut to so many characters.
+fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max.saturating_sub(1)) {
+        Some((end, _)) if text[end..].chars().nth(1).is_some() => format!("{}…", &text[..end]),
+        Some(_) | None => text.to_owned(),
+    }
+}
+
+/// The colour of a message, as a number of six hexadecimal digits.
+fn colour(message: &Message) -> u32 {
+    use hale_core::incident::Event;
+    match (message.event, message.severity) {
+        (Event::Resolved, _) => 0x2e_b6_7d,
+        (Event::Test | Event::Report, _) | (_, Severity::Info) => 0x43_9f_e0,
+        (Event::Opened | Event::Reopened, Severity::Warning) => 0xec_b2_2e,
+        (Event::Opened | Event::Reopened, Severity::Critical) => 0xe0_1e_5a,
+    }
+}

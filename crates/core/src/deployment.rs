@@ -18,9 +18,10 @@ use crate::operation::Operation;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider::{self, HostOwner, Provider};
-use crate::route::{AccessWindow, TagRules};
+use crate::route::{AccessWindow, Needs, TagRules};
 use crate::secret::Secret;
 use crate::takes::Takes;
+use crate::time::Millis;
 
 pub use self::rules::{BodyRules, CachePlace, CachePoint};
 pub use crate::index::DeploymentIndex;
@@ -187,6 +188,14 @@ impl Deployment {
             None if self.endpoint.is_for_responses && !operation.is_of_responses() => false,
             None => self.endpoint.provider.serves(operation),
         }
+    }
+
+    /// Whether `model`, its name there, sees no images, as far as the config, the price list or a refusal says.
+    #[must_use]
+    pub fn sees_no_images(&self, now: Millis, model: &str) -> bool {
+        let needs = Needs { vision: true, ..Needs::default() };
+        let unmet = || self.state.unmet(now, (None, &needs), || self.one_of_many(model).into());
+        self.facts.supports_vision == Some(false) || unmet().is_some()
     }
 
     /// What its provider refused to be told about `model`, its name there.

@@ -104,7 +104,7 @@ pub struct RequestRecord {
     pub requested_model: Option<Arc<str>>,
     /// The user that a header named, if the config says which, cut to 200 characters.
     pub user: Option<Arc<str>>,
-    /// The model group that answered, or failed last.
+    /// The model group that answered; if none did, the one that the request named.
     pub model_group: Option<Arc<str>>,
     /// The id of the deployment that answered, or failed last.
     pub deployment: Option<Arc<str>>,

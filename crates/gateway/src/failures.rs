@@ -28,7 +28,7 @@ pub(crate) struct FailedRequest<'f> {
     pub(crate) status: u16,
     /// The operation, or the method and path of a page.
     pub(crate) operation: &'f str,
-    /// The model group that was tried last.
+    /// The model group that the request named, or whose answer broke.
     pub(crate) model_group: Option<&'f str>,
     /// The model as the client named it.
     pub(crate) model: Option<&'f str>,

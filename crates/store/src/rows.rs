@@ -86,7 +86,7 @@ pub struct Request<'a> {
     pub operation: &'a str,
     /// The model as the client named it.
     pub requested_model: Option<&'a str>,
-    /// The group that answered, or failed last.
+    /// The group that answered; if none did, the one that the request named.
     pub model_group: Option<&'a str>,
     /// The deployment that answered, or failed last.
     pub deployment: Option<&'a str>,

@@ -66,10 +66,15 @@ pub(super) fn api_base(text: &str) -> Result<Box<str>, Wrong> {
 }
 
 /// The base of an address that Azure's portal shows, which is that of one endpoint, and its version: the path from `/openai/` on
-/// and the query are left out. `None` if it is a base already.
+/// and the query are left out, but for `/openai/v1`, which is a base. `None` if it is a base already.
 pub(super) fn azure_base(text: &str) -> Option<(&str, Option<&str>)> {
     let (path, query) = text.split_once('?').unwrap_or((text, ""));
-    let base = path.split_once("/openai/deployments/").map(|(base, _)| base)?;
+    let endpoint = || ENDPOINTS.iter().find_map(|endpoint| path.strip_suffix(endpoint));
+    let of_account = || Some(endpoint()?).filter(|base| base.ends_with("/openai"));
+    let of_account = || of_account().map(|base| base.trim_end_matches("/openai"));
+    let newer = || endpoint().filter(|base| base.ends_with("/openai/v1"));
+    let classic = path.split_once("/openai/deployments/").map(|(base, _)| base);
+    let base = classic.or_else(of_account).or_else(newer)?;
     let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
     Some((base, version.filter(|version| !version.is_empty())))
 }

@@ -3,6 +3,7 @@
 //! Called late, with the whole snapshot. Always true: it only warns, at the setting without effect,
 //! and names the line of the one that causes it.
 
+use super::keys::{self, Section, Support};
 use super::problem::{At, Path, Problems, Wrong};
 use super::tree::{Map, Node};
 use crate::snapshot::Snapshot;
@@ -29,10 +30,34 @@ pub(super) fn check(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
         useless(top, &set, COOLDOWN_RULES, problems);
     }
     shared_probes(snapshot, top, problems);
+    replaced(top, problems);
     if router.max_fallbacks == 0 {
         let consequence = "no fallback is ever tried";
         let set = Set { key: "max_fallbacks", value: "0", consequence };
         useless(top, &set, FALLBACKS, problems);
+    }
+}
+
+/// Warns about what one section says and a later one says otherwise.
+fn replaced(top: &Map, problems: &mut Problems) {
+    let map = |section| top.get(section).and_then(Node::as_map);
+    let [winner, loser] = SECTIONS;
+    let (Some(winning), Some(losing)) = (map(winner), map(loser)) else { return };
+    let is_served = |section, key: &str| {
+        keys::find(section, key).is_some_and(|row| row.support == Support::Served)
+    };
+    for entry in &losing.entries {
+        let Some(other) = winning.get(&entry.key).filter(|node| !node.is_unset()) else { continue };
+        let is_same = other.text().is_some() && other.text() == entry.value.text();
+        let is_read =
+            is_served(Section::Router, &entry.key) && is_served(Section::Litellm, &entry.key);
+        if is_same || entry.value.is_unset() || !is_read {
+            continue;
+        }
+        let place = problems.other_place(entry.value.at, other.at);
+        let problem = format!("has no effect: `{winner}` says it too, on {place}, and wins");
+        let path = Path::Root.key(loser);
+        problems.warn(entry.at, &path.key(&entry.key), Wrong::new(problem, "keep one of them"));
     }
 }
 

@@ -44,8 +44,10 @@ pub(super) const CAPS: Feature = Feature {
 };
 pub(super) const DEFAULT_MODELS: Feature =
     Feature { name: "default models", effect: "A request names its model." };
-pub(super) const SHARED_STATE: Feature =
-    Feature { name: "Redis", effect: "No state is shared: each process judges by itself." };
+pub(super) const SHARED_STATE: Feature = Feature {
+    name: "other keys of Redis",
+    effect: "Replicas share their state by the other `redis_*` keys alone.",
+};
 pub(super) const SECRET_MANAGERS: Feature =
     Feature { name: "secret managers", effect: "Secrets come from the environment." };
 pub(super) const RELAYED_ROUTES: Feature = Feature {

@@ -89,6 +89,11 @@ impl<'s> Env<'s> {
                 "put the key into a variable and write its name; or write the key without `os.environ/`",
             );
         }
+        let bare = name.trim_matches(['"', '\'', '`']);
+        if bare.len() < name.len() && !bare.contains(is_suffix) {
+            let problem = format!("the name of environment variable {} is in quotes", shown(bare));
+            return Wrong::new(problem, format!("write `os.environ/{}`", shown(bare)));
+        }
         if let Some(end) = name.find(is_suffix).filter(|end| *end > 0) {
             // What follows may be a secret that was meant as a default.
             let name = shown(&name[..end]);

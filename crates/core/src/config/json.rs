@@ -1,7 +1,7 @@
 //! Values of the config as JSON text: request defaults as they are sent, and what may be shown.
 //!
 //! Called by [`super::deployments`]. Always true: [`public`] leaves out every value whose key names
-//! a secret, at any depth.
+//! a secret, and every text that looks like a key, at any depth.
 
 use serde_json::{Map as Object, Number, Value as Json};
 
@@ -49,7 +49,17 @@ fn object(map: &Map, keep: Keep) -> Object<String, Json> {
 
 fn is_hidden(key: &str, value: &Node) -> bool {
     // Names like `max_tokens` are numbers; anything else under them is suspicious.
-    is_secret_name(key) || (is_count_name(key) && !is_number(value)) || is_address_with_more(value)
+    is_secret_name(key)
+        || (is_count_name(key) && !is_number(value))
+        || is_address_with_more(value)
+        || is_key(value)
+}
+
+/// Whether it begins as keys of providers and of gateways do, whatever it stands under.
+fn is_key(value: &Node) -> bool {
+    /// The length of the longest that is a word of documents: `sk-1234`.
+    const SHORT: usize = 8;
+    value.text().is_some_and(|text| text.starts_with("sk-") && text.len() > SHORT)
 }
 
 /// Whether it is an address with a user, a password or a query, each of which may be a secret.
@@ -72,7 +82,10 @@ fn is_number(node: &Node) -> bool {
 fn convert(node: &Node, keep: Keep) -> Json {
     match &node.value {
         Value::Missing(_) => Json::Null,
-        Value::List(items) => items.iter().map(|item| convert(item, keep)).collect(),
+        Value::List(items) => {
+            let shown = items.iter().filter(|item| keep == Keep::All || !is_key(item));
+            shown.map(|item| convert(item, keep)).collect()
+        }
         Value::Map(map) => Json::Object(object(map, keep)),
         Value::Scalar(text, style) => match for_json(text, *style) {
             Typed::Null => Json::Null,

@@ -113,11 +113,11 @@ impl Params {
         // A key in `extra_body` too belongs to `extra_body`.
         let named: HashSet<&str> = extra.iter().map(|entry| &*entry.key).collect();
         let others = others.into_iter().filter(|entry| !named.contains(&*entry.key));
-        let others = others.map(|entry| (entry, path.key(&entry.key)));
+        let others = others.map(|entry| (entry, path));
         let within = path.key("extra_body");
-        let extra = extra.iter().map(|entry| (entry, within.key(&entry.key)));
+        let extra = extra.iter().map(|entry| (entry, &within));
         for (entry, path) in others.chain(extra) {
-            if reaches_the_provider(entry, &path, problems) {
+            if reaches_the_provider(entry, path, problems) {
                 params.default_param(entry);
             }
         }
@@ -223,9 +223,16 @@ impl Params {
 }
 
 /// Whether a parameter that is not the loader's goes to the provider. One that does not is reported.
-fn reaches_the_provider(entry: &Entry, path: &Path<'_>, problems: &mut Problems) -> bool {
+fn reaches_the_provider(entry: &Entry, within: &Path<'_>, problems: &mut Problems) -> bool {
+    if let Some((name, _)) = entry.key.split_once('=').filter(|_| entry.value.is_unset()) {
+        // What follows may be a secret, so the key is not shown.
+        let problem = format!("`{}=...` is not a key with its value: ignored", shown(name.trim()));
+        let hint = format!("write `{}: ...`, with a blank after the colon", shown(name.trim()));
+        problems.warn(entry.at, within, Wrong::new(problem, hint));
+        return false;
+    }
     let Some(wrong) = why_not_sent(&entry.key) else { return true };
-    problems.warn(entry.at, path, wrong);
+    problems.warn(entry.at, &within.key(&entry.key), wrong);
     false
 }
 

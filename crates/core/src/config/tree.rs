@@ -234,7 +234,9 @@ fn syntax_error(source: &Source<'_>, error: &ScanError) -> (At, Wrong) {
     let mut near = text.lines().skip(index.saturating_sub(1)).take(3);
     let tab = near.any(|line| line.trim_start_matches(' ').starts_with('\t'));
     let line = text.lines().nth(index).unwrap_or("");
-    let hint = if tab {
+    let hint = if line.contains("{{") {
+        "this looks like a template that was not filled in: render it first, as by `helm template`"
+    } else if tab {
         "indent with spaces: YAML does not allow tabs there"
     } else {
         "check the indentation, the colons and the quotes of this line and the one before"

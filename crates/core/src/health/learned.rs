@@ -97,11 +97,12 @@ const EFFORTS_FROM: u32 = 8;
 const ADVICE_FROM: u32 = 16;
 /// Where the greatest limit of an answer begins; above it is nothing else.
 const MOST_FROM: u32 = 40;
-const _: () = assert!(ADVICE_FROM as usize + ADVICE.len() <= MOST_FROM as usize);
+const _: () = assert!(ADVICE_FROM as usize + ADVICE.len() < MOST_FROM as usize);
 /// Greatest limit that is remembered, tokens.
 pub(super) const MOST_MAX: u32 = (1 << (u64::BITS - MOST_FROM)) - 1;
 
 const NO_COUNT: u64 = 1 << 7;
+const NO_IMAGES: u64 = 1 << (MOST_FROM - 1);
 
 impl Known {
     /// Whether its server does not count tokens: it said that it lacks the operation.
@@ -114,6 +115,18 @@ impl Known {
     #[must_use]
     pub const fn without_count(self) -> Known {
         Known(self.0 | NO_COUNT)
+    }
+
+    /// Whether its model sees no images.
+    #[must_use]
+    pub const fn has_no_images(self) -> bool {
+        self.0 & NO_IMAGES != 0
+    }
+
+    /// The same, with that known.
+    #[must_use]
+    pub const fn without_images(self) -> Known {
+        Known(self.0 | NO_IMAGES)
     }
 
     /// Whether `stream_options` are refused.
@@ -157,7 +170,7 @@ impl Known {
 
     /// The fields that only advise and are refused.
     pub fn refused_advice(self) -> impl Iterator<Item = Advice> {
-        let some = (self.0 >> ADVICE_FROM) & ((1 << (MOST_FROM - ADVICE_FROM)) - 1);
+        let some = ((self.0 & !NO_IMAGES) >> ADVICE_FROM) & ((1 << (MOST_FROM - ADVICE_FROM)) - 1);
         let all = if some == 0 { 0 } else { ADVICE.len() };
         Advice::all().take(all).filter(move |one| self.0 & one.bit() != 0)
     }

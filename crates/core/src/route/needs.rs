@@ -41,6 +41,8 @@ pub struct Needs {
     pub tools: bool,
     /// It has images.
     pub vision: bool,
+    /// Its images are in its history alone: for a model that sees none, words stand in their place.
+    pub can_do_without_vision: bool,
     /// It wants an answer by a JSON schema.
     pub schema: bool,
     /// It has sound.
@@ -50,6 +52,13 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// The same for a model that sees no images, if the request can do without.
+    #[must_use]
+    pub fn without_vision(self) -> Option<Needs> {
+        let can = self.vision && self.can_do_without_vision;
+        can.then_some(Needs { vision: false, ..self })
+    }
+
     /// Whether that is needed.
     #[must_use]
     pub fn has(&self, need: Need) -> bool {

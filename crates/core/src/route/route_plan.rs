@@ -289,6 +289,12 @@ impl RoutePlan {
         self.deadline
     }
 
+    /// Whether no time is left for an attempt in the current group.
+    #[must_use]
+    pub fn is_late(&self, now: Millis) -> bool {
+        now >= self.group_ends.min(self.deadline)
+    }
+
     /// What to do at `now`. `chance` is a uniformly random number.
     ///
     /// If it is called again after [`Next::Attempt`] without a failure in between, it picks again:
@@ -303,7 +309,10 @@ impl RoutePlan {
                 };
                 return Next::GiveUp(why);
             }
-            match std::mem::replace(&mut self.step, Step::Pick) {
+            let step = std::mem::replace(&mut self.step, Step::Pick);
+            // An attempt without time would only be blamed for it.
+            let step = if step == Step::Pick && self.is_late(now) { Step::NextGroup } else { step };
+            match step {
                 Step::Pick => match self.pick(snapshot, now, chance) {
                     Some(plan) => return Next::Attempt(plan),
                     None => {

@@ -19,6 +19,10 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
+    /// Colours, whatever the environment says.
+    #[cfg(test)]
+    pub(crate) const COLOURED: Paint = Paint { is_on: true };
+
     /// Colours for a terminal.
     pub(crate) fn on(is_terminal: bool) -> Paint {
         Paint { is_on: logging::has_colours(is_terminal) }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use hale_core::time::Millis;
 use super::provider::Provider;
 use super::script::Stage;
 use crate::clock;
+use crate::console::paint::Paint;
 use crate::console::print;
 use crate::state::Process;
 
@@ -49,6 +51,7 @@ pub(super) struct Narrator {
     process: Arc<Process>,
     seconds: u64,
     count: Rc<RefCell<Count>>,
+    paint: Rc<Paint>,
 }
 
 #[derive(Default)]
@@ -64,7 +67,8 @@ struct Count {
 impl Narrator {
     /// A narrator for a demo of that length.
     pub(super) fn new(process: Arc<Process>, seconds: u64) -> Narrator {
-        Narrator { process, seconds, count: Rc::default() }
+        let paint = Rc::new(Paint::on(std::io::stdout().is_terminal()));
+        Narrator { process, seconds, count: Rc::default(), paint }
     }
 
     /// Prints the introduction.
@@ -121,7 +125,7 @@ impl Narrator {
                 return;
             }
             if let Some(turn) = stage.turn(second) {
-                print(&format!("\n{second:>4} s  {}\n", turn.told));
+                print(&format!("\n{second:>4} s  {}\n", self.paint.bold(turn.told)));
             }
         }
     }
@@ -135,14 +139,17 @@ impl Narrator {
             // Deployments that usually answer have a column.
             let width = if matches!(name, "standby" | "last-resort") { 0 } else { 8 };
             if width > 0 || times > 0 {
-                line.push_str(&format!(" {name} {:<width$}", "#".repeat(times)));
+                let bar = format!("{:<width$}", "#".repeat(times));
+                let bar = if width > 0 { self.paint.green(&bar) } else { self.paint.yellow(&bar) };
+                line.push_str(&format!(" {name} {bar}"));
             }
         }
         let (probes, changes) = self.changes(&mut count.known);
         if !probes.is_empty() {
-            line.push_str(&format!(" | probed: {}", probes.join(", ")));
+            let probed = format!(" | probed: {}", probes.join(", "));
+            line.push_str(&self.paint.faint(&probed));
         }
-        print(&format!("{}\n{changes}", line.trim_end()));
+        print(&format!("{}\n{}", line.trim_end(), painted(&changes, &self.paint)));
     }
 
     /// The probes of the last second, and lines about deployments that lost or got back their traffic.
@@ -200,7 +207,12 @@ impl Narrator {
             text.push_str(&format!("  {name:<12} {times:>5}\n"));
         }
         text.push_str(&self.conclude_probes());
-        print(&text);
+        let (first, others) = text.trim_start().split_once('\n').unwrap_or((&text, ""));
+        let first = match count.lost {
+            0 => self.paint.green(first),
+            _ => self.paint.red(first),
+        };
+        print(&format!("\n{first}\n{others}"));
         count.lost
     }
 
@@ -220,6 +232,15 @@ impl Narrator {
         }
         text
     }
+}
+
+/// The lines about changes: red for a deployment that lost its traffic, green for one that got it back.
+fn painted(changes: &str, paint: &Paint) -> String {
+    let line = |line: &str| match line.trim_start().starts_with("->") {
+        true => paint.red(line) + "\n",
+        false => paint.green(line) + "\n",
+    };
+    changes.lines().map(line).collect()
 }
 
 /// Whether its cooldown goes on. One that reopens has its traffic again, though not yet all of it.
@@ -253,6 +274,16 @@ mod tests {
     use hale_core::health::Cooldown;
 
     use super::*;
+
+    #[test]
+    fn a_loss_of_traffic_is_red_and_its_return_green() {
+        let changes = "  -> a is ejected\n  <- b is back\n";
+        assert_eq!(
+            painted(changes, &Paint::COLOURED),
+            "\x1b[31m  -> a is ejected\x1b[0m\n\x1b[32m  <- b is back\x1b[0m\n"
+        );
+        assert_eq!(painted(changes, &Paint::on(false)), changes);
+    }
 
     #[test]
     fn a_deployment_that_comes_back_is_told_once() {

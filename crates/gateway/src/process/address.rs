@@ -78,34 +78,50 @@ pub(super) fn bind_address(
         None if strength.is_secret() => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), None),
         None => (IpAddr::V4(Ipv4Addr::LOCALHOST), strength.fault()),
     };
-    check_key(settings, ip)?;
+    let asked = if options.host.is_some() { Asked::ByHost } else { Asked::ByDefault };
+    check_key(settings, ip, asked)?;
     Ok(Listen { address: SocketAddr::new(ip, options.port), why_local })
+}
+
+/// Why the gateway listens where it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// `--host` names the address.
+    ByHost,
+    /// Without `--host` the key decides.
+    ByDefault,
 }
 
 /// Whether the master key is good enough to listen on `ip`; at start and at each reload.
 ///
 /// # Errors
 /// What is wrong, and the two ways out.
-pub(super) fn check_key(settings: &GatewaySettings, ip: IpAddr) -> Result<(), String> {
+pub(super) fn check_key(
+    settings: &GatewaySettings,
+    ip: IpAddr,
+    asked: Asked,
+) -> Result<(), String> {
     if let Some(refusal) = refusal(settings, ip) {
         return Err(refusal);
     }
-    if let Some((problem, fix)) = doubt(settings, ip) {
+    if let Some((problem, fix)) = doubt(settings, ip, asked) {
         tracing::warn!("{problem}. {fix}");
     }
     Ok(())
 }
 
 /// What is wrong with the key of a gateway that may listen on `ip`, and the fix.
-fn doubt(settings: &GatewaySettings, ip: IpAddr) -> Option<(String, String)> {
+fn doubt(settings: &GatewaySettings, ip: IpAddr, asked: Asked) -> Option<(String, String)> {
     let strength = KeyStrength::of(settings);
     let fault = strength.fault()?;
-    let problem = match (strength.is_secret(), ip.is_loopback()) {
+    let problem = match (strength.is_secret(), asked) {
         (true, _) => fault.to_owned(),
-        (false, true) => format!(
+        (false, Asked::ByDefault) => format!(
             "{fault}: without --host only 127.0.0.1 is served, which a container does not pass on"
         ),
-        (false, false) => format!("{fault}: every client that reaches {ip} may use the models"),
+        (false, Asked::ByHost) => {
+            format!("{fault}: every client that reaches {ip} may use the models")
+        }
     };
     Some((problem, format!("set a master_key of at least {STRONG_KEY} random characters")))
 }
@@ -133,11 +149,11 @@ pub(crate) fn judge(
     settings: &GatewaySettings,
     host: Option<&str>,
 ) -> Result<Option<(String, String)>, String> {
-    let ip = match host {
-        Some(host) => resolve_host(host)?,
-        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    let (ip, asked) = match host {
+        Some(host) => (resolve_host(host)?, Asked::ByHost),
+        None => (IpAddr::V4(Ipv4Addr::LOCALHOST), Asked::ByDefault),
     };
-    refusal(settings, ip).map_or_else(|| Ok(doubt(settings, ip)), Err)
+    refusal(settings, ip).map_or_else(|| Ok(doubt(settings, ip, asked)), Err)
 }
 
 fn resolve_host(host: &str) -> Result<IpAddr, String> {

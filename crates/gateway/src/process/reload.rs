@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-use super::address::check_key;
+use super::address::{Asked, check_key};
 use super::options::{ServeOptions, override_settings};
 use crate::background::Background;
 use crate::events::{self, Reload, What};
@@ -184,7 +184,7 @@ impl Reloader {
     fn apply(&self, process: &Process, mut snapshot: Snapshot) -> Result<Reload, String> {
         let before = process.serving();
         override_settings(&mut snapshot, &self.options);
-        check_key(&snapshot.gateway, self.address)
+        check_key(&snapshot.gateway, self.address, Asked::ByHost)
             .map_err(|problem| format!("{problem}; the config in force stays"))?;
         let kept = &before.snapshot.gateway.store;
         if (StoreSettings { required: kept.required, ..snapshot.gateway.store.clone() }) != *kept {

@@ -148,6 +148,7 @@ impl<'a> CallBuilder<'a> {
         let copies = if conversion.translates() { 2 } else { 1 };
         let overrides = self.plan.overrides();
         let copies = copies + usize::from(overrides.is_some());
+        let copies = copies + usize::from(self.known.has_no_images());
         let bytes = peek.size();
         let limit = self.serving.snapshot.gateway.bounds.buffered_bytes;
         if !held.add_copy(bytes * copies, limit).await {

@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use crate::http::query;
 use crate::http::refusal::{self, Refusal};
+use crate::offload;
 
 /// The content type of a form, without parameters.
 const FORM: &str = "multipart/form-data";
@@ -86,6 +87,20 @@ pub(super) fn check_objections(peek: &Peek, settings: &GatewaySettings) -> Resul
         });
     }
     match controls::guardrails_in_metadata(peek) {
+        Some(field) => Err(refusal::unserved_parameter(field, controls::GUARDRAILS)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a body that is passed through and asks for guardrails: no other field of it is read.
+pub(super) async fn check_guardrails(body: &Bytes) -> Result<(), Refusal> {
+    if memchr::memmem::find(body, b"guardrails").is_none() {
+        return Ok(());
+    }
+    let copy = body.clone();
+    let look = move || Peek::parse(copy).ok().and_then(|peek| controls::guardrails(&peek));
+    let found = if body.len() > offload::LARGE { offload::run(look).await } else { look() };
+    match found {
         Some(field) => Err(refusal::unserved_parameter(field, controls::GUARDRAILS)),
         None => Ok(()),
     }

@@ -13,7 +13,8 @@ use hale_core::deployment::Deployment;
 use hale_core::health::outcome::{Lacking, ProviderError};
 use hale_core::health::{Failure, Known};
 use hale_core::record::Resends;
-use hale_core::route::{AttemptPlan, GiveUp, Next, Repeat, RoutePlan, Target, Tried};
+use hale_core::route::{AttemptPlan, GiveUp, Need, Next, Repeat, RoutePlan, Target, Tried};
+use hale_wire::images;
 use hale_wire::prepare::Prepared;
 use http::Response;
 
@@ -228,7 +229,11 @@ impl Exchange {
         let can_do = self.request.operation.is_estimable()
             && !self.known.has_no_count()
             && failed.about.lacking() == Some(Lacking::Operation);
-        let taught = can_do || failed.teaches(deployment, &model, self.known).is_some();
+        // A session goes on with words in place of the images in its history.
+        let can_tell = failed.about.lacking() == Some(Lacking::Need(Need::Vision))
+            && !self.known.has_no_images()
+            && self.request.peek().is_some_and(images::are_past);
+        let taught = can_do || can_tell || failed.teaches(deployment, &model, self.known).is_some();
         self.taught += u32::from(taught);
         taught && self.taught <= TAUGHT_MAX
     }
@@ -300,6 +305,9 @@ impl Exchange {
         {
             self.known = self.known.without_count();
         }
+        if deployment.sees_no_images(clock::recent().millis(), &destination.model) {
+            self.known = self.known.without_images();
+        }
         let builder = CallBuilder {
             serving: &serving,
             request: &self.request,
@@ -308,6 +316,10 @@ impl Exchange {
         };
         let mut held = Held::none(&self.arrival.worker.process.buffered);
         let prepared = builder.prepared(&destination, &mut held).await;
+        // What was left of the time is gone: an attempt now would prove nothing.
+        if self.plan.is_late(clock::recent().millis()) {
+            return None;
+        }
         let call = builder.call(&destination, prepared);
         let guard = match call.simulated {
             // No upstream is called.
@@ -406,7 +418,9 @@ impl Exchange {
 
     /// The refusal when nothing is left to try.
     pub(super) fn give_up(&mut self, why: GiveUp) -> Refusal {
+        // No group answered: the one that was asked for has failed.
         note_group(&self.arrival, &self.plan, &mut self.delivery);
+        note_target(&self.arrival, self.plan.first_target(), &mut self.delivery);
         let (snapshot, plan) = (&self.arrival.serving.snapshot, &self.plan);
         let now = clock::recent().millis();
         let mut refusal = match why {
@@ -433,14 +447,21 @@ impl Exchange {
 
 /// Records the group and the counts before the upstream call: the client may disconnect during it.
 pub(super) fn note_group(arrival: &Arrival, plan: &RoutePlan, delivery: &mut Delivery) {
-    delivery.in_group(arrival.serving.group(plan.target().group));
+    note_target(arrival, plan.target(), delivery);
     delivery.note(|record| {
-        record.model_group = Some(match &plan.target().wildcard_name {
-            Some(name) => Arc::from(&**name),
-            None => arrival.serving.snapshot.group(plan.target().group).name.clone(),
-        });
         record.retries = plan.retries();
         record.fallbacks = plan.fallbacks();
+    });
+}
+
+/// Records the group whose metrics count the request.
+fn note_target(arrival: &Arrival, target: &Target, delivery: &mut Delivery) {
+    delivery.in_group(arrival.serving.group(target.group));
+    delivery.note(|record| {
+        record.model_group = Some(match &target.wildcard_name {
+            Some(name) => Arc::from(&**name),
+            None => arrival.serving.snapshot.group(target.group).name.clone(),
+        });
     });
 }
 

@@ -221,7 +221,8 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
     }
 }
 
-fn attempt_lines(snapshot: &Snapshot, tried: &[Tried]) -> Vec<AttemptLine> {
+/// Each failed attempt, for an error or the log.
+pub(super) fn attempt_lines(snapshot: &Snapshot, tried: &[Tried]) -> Vec<AttemptLine> {
     let line = |one: &Tried| AttemptLine {
         model_group: one.group.to_string(),
         deployment: snapshot.deployment(one.deployment).display.name.to_string(),

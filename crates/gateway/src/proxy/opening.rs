@@ -268,6 +268,7 @@ impl Opening {
             record.request_bytes = body.len() as u64;
             record.stream = true;
         });
+        content::check_guardrails(&body).await?;
         let snapshot = &self.arrival.serving.snapshot;
         let model = passed.model(&self.head.headers, &body);
         let target = passed.target(snapshot, model.as_deref())?;

@@ -17,6 +17,7 @@ use super::explain;
 use super::handshake::Socket;
 use super::led::Led;
 use super::relay::Relay;
+use super::story;
 use super::tunnel::Tunnel;
 use crate::clock;
 use crate::http::refusal::Refusal;
@@ -42,6 +43,7 @@ impl Exchange {
         answered: Answered,
     ) -> Response<Reply> {
         let Answered { headers: theirs, content, guard, notes } = answered;
+        self.tell_detours(winner);
         match content {
             Content::Full(body, usage, held) | Content::Empty(body, usage, held) => {
                 let counted = Counted::of_body(usage, &body, &self.request);
@@ -58,6 +60,23 @@ impl Exchange {
                 self.socket(winner, &theirs, *socket)
             }
         }
+    }
+
+    /// Tells, in a log for debugging, which attempts failed before the answer came.
+    fn tell_detours(&self, winner: &Winner) {
+        let tried = self.plan.tried();
+        if tried.is_empty() || !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let snapshot = &self.arrival.serving.snapshot;
+        let attempts = explain::attempt_lines(snapshot, tried);
+        let deployment = snapshot.deployment(winner.plan.deployment);
+        tracing::debug!(
+            call_id = &*self.arrival.call_id,
+            deployment = &*deployment.display.name,
+            "answered after failed attempts: {}",
+            story::of_detours(&attempts)
+        );
     }
 
     /// The refusal.

@@ -34,6 +34,11 @@ pub(crate) fn of_refusal(reply: &ErrorReply) -> String {
     clean(&text, usize::MAX)
 }
 
+/// Of a request that was answered after attempts that failed.
+pub(crate) fn of_detours(attempts: &[AttemptLine]) -> String {
+    clean(&of_attempts(attempts), usize::MAX)
+}
+
 /// Of an answer that broke.
 pub(crate) fn of_break(deployment: &Deployment, failed: &Failed) -> String {
     let words = clean(&failed.error.message, WORDS_MAX);

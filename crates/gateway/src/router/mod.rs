@@ -4,6 +4,7 @@
 //! here and answered; every answer has a call id.
 
 mod foreign;
+mod later;
 mod lookup;
 mod routes;
 pub(crate) mod table;
@@ -216,6 +217,9 @@ fn nothing_there(head: &Parts, missing: &Found<'_>) -> Refusal {
     let (method, path) = (&head.method, head.uri.path());
     if let Some(format) = foreign::format_of(path) {
         return refusal::foreign_format(method, path, format);
+    }
+    if let (Found::Unknown(_), Some((about, instead))) = (missing, later::about(path)) {
+        return refusal::unserved_route(method, path, about, instead);
     }
     match missing {
         // Codex tries a WebSocket first and goes on by HTTP at once after this status, but not after a 405.

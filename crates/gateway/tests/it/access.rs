@@ -123,6 +123,19 @@ fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
         let error = expect_error(&own.request(method, path, &[], b""), 404, "unknown_route");
         assert!(error["message"].as_str().unwrap().contains(nearest), "{error}");
     }
+    for (method, path, about) in [
+        ("POST", "/key/generate", "virtual keys, which this version does not serve; the only key"),
+        ("GET", "/v2/key/info", "virtual keys"),
+        ("POST", "/team/new", "teams and organizations"),
+        ("POST", "/model/new", "models and settings that a database keeps"),
+        ("GET", "/global/spend/report", "reports of costs"),
+        ("GET", "/ui/", "the user interface"),
+        ("POST", "/v1/vector_stores", "vector stores"),
+    ] {
+        let error = expect_error(&own.request(method, path, &[], b""), 404, "not_served");
+        let says = format!("{method} {path} is about {about}");
+        assert!(error["message"].as_str().unwrap().starts_with(&says), "{error}");
+    }
     for path in ["/completely/different/thing", "/v1/chat/completions/x/y", "/%00", "/../../etc"] {
         expect_error(&own.request("GET", path, &[], b""), 404, "unknown_route");
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, error, expect_error, lone,
-    pair, scrape,
+    metric, pair, scrape,
 };
 
 /// The lines of failed requests.
@@ -29,7 +29,7 @@ fn a_failed_request_has_one_line_with_each_attempt_and_the_providers_words() {
     for part in [
         " WARN request failed: gpt-4o/alpha 500 server_error \"alpha is broken\" ",
         "; claude/gamma 401 auth \"invalid x-api-key\" ",
-        " ms status=500 operation=\"chat_completions\" model_group=\"claude\" model=\"gpt-4o\" ",
+        " ms status=500 operation=\"chat_completions\" model_group=\"gpt-4o\" ",
         " cause=\"server_error\" reason=\"fallbacks_exhausted\" ms=",
         " call_id=\"the-call\"",
     ] {
@@ -39,6 +39,30 @@ fn a_failed_request_has_one_line_with_each_attempt_and_the_providers_words() {
         assert!(!line.contains(hidden), "{line}");
     }
     assert_eq!(failed(&hale).len(), 1);
+    // It counts where the client sent it, and not where it was tried last.
+    let counted = |group: &str| {
+        metric(&hale, "hale_requests_total", &[("model_group", group), ("ending", "error")])
+    };
+    assert_eq!((counted("gpt-4o"), counted("claude")), (1.0, 0.0));
+}
+
+#[test]
+fn a_log_for_debugging_lists_the_attempts_before_an_answer() {
+    let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "boom")), FakeUpstream::start());
+    let config = || {
+        Config::new()
+            .deployment("m", "bad", &bad)
+            .deployment("f", "good", &good)
+            .router(json!({"num_retries": 0, "fallbacks": [{"m": ["f"]}]}))
+    };
+    let hale = config().launch().arg("--debug").start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    let line = hale.wait_for_line("answered after failed attempts");
+    assert!(line.contains("bad 500 server_error \"boom\" "), "{line}");
+    assert!(line.contains("deployment=\"good\""), "{line}");
+    let hale = config().start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert!(!hale.stderr().contains("answered after"), "{}", hale.stderr());
 }
 
 #[test]

@@ -78,6 +78,7 @@ mod own_limits;
 mod packed;
 mod parameters;
 mod pass_through;
+mod past_images;
 mod realtime;
 mod realtime_endings;
 mod realtime_sides;

@@ -209,6 +209,32 @@ fn events_and_uploads_pass_as_they_come() {
 }
 
 #[test]
+fn a_body_that_asks_for_guardrails_is_refused_before_any_call() {
+    let upstream = echo();
+    let hale = providers(&upstream).start();
+    let large = "x".repeat(600_000);
+    for (body, field) in [
+        (json!({"model": "m", "guardrails": ["pii"]}), "guardrails"),
+        (json!({"metadata": {"guardrails": ["pii"]}}), "metadata"),
+        (json!({"input": large, "guardrails": ["pii"]}), "guardrails"),
+    ] {
+        let answer = send(&hale, "POST", "/openai/v1/jobs", body.to_string().as_bytes());
+        let error = expect_error(&answer, 400, "unserved_parameter");
+        assert_eq!(error["param"], field);
+    }
+    assert!(upstream.requests().is_empty());
+    // The word alone, and what asks for nothing, are the client's own.
+    for body in [
+        r#"{"input":"guardrails"}"#,
+        r#"{"guardrails":[]}"#,
+        r#"{"deep":{"guardrails":["x"]}}"#,
+        "not json, guardrails",
+    ] {
+        assert_eq!(send(&hale, "POST", "/openai/v1/jobs", body.as_bytes()).status, 201, "{body}");
+    }
+}
+
+#[test]
 fn only_deployments_of_the_named_provider_are_called() {
     let (of_openai, of_groq) = (echo(), echo());
     let groq = json!({

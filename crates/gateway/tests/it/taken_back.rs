@@ -76,6 +76,8 @@ fn a_limit_beyond_the_model_is_fitted_to_the_number_that_the_refusal_names() {
                 let answer = client(&hale).post_json(path, &[], &ask);
                 assert_eq!(answer.status, 200, "{model} {path}: {}", answer.text());
                 assert_ne!(answer.header("x-litellm-attempted-retries"), Some("1"));
+                let told = answer.header("x-hale-left-out");
+                assert_eq!(told, (wanted > most).then_some(field), "{model} {path} {wanted}");
             }
             let sent = [32_000, most, most, most, 9].map(Some);
             assert_eq!(limits(&upstream), sent, "{model} {path} {stream}");

@@ -17,7 +17,8 @@ use crate::conversion::token_count::{self, Count};
 use crate::formats::cache_points;
 use crate::formats::codec::{self, Codec};
 use crate::formats::fit::fit;
-use crate::formats::left_out::left_out;
+use crate::formats::images;
+use crate::formats::left_out::{left_out, lowered};
 use crate::formats::neutral::{Request, Unfit};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
@@ -72,6 +73,15 @@ pub enum Prepared {
 /// # Errors
 /// If the request cannot be expressed in the provider's format.
 pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    let Some(peek) = images::in_words(peek, order) else { return converted(peek, order) };
+    let mut prepared = converted(&peek, order)?;
+    if let Prepared::Body(_, _, notes) = &mut prepared {
+        Arc::make_mut(notes.get_or_insert_default()).leave_out("image");
+    }
+    Ok(prepared)
+}
+
+fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let conversion = Conversion { operation: order.operation, wire: order.wire() };
     let is_estimated = order.operation.is_estimable() && order.known.has_no_count();
     let Some(upstream) = conversion.upstream().filter(|_| !is_estimated) else {
@@ -110,7 +120,7 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body, notes));
     }
     let bytes = peek.body().len();
-    let (written, notes) = match conversion.wire {
+    let (written, mut notes) = match conversion.wire {
         WireFormat::OpenAi => {
             let mut request = read(peek, &[], order.operation)?;
             let notes = fit(&mut request, order, bytes)?;
@@ -118,6 +128,7 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         }
         WireFormat::Anthropic => to_messages(peek, order, bytes)?,
     };
+    lowered(peek, order, &mut notes);
     let written = Peek::parse(Bytes::from(written));
     let written = written.map_err(|why| Unfit::malformed("request_body", why))?;
     let body = match conversion.wire {

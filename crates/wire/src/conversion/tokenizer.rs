@@ -34,12 +34,12 @@ static CL100K: LazyLock<CoreBPE> = LazyLock::new(|| {
 fn unpack(packed: &[u8], pattern: &str) -> CoreBPE {
     let mut ranks = FxHashMap::default();
     let tokens = inflate(packed);
-    let mut rest = &tokens[..];
-    while let Some((&length, after)) = rest.split_first() {
+    let mut tail = &tokens[..];
+    while let Some((&length, after)) = tail.split_first() {
         let (token, after) = after.split_at(usize::from(length));
         let rank = Rank::try_from(ranks.len()).expect("a table has 200,000 tokens");
         ranks.insert(token.to_vec(), rank);
-        rest = after;
+        tail = after;
     }
     // Only texts are counted, in which special tokens mean nothing.
     CoreBPE::new(ranks, FxHashMap::default(), pattern).expect("a test loads the embedded tables")

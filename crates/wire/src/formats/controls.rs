@@ -18,6 +18,7 @@ use crate::bytes::members::texts;
 use crate::bytes::object::{self, Member};
 use crate::bytes::peek::{Peek, PeekError, READ_MAX};
 use crate::bytes::scan;
+use crate::formats::images;
 
 /// Maximum number of fallbacks in a list.
 const FALLBACKS_MAX: usize = 32;
@@ -27,6 +28,13 @@ const OVERRIDE: &str = "router_settings_override";
 const TAGS_MAX: usize = 64;
 /// What guardrails are, for an error.
 pub const GUARDRAILS: &str = "guardrails: the request would pass unchecked";
+
+/// The field that asks for guardrails, if one does: its own or metadata.
+#[must_use]
+pub fn guardrails(peek: &Peek) -> Option<&'static str> {
+    let own = peek.raw("guardrails").and_then(|raw| objection("guardrails", raw));
+    own.map(|_| "guardrails").or_else(|| guardrails_in_metadata(peek))
+}
 
 /// The metadata that name guardrails, as LiteLLM's clients may. A text of that name is a client's own.
 #[must_use]
@@ -223,6 +231,7 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
     Needs {
         tools: is_filled("tools") || is_filled("functions"),
         vision,
+        can_do_without_vision: vision && images::are_past(peek),
         schema,
         audio: holds("messages", "\"input_audio\""),
         input_tokens: match length {

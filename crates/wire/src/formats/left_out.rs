@@ -29,10 +29,21 @@ pub(crate) fn left_out(peek: &Peek, order: &Order<'_>, notes: &mut Notes) {
     if asks && peek.wants_usage().unwrap_or(false) {
         notes.leave_out("stream_options");
     }
+    lowered(peek, order, notes);
     let refused = order.known.refused_advice().filter(|one| without(peek, *one).is_some());
     refused.for_each(|one| {
         notes.leave_out(if one == Advice::ADAPTIVE { "thinking" } else { one.name() })
     });
+}
+
+/// Notes the limit of the answer, if it is lowered to what the provider's refusal named.
+pub(crate) fn lowered(peek: &Peek, order: &Order<'_>, notes: &mut Notes) {
+    const LIMITS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+    if order.known.most().is_none() {
+        return;
+    }
+    let is_lowered = |name: &&str| peek.raw(name).is_some_and(|raw| order.bounded(raw).is_some());
+    LIMITS.into_iter().filter(is_lowered).for_each(|name| notes.leave_out(name));
 }
 
 /// The edits that leave out of `peek` what its provider refused.

@@ -19,6 +19,7 @@ pub(crate) mod extras;
 pub mod files;
 pub(crate) mod fit;
 pub mod google_error;
+pub mod images;
 pub(crate) mod left_out;
 pub(crate) mod metadata;
 pub mod mock;

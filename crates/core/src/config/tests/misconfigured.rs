@@ -397,4 +397,17 @@ fn the_address_of_one_azure_endpoint_is_cut_to_its_base() {
     assert_eq!(endpoint.azure.as_ref().unwrap().api_version.as_deref(), Some("2024-10-21"));
     let own = Fake::new(&yaml("    api_version: v1\n")).warned().0.deployments[0].clone();
     assert_eq!(own.endpoint.azure.as_ref().unwrap().api_version.as_deref(), Some("v1"));
+    for (address, base, version) in [
+        ("/openai/responses?api-version=2025-04-01-preview", "", Some("2025-04-01-preview")),
+        ("/openai/v1/chat/completions", "/openai/v1", None),
+        ("/openai/v1/responses?api-version=preview", "/openai/v1", Some("preview")),
+    ] {
+        let yaml = format!(
+            "model_list:\n- {{model_name: m, litellm_params: {{model: azure/x, api_key: k, api_base: 'https://x.openai.azure.com{address}'}}}}\n"
+        );
+        let snapshot = Fake::new(&yaml).warned().0;
+        let endpoint = &snapshot.deployments[0].endpoint;
+        assert_eq!(*endpoint.api_base, *format!("https://x.openai.azure.com{base}"));
+        assert_eq!(endpoint.azure.as_ref().unwrap().api_version.as_deref(), version);
+    }
 }

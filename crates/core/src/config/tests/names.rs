@@ -47,7 +47,7 @@ router_settings:
   fallbacks: []
   default_fallbacks: [a]
 ";
-    let router = fake(&["a", "b"], yaml).clean().router;
+    let router = fake(&["a", "b"], yaml).warned().0.router;
     assert_eq!(router.fallbacks["a"], [Box::from("b")]);
     assert_eq!(router.default_fallbacks, [Box::from("a")]);
 }

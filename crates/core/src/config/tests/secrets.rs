@@ -272,3 +272,25 @@ fn a_key_in_place_of_a_variables_name_is_shown_nowhere() {
     let set = Fake::new(&text).env(key, "value").clean();
     assert!(set.deployments[0].misconfigured.is_none(), "a variable that is set is one");
 }
+
+#[test]
+fn a_text_that_looks_like_a_key_is_shown_nowhere_whatever_it_stands_under() {
+    let yaml = "model_list:\n- model_name: m\n  litellm_params: {model: openai/gpt-4o, api_key: k, note: sk-proj-CANARY1}\n  \
+                model_info: {note: sk-proj-CANARY2, notes: [sk-ant-CANARY3, plain], deep: {a: sk-CANARY4}, word: sk-1234}\n";
+    let (snapshot, _) = Fake::new(yaml).warned();
+    let display = &snapshot.deployments[0].display;
+    let shown = format!("{} {}", display.model_info, display.public_params);
+    assert!(!shown.contains("CANARY"), "{shown}");
+    assert!(shown.contains("plain") && shown.contains("sk-1234"), "{shown}");
+}
+
+#[test]
+fn a_key_that_is_written_with_an_equals_sign_is_told_and_not_shown() {
+    let (_, warnings) = Fake::new(
+        "model_list: [{model_name: m, litellm_params: {model: openai/x, api_key=sk-CANARY12345678}}]\n",
+    )
+    .env("OPENAI_API_KEY", "k")
+    .warned();
+    one(&warnings, "`api_key=...` is not a key with its value: ignored. write `api_key: ...`");
+    assert!(!format!("{warnings:?}").contains("CANARY"), "{warnings:?}");
+}

@@ -52,7 +52,7 @@ general_settings:
   shutdown_timeout_s: 4
 ",
     );
-    let Snapshot { router, gateway, .. } = fake.clean();
+    let Snapshot { router, gateway, .. } = fake.warned().0;
     assert_eq!((router.num_retries, router.max_fallbacks), (1, 3));
     assert_eq!((router.timeout_ms, router.stream_timeout_ms), (30_500, Some(5_000)));
     assert_eq!((router.request_timeout_ms, router.cooldown_ms), (Some(120_000), 60_000));

@@ -145,3 +145,49 @@ fn what_stops_a_deployment_says_so_and_what_does_not_does_not() {
         assert!(snapshot.deployments[0].misconfigured.is_none());
     }
 }
+
+#[test]
+fn what_two_sections_say_differently_is_told_where_it_has_no_effect() {
+    let yaml = |litellm: &str, router: &str| {
+        format!("{}litellm_settings: {{{litellm}}}\nrouter_settings: {{{router}}}\n", entry(""))
+    };
+    let lists =
+        yaml("fallbacks: [{m: [n]}], num_retries: 4", "fallbacks: [{m: [o]}], num_retries: 2");
+    let (snapshot, warnings) = Fake::new(&lists).warned();
+    for key in ["fallbacks", "num_retries"] {
+        one(
+            &warnings,
+            &format!(
+                "litellm_settings.{key}: has no effect: `router_settings` says it too, on line 7, and wins"
+            ),
+        );
+    }
+    assert_eq!(snapshot.router.num_retries, 2);
+    assert_eq!(&*snapshot.router.fallbacks["m"][0], "o");
+    for (litellm, router) in [
+        ("num_retries: 2", "num_retries: 2"),
+        ("num_retries: 2", "num_retries: "),
+        ("", "num_retries: 2"),
+    ] {
+        let loaded = Fake::new(&yaml(litellm, router)).load();
+        assert!(!texts(&loaded).iter().any(|text| text.contains("has no effect")), "{litellm}");
+    }
+}
+
+#[test]
+fn a_template_and_a_name_in_quotes_are_told() {
+    let problems =
+        Fake::new("model_list:\n{{- range .Values.models }}\n- model_name: x\n{{- end }}\n")
+            .refused();
+    one(&problems, "this looks like a template that was not filled in: render it first");
+    let (_, warnings) = deployment_warned("api_key: os.environ/\"KEY\"");
+    one(&warnings, "the name of environment variable KEY is in quotes. write `os.environ/KEY`");
+}
+
+/// The only deployment with that, beside its model, and the warnings.
+fn deployment_warned(more: &str) -> (Snapshot, Vec<String>) {
+    Fake::new(&format!(
+        "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/gpt-4o\n    {more}\n"
+    ))
+    .warned()
+}

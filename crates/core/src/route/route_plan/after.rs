@@ -83,8 +83,12 @@ impl RoutePlan {
             _ => {}
         }
         let budget = self.budget(snapshot, failure);
+        let net = self.safety_net(snapshot);
+        if !self.selection(snapshot, now).has_choice(now, net) {
+            self.gives_up_images(snapshot, now);
+        }
         let selection = self.selection(snapshot, now);
-        let has_choice = selection.has_choice(now, self.safety_net(snapshot));
+        let has_choice = selection.has_choice(now, net);
         let has_ready = selection.has_ready(now);
         if has_choice && self.is_next_tier(snapshot, failure, now) {
             self.group_budget(snapshot).spend(now);

@@ -81,6 +81,18 @@ impl RoutePlan {
         filters.then(|| TagFilter::new(snapshot, members, wish, needed))
     }
 
+    /// Lets a member be picked that sees no images, where words can stand in their place and no member that sees is left;
+    /// false if that changes nothing.
+    pub(super) fn gives_up_images(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
+        let Some(needs) = self.needs().without_vision() else { return false };
+        let blind = Selection { needs, ..self.selection(snapshot, now) };
+        let helps = blind.has_choice(now, SafetyNet::Closed);
+        if helps {
+            self.controls.needs = needs;
+        }
+        helps
+    }
+
     pub(super) fn pick(
         &mut self,
         snapshot: &Snapshot,
@@ -92,6 +104,10 @@ impl RoutePlan {
         if let Choice::Deployment(deployment, half_open) = chosen {
             return Some(self.plan(snapshot, deployment, half_open, now));
         }
+        if !self.net && self.gives_up_images(snapshot, now) {
+            return self.pick(snapshot, now, chance);
+        }
+        let selection = self.selection(snapshot, now);
         // Another group with a healthy member comes before the unhealthy members of this one.
         if self.safety_net(snapshot) == SafetyNet::Open {
             if (self.waits.is_over || !selection.has_healthy_in_turn(now))

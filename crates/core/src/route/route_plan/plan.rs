@@ -16,7 +16,8 @@ const FALLBACK_SHARE: u64 = 40;
 
 /// The end of what must leave time for something else before `deadline`.
 pub(super) fn with_share_left(deadline: Millis, now: Millis) -> Millis {
-    now.plus(deadline.since(now).min(u64::MAX / 100) * (100 - FALLBACK_SHARE) / 100)
+    let share = deadline.since(now).min(u64::MAX / 100) * (100 - FALLBACK_SHARE) / 100;
+    now.plus(share.max(1))
 }
 
 impl RoutePlan {

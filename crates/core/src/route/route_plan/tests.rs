@@ -206,6 +206,30 @@ fn a_deadline_is_shared_with_the_fallback_and_then_final() {
 }
 
 #[test]
+fn no_attempt_is_made_when_the_groups_share_of_the_time_is_used_up() {
+    let mut snapshot = snapshot();
+    snapshot.router.request_timeout_ms = Some(1_000);
+    let mut route_plan =
+        start(&snapshot, "g", Controls { num_retries: Some(5), ..Controls::default() });
+    let plan = attempt(&mut route_plan, &snapshot, 0);
+    assert_eq!((plan.ends, plan.ends_set_by), (Millis(600), SetBy::Config));
+    fail(&mut route_plan, &snapshot, plan, Cause::Timeout);
+    assert!(!route_plan.is_late(Millis(599)) && route_plan.is_late(Millis(600)));
+    // The sibling would have no time; the fallback has what is left.
+    let plan = attempt(&mut route_plan, &snapshot, 600);
+    assert_eq!((plan.deployment, plan.ends), (F, Millis(1_000)));
+    // Asked again without a failure, because preparing the request took all of the time.
+    assert_eq!(route_plan.next(&snapshot, Millis(1_000), 0), Next::GiveUp(GiveUp::Deadline));
+    let mut route_plan = start(&snapshot, "g", Controls::default());
+    attempt(&mut route_plan, &snapshot, 0);
+    assert_eq!(attempt(&mut route_plan, &snapshot, 700).deployment, F);
+    // However little time there is, the first group gets some of it.
+    let controls = Controls { timeout_ms: Some(1), ..Controls::default() };
+    let mut route_plan = start(&snapshot, "g", controls);
+    assert_ne!(attempt(&mut route_plan, &snapshot, 0).deployment, F);
+}
+
+#[test]
 fn an_attempts_own_limit_comes_from_the_deployment_then_the_router() {
     let mut snapshot = snapshot();
     snapshot.router.stream_timeout_ms = Some(7_000);

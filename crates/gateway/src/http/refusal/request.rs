@@ -28,6 +28,14 @@ pub(crate) fn foreign_format(method: &Method, path: &str, format: &str) -> Refus
     Refusal::new(StatusCode::NOT_FOUND, "foreign_format", message)
 }
 
+/// A path of LiteLLM's that manages or serves something that this version does not have.
+pub(crate) fn unserved_route(method: &Method, path: &str, about: &str, instead: &str) -> Refusal {
+    let path = clean(path, LINE_MAX);
+    let message =
+        format!("{method} {path} is about {about}, which this version does not serve; {instead}");
+    Refusal::new(StatusCode::NOT_FOUND, "not_served", message)
+}
+
 /// Several models are named at once.
 pub(crate) fn several_models(name: &str) -> Refusal {
     let message = format!(

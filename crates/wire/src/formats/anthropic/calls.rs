@@ -14,7 +14,7 @@ pub(super) struct Found {
     has_same_id: bool,
     /// Calls have fewer results behind them than there are.
     has_open_call: bool,
-    /// A text without a word stands before a call.
+    /// There is a text without a word, or an answer of the model that says nothing.
     has_blank: bool,
 }
 
@@ -55,7 +55,7 @@ impl Seen {
 /// Looks at the calls and results in `messages`. Inside of a text the quotes would be escaped.
 pub(super) fn look(messages: &str) -> Found {
     const KEY: &str = "\"tool_use";
-    let mut found = Found::default();
+    let mut found = Found { has_blank: has_blank(messages), ..Found::default() };
     let mut hits = memchr::memmem::find_iter(messages.as_bytes(), KEY).peekable();
     if hits.peek().is_none() {
         return found;
@@ -70,7 +70,6 @@ pub(super) fn look(messages: &str) -> Found {
                 (calls, results) = (0, 0);
             }
             calls += 1;
-            found.has_blank |= is_after_blank(&messages[..at]);
         } else if let Some(id) = tail.strip_prefix("_id\"").and_then(id_of) {
             results += 1;
             found.has_foreign_id |= !call_id::is_readable(id);
@@ -87,17 +86,15 @@ fn id_of(tail: &str) -> Option<&str> {
     value.split_once('"').map(|(id, _)| id)
 }
 
-/// Whether the block before the one that begins at the end of `head` is a text without a word.
-fn is_after_blank(head: &str) -> bool {
-    /// The most of such a block that is looked at, bytes.
-    const REACH: usize = 160;
-    const KEY: &str = "\"text\"";
-    let from =
-        (head.len().saturating_sub(REACH)..=head.len()).find(|at| head.is_char_boundary(*at));
-    let near = from.map_or("", |from| &head[from..]);
-    let value =
-        |at: usize| near[at + KEY.len()..].trim_start().strip_prefix(':').map(str::trim_start);
-    near.rmatch_indices(KEY).filter_map(|(at, _)| value(at)).any(begins_blank)
+/// Whether a text or a content, behind the key of one, is without a word.
+fn has_blank(messages: &str) -> bool {
+    const KEYS: [&str; 2] = ["\"text\"", "\"content\""];
+    KEYS.into_iter().any(|key| {
+        memchr::memmem::find_iter(messages.as_bytes(), key).any(|at| {
+            let value = messages[at + key.len()..].trim_start().strip_prefix(':');
+            value.is_some_and(|value| begins_blank(value.trim_start()))
+        })
+    })
 }
 
 /// Whether the JSON text is a string without a word, the empty one among them.
@@ -136,7 +133,11 @@ mod tests {
             (vec![], nothing),
             (vec![call("a"), result("a")], nothing),
             (vec![call("a"), call("b"), result("b"), result("a"), call("c"), result("c")], nothing),
-            (vec![text("hm"), call("a"), result("a"), text(""), text("\\n")], nothing),
+            (
+                vec![text("hm"), call("a"), result("a"), text(""), text("\\n")],
+                Found { has_blank: true, ..nothing },
+            ),
+            (vec![text(" "), text("x")], Found { has_blank: true, ..nothing }),
             (vec![text(r#"\"tool_use\" \"tool_use_id\": \"a:b\""#)], nothing),
             (vec![call("a"), text("x")], Found { has_open_call: true, ..nothing }),
             (

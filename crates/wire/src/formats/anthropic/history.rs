@@ -213,7 +213,9 @@ impl<'t> Walk<'t, '_> {
         if is_users && blocks.iter().all(|(_, fate)| is_blank(fate)) {
             blocks.iter_mut().for_each(|(_, fate)| *fate = Fate::Stays);
         }
-        let is_same = blocks.iter().all(|(_, fate)| matches!(fate, Fate::Stays));
+        // An answer that says nothing.
+        let is_silent = !is_users && super::calls::is_blank(content);
+        let is_same = !is_silent && blocks.iter().all(|(_, fate)| matches!(fate, Fate::Stays));
         if is_same && made.is_empty() {
             if let Some(out) = &mut self.out {
                 push(out, message);

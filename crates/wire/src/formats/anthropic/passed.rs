@@ -317,7 +317,21 @@ mod tests {
             let marked = json!({"type": "thinking", "thinking": "hm", "signature": "hale:qwen"});
             let alone = passed(&turns(json!([marked, text(blank)])));
             assert_eq!(alone["messages"].as_array().unwrap().len(), 2, "{alone}");
+            // Where there are no calls, and for an answer that is nothing else.
+            let plain =
+                [said("assistant", json!([text(blank), text("x")])), said("user", json!("y"))];
+            let expected = [said("assistant", json!([text("x")])), said("user", json!("y"))];
+            assert_eq!(passed(&with(&plain)), with(&expected), "{blank:?}");
+            for silent in [json!(blank), json!([text(blank)])] {
+                let given = [said("assistant", silent), said("user", json!("y"))];
+                assert_eq!(passed(&with(&given)), with(&[said("user", json!("y"))]), "{blank:?}");
+            }
+            let of_user = [said("user", json!(blank)), said("assistant", json!("x"))];
+            assert_eq!(passed(&with(&of_user)), with(&of_user));
         }
+        let empty_result = json!({"type": "tool_result", "tool_use_id": "a", "content": ""});
+        let results = [said("assistant", json!([call("a")])), said("user", json!([empty_result]))];
+        assert_eq!(passed(&with(&results)), with(&results));
         // A turn of the user that says nothing else is the provider's to judge.
         let user = [
             said("user", json!([text(" ")])),

@@ -75,9 +75,8 @@ pub(super) fn deployment(
     if routed.is_for_responses && info.facts.mode.is_none() {
         facts.mode = Some("responses".into());
     }
-    let is_for_responses = routed.is_for_responses
-        || (owner == Some(HostOwner::Provider)
-            && has_responses_only(provider, routed.model, &info));
+    let is_for_responses =
+        routed.is_for_responses || has_responses_only((provider, owner), routed.model, &info);
     if is_for_responses && misconfigured.is_none() {
         troubles.only_responses();
     }
@@ -228,11 +227,16 @@ fn takes(
 }
 
 /// Whether the price list says that OpenAI, or Azure, has the model for responses alone, and the config says nothing else.
-fn has_responses_only(provider: &Provider, model: &str, info: &Info) -> bool {
+fn has_responses_only(
+    (provider, owner): (&Provider, Option<HostOwner>),
+    model: &str,
+    info: &Info,
+) -> bool {
     const MODE: Option<&str> = Some("responses");
     let named = info.facts.mode.as_deref();
     let name = info.base_model.as_deref().unwrap_or(model);
     let is_listed = || prices::lookup(&provider.name, name)?.mode.as_deref();
     let is_of_open_ai = matches!(&*provider.name, "openai" | "azure");
+    let is_of_open_ai = is_of_open_ai && owner == Some(HostOwner::Provider);
     is_of_open_ai && (named.is_none() || named == MODE) && is_listed() == MODE
 }

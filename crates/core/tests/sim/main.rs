@@ -8,6 +8,7 @@
 
 mod figures;
 mod fleet;
+mod leases;
 mod probes;
 mod properties;
 mod report;

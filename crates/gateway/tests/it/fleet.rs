@@ -324,7 +324,7 @@ fn replicas_cost_one_set_of_probes_and_know_all_results() {
 }
 
 #[test]
-fn the_probes_of_a_replica_that_is_killed_are_taken_over() {
+fn the_probes_of_a_replica_that_is_killed_are_taken_over_before_it_counts_as_gone() {
     let redis = Redis::start();
     let upstream = FakeUpstream::start();
     let config = probed(&redis, &upstream, 6);
@@ -333,10 +333,12 @@ fn the_probes_of_a_replica_that_is_killed_are_taken_over() {
     until_they_know_each_other(&[&one, &two]);
     let killed = status(&one)["pod_id"].clone();
     one.signal(hale_testkit::Signal::Kill);
+    // Two periods are 6 s; a replica counts as gone after 15 s.
     eventually("the other one holds all", || {
-        let holders = status(&two)["holders"].as_array().cloned().unwrap_or_default();
+        let status = status(&two);
+        let holders = status["holders"].as_array().cloned().unwrap_or_default();
         let all = holders.len() == 6 && holders.iter().all(|one| one["pod_id"] != killed);
-        all.then_some(())
+        (all && status["replicas"] == 2).then_some(())
     });
 }
 

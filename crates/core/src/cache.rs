@@ -20,6 +20,47 @@ pub struct CacheSettings {
     pub bytes: usize,
     /// Bytes of the largest answer that is kept. 1 MiB.
     pub answer_bytes: usize,
+    /// Where answers are kept besides the memory of the process.
+    pub kind: CacheKind,
+}
+
+/// Where answers are kept besides the memory of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CacheKind {
+    /// Nowhere.
+    #[default]
+    Memory,
+    /// In the Redis that the shared settings name for answers.
+    Redis,
+    /// In files.
+    Disk(DiskCache),
+}
+
+impl CacheKind {
+    /// The name in the config and on pages.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            CacheKind::Memory => "local",
+            CacheKind::Redis => "redis",
+            CacheKind::Disk(_) => "disk",
+        }
+    }
+}
+
+/// Answers in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskCache {
+    /// Their directory, from that of the store. `hale-answers`.
+    pub dir: Box<str>,
+    /// Bytes of all files. 1 GiB.
+    pub bytes: u64,
+}
+
+impl Default for DiskCache {
+    fn default() -> DiskCache {
+        DiskCache { dir: "hale-answers".into(), bytes: 1 << 30 }
+    }
 }
 
 /// Which requests use the cache.
@@ -40,6 +81,7 @@ impl Default for CacheSettings {
             mode: CacheMode::On,
             bytes: 64 << 20,
             answer_bytes: 1 << 20,
+            kind: CacheKind::Memory,
         }
     }
 }

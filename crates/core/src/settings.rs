@@ -326,6 +326,8 @@ impl Default for GatewaySettings {
 pub struct SharedSettings {
     /// The server between them.
     pub redis: Option<RedisSettings>,
+    /// The server of the answers that they keep: that of `cache_params`, else the same.
+    pub answers: Option<RedisSettings>,
     /// Whether one replica probes for all: `use_shared_health_check`.
     pub probes: bool,
     /// How long a replica holds the lease of a probe without renewing it, milliseconds. 60 s.
@@ -336,7 +338,13 @@ pub struct SharedSettings {
 
 impl Default for SharedSettings {
     fn default() -> SharedSettings {
-        SharedSettings { redis: None, probes: false, lease_ms: 60_000, result_ms: 300_000 }
+        SharedSettings {
+            redis: None,
+            answers: None,
+            probes: false,
+            lease_ms: 60_000,
+            result_ms: 300_000,
+        }
     }
 }
 

@@ -3,21 +3,22 @@
 //! Called by the reader of settings. Always true: an answer is kept only if `cache` is on; a kind of cache that is not
 //! served keeps none, and says so.
 
-use crate::cache::{CACHEABLE, CacheMode, CacheSettings};
+use crate::cache::{CACHEABLE, CacheKind, CacheMode, CacheSettings, DiskCache};
 use crate::operation::Operation;
 
 use super::features::{self, Feature};
 use super::field::{Field, visit};
 use super::keys::Section;
-use super::problem::{Problems, Wrong, shown};
+use super::problem::{Path, Problems, Wrong, shown};
+use super::shared::names_redis;
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node};
 
 /// Kinds of caches that find answers to similar questions, or keep them in a bucket.
 const UNSERVED: &[&str] =
     &["redis-semantic", "valkey-semantic", "qdrant-semantic", "s3", "gcs", "azure-blob"];
-/// Kinds that other processes share.
-const SHARED: &[&str] = &["redis", "disk"];
+/// Kinds that are.
+const SERVED: &[&str] = &["local", "redis", "disk"];
 
 /// Keys that say where Redis is.
 #[rustfmt::skip]
@@ -72,15 +73,29 @@ impl Written {
 pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
     let mut params = Params::default();
     let Some(map) = field.map(problems) else { return params };
-    let (mut ttl, mut ttl_in_memory) = (None, None);
+    let (mut ttl, mut ttl_in_memory, mut ttl_in_redis) = (None, None, None);
+    let mut disk = DiskCache::default();
+    params.settings.kind = if names_redis(map) { CacheKind::Redis } else { CacheKind::Memory };
     // Of a kind that is not served its keys have nothing to add.
     problems.tell_unserved(!is_other_kind(map));
     let settings = &mut params.settings;
     let is_served = &mut params.is_served;
     visit(Section::Cache, map, &field.path, problems, |field, problems| match field.row.name {
-        "type" => *is_served = is_kind_served(field, problems),
+        "type" => match kind(field, problems) {
+            Some(kind) => settings.kind = kind,
+            None => *is_served = false,
+        },
         "ttl" => ttl = field.time(problems),
         "default_in_memory_ttl" => ttl_in_memory = field.time(problems),
+        "default_in_redis_ttl" => ttl_in_redis = field.time(problems),
+        "disk_cache_dir" => {
+            if let Some(dir) = field.text(problems).filter(|dir| !dir.trim().is_empty()) {
+                disk.dir = dir.into();
+            }
+        }
+        "max_disk_mb" => {
+            disk.bytes = field.bytes(problems).map_or(disk.bytes, |bytes| bytes as u64);
+        }
         "namespace" => {
             settings.namespace = field.text(problems).map(Box::from).unwrap_or_default();
         }
@@ -98,44 +113,63 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
     problems.tell_unserved(true);
     // The answers stand in four parts, and one larger than a part would push out the others.
     settings.answer_bytes = settings.answer_bytes.min(settings.bytes / 4);
-    settings.ttl_ms = ttl.or(ttl_in_memory).unwrap_or(settings.ttl_ms);
+    ttl_in_redis = ttl_in_redis.filter(|_| settings.kind == CacheKind::Redis);
+    settings.ttl_ms = ttl.or(ttl_in_redis).or(ttl_in_memory).unwrap_or(settings.ttl_ms);
+    if let CacheKind::Disk(kind) = &mut settings.kind {
+        *kind = disk;
+    }
     params
 }
 
 /// Whether `type` says something else than what is served.
 fn is_other_kind(map: &Map) -> bool {
     let kind = map.get("type").and_then(Node::text);
-    kind.is_some_and(|kind| !kind.trim().is_empty() && kind != "local" && kind != "redis")
+    kind.is_some_and(|kind| !kind.trim().is_empty() && !SERVED.contains(&kind))
 }
 
-/// `type`: whether answers are kept.
-fn is_kind_served(field: &Field<'_>, problems: &mut Problems) -> bool {
-    let Some(kind) = field.text(problems) else { return true };
-    if kind == "local" {
-        return true;
-    }
-    if SHARED.contains(&kind) {
-        let problem = format!("`{kind}` is not served for answers: each process keeps its own");
-        let hint = "through Redis, replicas share deadlines, cooldowns, limits and probes";
-        left_out(field, Wrong::new(problem, hint), &features::SHARED_CACHE, problems);
-        return true;
-    }
+/// `type`: where answers are kept; `None` if they are not.
+fn kind(field: &Field<'_>, problems: &mut Problems) -> Option<CacheKind> {
+    let kind = match field.text(problems) {
+        None | Some("local") => return Some(CacheKind::Memory),
+        Some("redis") => return Some(CacheKind::Redis),
+        Some("disk") => return Some(CacheKind::Disk(DiskCache::default())),
+        Some(kind) => kind,
+    };
     if UNSERVED.contains(&kind) {
         let problem = format!("`{kind}` is not served: no answer is kept");
         let hint = "write `local` to keep exact answers in memory";
         let feature = match kind.ends_with("-semantic") {
             true => &features::SIMILAR_ANSWERS,
-            false => &features::SHARED_CACHE,
+            false => &features::BUCKETS,
         };
         left_out(field, Wrong::new(problem, hint), feature, problems);
-        return false;
+        return None;
     }
-    let known = ["local"].iter().chain(SHARED).chain(UNSERVED).copied();
+    let known = SERVED.iter().chain(UNSERVED).copied();
     let near = did_you_mean(&nearest(kind, known));
     let problem = format!("unknown kind of cache `{}`: no answer is kept", shown(kind));
     let hint = if near.is_empty() { "write `local`".to_owned() } else { near };
     field.warn(Wrong::new(problem, hint), problems);
-    false
+    None
+}
+
+/// Keeps answers in memory if they should be in Redis and `is_named` says that none is.
+pub(super) fn without_redis(
+    cache: &mut Option<CacheSettings>,
+    is_named: bool,
+    (top, problems): (&Map, &mut Problems),
+) {
+    let Some(settings) = cache.as_mut().filter(|one| one.kind == CacheKind::Redis) else { return };
+    if is_named {
+        return;
+    }
+    settings.kind = CacheKind::Memory;
+    let problem = "no Redis is named: each process keeps its own answers";
+    let hint = "write `host` or `url` here, or set REDIS_HOST or REDIS_URL";
+    let section = Path::Root.key("litellm_settings");
+    let path = section.key("cache_params");
+    let at = top.get("litellm_settings").map(|node| node.at).unwrap_or_default();
+    problems.warn(at, &path, Wrong::new(problem, hint));
 }
 
 fn left_out(field: &Field<'_>, wrong: Wrong, feature: &'static Feature, problems: &mut Problems) {

@@ -21,8 +21,8 @@ pub(super) const CACHING: Feature = Feature {
     name: "other keys of caching",
     effect: "Answers are kept as `litellm_settings.cache` and `cache_params` say.",
 };
-pub(super) const SHARED_CACHE: Feature =
-    Feature { name: "shared cache", effect: "Each process keeps its own answers." };
+pub(super) const BUCKETS: Feature =
+    Feature { name: "cache in a bucket", effect: "No answer is kept in a bucket." };
 pub(super) const SIMILAR_ANSWERS: Feature = Feature {
     name: "cache of similar answers",
     effect: "Only equal requests get the same answer.",

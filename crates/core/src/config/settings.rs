@@ -123,6 +123,8 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings.gateway.json_logs = settings.elsewhere.json_logs();
     settings.gateway.cache = std::mem::take(&mut settings.cache).settings();
     settings.gateway.alerts = std::mem::take(&mut settings.alerts).settings(env, problems);
+    let has_redis = settings.shared.answers.is_some();
+    cache::without_redis(&mut settings.gateway.cache, has_redis, (top, problems));
     settings.router.strategy.args = settings.strategy_args;
     settings.router.enforce_rates |=
         settings.router.pre_call_checks || settings.router.strategy.limits_rates();

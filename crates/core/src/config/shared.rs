@@ -62,10 +62,7 @@ impl Redis {
     fn of_cache(params: &Map) -> Option<Redis> {
         let text = |key: &str| params.get(key).and_then(Node::text).filter(|text| !text.is_empty());
         let kind = text("type").unwrap_or("redis");
-        let has_place = text("url").or(text("host")).is_some()
-            || params.get("redis_startup_nodes").is_some()
-            || params.get("sentinel_nodes").is_some();
-        if !kind.starts_with("redis") || !has_place {
+        if !kind.starts_with("redis") || !names_redis(params) {
             return None;
         }
         let secret = |key| text(key).map(Secret::new);
@@ -136,6 +133,14 @@ impl Redis {
     }
 }
 
+/// Whether `cache_params` name a server.
+pub(super) fn names_redis(params: &Map) -> bool {
+    let text = |key: &str| params.get(key).and_then(Node::text).filter(|text| !text.is_empty());
+    text("url").or(text("host")).is_some()
+        || params.get("redis_startup_nodes").is_some()
+        || params.get("sentinel_nodes").is_some()
+}
+
 fn transport(encrypted: bool) -> Transport {
     if encrypted { Transport::Tls } else { Transport::Plain }
 }
@@ -174,9 +179,10 @@ pub(super) fn read(router: Redis, top: &Map, env: &Env<'_>) -> SharedSettings {
     let params = top.get("litellm_settings").and_then(Node::as_map);
     let params = params.and_then(|litellm| litellm.get("cache_params")).and_then(Node::as_map);
     let namespace = params.and_then(|params| params.get("namespace")).and_then(Node::text);
+    let of_cache = params.and_then(Redis::of_cache).and_then(Redis::settings);
     let redis = router
         .settings()
-        .or_else(|| params.and_then(Redis::of_cache).and_then(Redis::settings))
+        .or_else(|| of_cache.clone())
         .or_else(|| Redis::of_environment(env).settings());
     let seconds = |name: &str| {
         let ms = env.get(name)?.trim().parse::<u64>().ok()?.checked_mul(1_000)?;
@@ -186,7 +192,8 @@ pub(super) fn read(router: Redis, top: &Map, env: &Env<'_>) -> SharedSettings {
         namespace: redis.namespace.clone().or_else(|| namespace.map(Box::from)),
         ..redis
     });
-    let mut shared = SharedSettings { redis, ..SharedSettings::default() };
+    let answers = of_cache.or_else(|| redis.clone());
+    let mut shared = SharedSettings { redis, answers, ..SharedSettings::default() };
     if let Some(ms) = seconds("DEFAULT_SHARED_HEALTH_CHECK_LOCK_TTL") {
         shared.lease_ms = ms;
     }

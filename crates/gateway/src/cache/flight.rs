@@ -260,9 +260,16 @@ impl Leader {
             && let (Some(head), Some(body)) = (head, self.collected())
             && std::str::from_utf8(&body).is_ok_and(is_whole)
         {
-            let answer = KeptAnswer { head, body, since: now, until: now.plus(ms) };
-            self.cache.kept.put(self.key, answer);
+            let answer = KeptAnswer { head, body, since: now, age_ms: 0, until: now.plus(ms) };
+            self.cache.keep(self.key, answer);
         }
+        self.end(End::Whole);
+    }
+
+    /// It is an answer that was kept: those who joined get it.
+    pub(crate) fn found(mut self, answer: &KeptAnswer) {
+        self.begins(answer.head.clone());
+        self.flight.change(|state| state.push(&answer.body));
         self.end(End::Whole);
     }
 

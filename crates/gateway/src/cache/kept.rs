@@ -35,10 +35,24 @@ pub(crate) struct KeptAnswer {
     pub(crate) head: Head,
     /// Its body, as its client got it.
     pub(crate) body: Bytes,
-    /// When it was complete.
+    /// When it came to this process.
     pub(crate) since: Millis,
+    /// How old it was then, milliseconds.
+    pub(crate) age_ms: u64,
     /// When it is forgotten.
     pub(crate) until: Millis,
+}
+
+impl KeptAnswer {
+    /// How long ago it was complete, milliseconds.
+    pub(crate) fn age_ms(&self, now: Millis) -> u64 {
+        self.age_ms.saturating_add(now.since(self.since))
+    }
+
+    /// Whether it is not past its time and not older than `max_age_ms`.
+    pub(super) fn may_be_given(&self, max_age_ms: Option<u64>, now: Millis) -> bool {
+        now < self.until && max_age_ms.is_none_or(|max| self.age_ms(now) <= max)
+    }
 }
 
 #[derive(Clone)]
@@ -85,13 +99,12 @@ impl Kept {
             self.answers.remove_if(&key, |known| Arc::ptr_eq(known, &answer));
             return None;
         }
-        let is_fresh = max_age_ms.is_none_or(|max| now.since(answer.since) <= max);
-        is_fresh.then_some(answer)
+        answer.may_be_given(max_age_ms, now).then_some(answer)
     }
 
     /// Keeps an answer.
-    pub(super) fn put(&self, key: CacheKey, answer: KeptAnswer) {
-        self.answers.insert(key, Arc::new(answer));
+    pub(super) fn put(&self, key: CacheKey, answer: Arc<KeptAnswer>) {
+        self.answers.insert(key, answer);
     }
 
     /// Forgets an answer; false if there was none.
@@ -123,9 +136,10 @@ mod tests {
         CacheKey::of(|feed| feed(&number.to_le_bytes()))
     }
 
-    fn answer(bytes: usize) -> KeptAnswer {
-        let body = Bytes::from(vec![b'x'; bytes]);
-        KeptAnswer { head: Head::default(), body, since: Millis(1_000), until: Millis(3_000) }
+    fn answer(bytes: usize) -> Arc<KeptAnswer> {
+        let (head, body) = (Head::default(), Bytes::from(vec![b'x'; bytes]));
+        let (since, until) = (Millis(1_000), Millis(3_000));
+        Arc::new(KeptAnswer { head, body, since, age_ms: 0, until })
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::keys::Keys;
 use super::redis::ThroughRedis;
 use super::terms::{Asked, Exchanged, Failed, Kept, Leased, News, Topic};
-use crate::redis_client::Redis;
+use crate::redis_client::{Purpose, Redis};
 use crate::state::Process;
 use crate::state::fleet::Through;
 
@@ -47,7 +47,7 @@ impl Carrier {
         let keys = source.keys.clone();
         Arc::new(match &source.place {
             Place::Redis(settings) => {
-                let redis = Redis::new(settings.clone());
+                let redis = Redis::new(settings.clone(), Purpose::Replicas);
                 process.fleet.redis.store(Some(redis.clone()));
                 Carrier::Redis(ThroughRedis::new(redis, keys))
             }

@@ -7,45 +7,74 @@ use std::sync::Arc;
 use hale_wire::peek::Peek;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{PageRequest, Waiting};
-use crate::cache::{AnswerCache, CacheKey};
+use crate::cache::{AnswerCache, CacheKey, NotReached};
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
 use crate::limits::Held;
 
 /// `GET /cache/ping`.
-pub(crate) fn ping(request: &PageRequest<'_>) -> Response<Reply> {
-    let Some(settings) = &request.arrival.serving.snapshot.gateway.cache else {
-        let message = json!({
-            "message": "no cache is on; set `cache: true` in litellm_settings",
-            "litellm_cache_params": "{}",
-            "health_check_cache_params": "{}",
+pub(crate) fn ping(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(async move {
+        drop(incoming);
+        let Some(settings) = &request.arrival.serving.snapshot.gateway.cache else {
+            let message = "no cache is on; set `cache: true` in litellm_settings";
+            return Ok(unhealthy(message, &json!({}), &json!({})));
+        };
+        let answers = &request.arrival.worker.process.answers;
+        let kind = settings.kind.name();
+        let params = json!({
+            "type": kind,
+            "ttl": settings.ttl_ms / 1_000,
+            "namespace": settings.namespace,
+            "supported_call_types": settings.operations.iter().map(|one| one.name()).collect::<Vec<_>>(),
         });
-        let error = json!({"error": {
-            "message": message.to_string(), "type": "cache_ping_error", "param": "cache_ping", "code": "503",
-        }});
-        return reply::json(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-    };
-    let answers = &request.arrival.worker.process.answers;
-    let params = json!({
-        "type": "local",
-        "ttl": settings.ttl_ms / 1_000,
-        "namespace": settings.namespace,
-        "supported_call_types": settings.operations.iter().map(|one| one.name()).collect::<Vec<_>>(),
-    });
-    let page = json!({
-        "status": "healthy",
-        "cache_type": "local",
-        "ping_response": null,
-        "set_cache_response": null,
+        let redis = match answers.second() {
+            Some(second) => match second.ping().await {
+                Ok(redis) => redis,
+                Err(error) => {
+                    let message = format!("Service Unhealthy ({error})");
+                    return Ok(unhealthy(&message, &params, &json!({})));
+                }
+            },
+            None => None,
+        };
+        let health = redis.as_ref().map(|redis| {
+            json!({
+                "host": redis.place,
+                "port": null,
+                "redis_kwargs": null,
+                "namespace": settings.namespace,
+                "redis_version": redis.version,
+            })
+        });
+        let page = json!({
+            "status": "healthy",
+            "cache_type": kind,
+            "ping_response": redis.as_ref().map(|_| true),
+            "set_cache_response": redis.as_ref().map(|_| "success"),
+            "litellm_cache_params": params.to_string(),
+            "health_check_cache_params": health,
+            "answers": answers.len(),
+            "bytes": answers.bytes(),
+        });
+        Ok(reply::json(StatusCode::OK, page.to_string()))
+    })
+}
+
+/// The answer of a cache that is off or does not work. Its message is JSON, as in LiteLLM.
+fn unhealthy(message: &str, params: &Value, health: &Value) -> Response<Reply> {
+    let message = json!({
+        "message": message,
         "litellm_cache_params": params.to_string(),
-        "health_check_cache_params": null,
-        "answers": answers.len(),
-        "bytes": answers.bytes(),
+        "health_check_cache_params": health.to_string(),
     });
-    reply::json(StatusCode::OK, page.to_string())
+    let error = json!({"error": {
+        "message": message.to_string(), "type": "cache_ping_error", "param": "cache_ping", "code": "503",
+    }});
+    reply::json(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
 /// `POST /cache/delete`: forgets the answers with the `keys` of its body.
@@ -61,8 +90,14 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         };
         // A key of several gateways' store is written behind its namespace.
         let named = |key: &String| CacheKey::parse(key.rsplit(':').next().unwrap_or_default());
-        let found = keys.iter().filter_map(named).filter(|key| answers.forget(*key)).count();
-        let page = json!({"status": "success", "deleted": found});
+        let keys: Vec<CacheKey> = keys.iter().filter_map(named).collect();
+        let here = keys.iter().filter(|key| answers.forget(**key)).count() as u64;
+        let deleted = match answers.second() {
+            // What is in memory is a copy of what is there, or on its way.
+            Some(second) => second.remove(&keys).await.map_err(|error| left(&error))?.max(here),
+            None => here,
+        };
+        let page = json!({"status": "success", "deleted": deleted});
         Ok(reply::json(StatusCode::OK, page.to_string()))
     })
 }
@@ -71,9 +106,20 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
 pub(crate) fn flush(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
-        on(&request)?.clear();
+        let answers = on(&request)?;
+        answers.clear();
+        if let Some(second) = answers.second() {
+            second.clear().await.map_err(|error| left(&error))?;
+        }
         Ok(reply::json(StatusCode::OK, json!({"status": "success"}).to_string()))
     })
+}
+
+/// Some answers may be left.
+fn left(error: &NotReached) -> Refusal {
+    let message =
+        format!("answers are forgotten in this process, and may be left elsewhere: {error}");
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "cache_unreachable", message)
 }
 
 /// The cache, if it is on.

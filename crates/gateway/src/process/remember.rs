@@ -42,6 +42,16 @@ const MASTER_KEY: &str = "master key";
 pub(crate) struct Place {
     address: Address,
     spool: PathBuf,
+    /// The directory of what is kept in files.
+    pub(super) data_dir: PathBuf,
+}
+
+/// The directory of what a process with the config at `root` keeps in files.
+fn data_dir(root: &str) -> PathBuf {
+    let beside = Path::new(root).parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::env::var_os(DATA_DIR)
+        .filter(|name| !name.is_empty())
+        .map_or_else(|| beside.map_or_else(|| PathBuf::from("."), Path::to_owned), PathBuf::from)
 }
 
 /// The address that the settings name, else the file beside the config at `root`.
@@ -58,11 +68,7 @@ impl Place {
     /// # Errors
     /// When an address cannot be one.
     pub(crate) fn of(settings: &StoreSettings, root: &str) -> Result<Place, String> {
-        let beside = Path::new(root).parent().filter(|parent| !parent.as_os_str().is_empty());
-        let data_dir = std::env::var_os(DATA_DIR).filter(|name| !name.is_empty()).map_or_else(
-            || beside.map_or_else(|| PathBuf::from("."), Path::to_owned),
-            PathBuf::from,
-        );
+        let data_dir = data_dir(root);
         let url = settings.database_url.as_ref().map(hale_core::secret::Secret::expose);
         let address = locate(url, &data_dir).map_err(|error| error.to_string())?;
         let spool = match &address {
@@ -73,7 +79,7 @@ impl Place {
             }
             Address::Server(_) => data_dir.join(SPOOL),
         };
-        Ok(Place { address, spool })
+        Ok(Place { address, spool, data_dir })
     }
 }
 

@@ -4,6 +4,7 @@
 //! fits the address.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -192,7 +193,8 @@ pub(crate) fn start(
     let able = snapshot.deployments.iter().filter(|one| one.misconfigured.is_none()).count();
     let tell = start_line(&snapshot, able, why_local, workers);
     let process = Arc::new(Process::new(snapshot, sinks, Reach::of(address.ip())));
-    let (background, log) = start_background(&process)
+    let data_dir = place.as_ref().map_or_else(|| ".".into(), |place| place.data_dir.clone());
+    let (background, log) = start_background(&process, data_dir)
         .map_err(|error| format!("the background thread could not start: {error}"))?;
     let memory = place.map(|place| remember::start(&background, &process, place));
     let of_alerts = process.clone();
@@ -237,7 +239,10 @@ fn start_line(snapshot: &Snapshot, able: usize, why_local: Option<&str>, workers
 }
 
 /// Starts what runs in the background; gives the task that writes the log too.
-fn start_background(process: &Arc<Process>) -> std::io::Result<(Background, JoinHandle<()>)> {
+fn start_background(
+    process: &Arc<Process>,
+    data_dir: PathBuf,
+) -> std::io::Result<(Background, JoinHandle<()>)> {
     let background = Background::start(process.metrics.clone())?;
     // Subscribed now, before anything publishes.
     let mut first = Some(events::subscribe());
@@ -252,6 +257,9 @@ fn start_background(process: &Arc<Process>) -> std::io::Result<(Background, Join
     background.supervise("the lines that count failed requests", failures::run);
     let waiting = process.waiting.clone();
     let of_fleet = process.clone();
+    let answers = process.answers.clone();
+    background
+        .supervise("the answers that are kept", move || answers.clone().run(data_dir.clone()));
     background.supervise("the fleet", move || fleet::run(of_fleet.clone()));
     background.supervise("the line of waiting requests", move || waiting.clone().run());
     Ok((background, log))

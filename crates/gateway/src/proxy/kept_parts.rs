@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hale_core::cache::CacheUsage;
 use hale_core::time::Millis;
 use hale_wire::embedding_parts;
 use hale_wire::peek::Peek;
@@ -42,6 +43,23 @@ impl Parts {
         Some(Parts { answers: answers.clone(), keys, kept, keeps_ms: wish.usage.keeps_ms })
     }
 
+    /// Asks the second level for what is not kept in memory.
+    pub(super) async fn ask(&mut self, usage: CacheUsage) {
+        if !usage.reads || !self.answers.has_more() {
+            return;
+        }
+        let missing: Vec<usize> =
+            (0..self.keys.len()).filter(|at| self.kept[*at].is_none()).collect();
+        let keys: Vec<CacheKey> = missing.iter().map(|at| self.keys[*at]).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let found = self.answers.ask(&keys, usage.max_age_ms).await;
+        for (at, found) in missing.into_iter().zip(found) {
+            self.kept[at] = found;
+        }
+    }
+
     /// The body that asks for what is not kept; `None` if all is.
     pub(super) fn missing(&self, peek: &Peek) -> Option<Bytes> {
         let inputs = embedding_parts::inputs(peek)?;
@@ -75,7 +93,7 @@ impl Parts {
                 let head = Head { is_stream: false, deployment: deployment.into() };
                 let body = Bytes::copy_from_slice(part.as_bytes());
                 let until = now.plus(ms);
-                self.answers.keep(*key, KeptAnswer { head, body, since: now, until });
+                self.answers.keep(*key, KeptAnswer { head, body, since: now, age_ms: 0, until });
             }
         }
         embedding_parts::with_parts(answer, &all).map(Bytes::from)

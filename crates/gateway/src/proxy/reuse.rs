@@ -35,7 +35,8 @@ pub(super) async fn serve(mut exchange: Box<Exchange>, wish: Box<CacheWish>) -> 
     if exchange.request.operation == Operation::Embedding {
         let now = clock::recent().millis();
         let peek = exchange.request.peek();
-        if let Some(parts) = peek.and_then(|peek| Parts::of(&answers, &wish, peek, now)) {
+        if let Some(mut parts) = peek.and_then(|peek| Parts::of(&answers, &wish, peek, now)) {
+            Box::pin(parts.ask(wish.usage)).await;
             return exchange.serve_parts(&wish, parts).await;
         }
     }
@@ -47,6 +48,18 @@ pub(super) async fn serve(mut exchange: Box<Exchange>, wish: Box<CacheWish>) -> 
                 return Stage::Answered(exchange.answer_whole(answer, kept.body.clone()));
             }
             Found::Nothing(leader) => {
+                if wish.usage.reads
+                    && answers.has_more()
+                    && let [Some(kept)] =
+                        &*Box::pin(answers.ask(&[wish.key], wish.usage.max_age_ms)).await
+                {
+                    leader.found(kept);
+                    answers.hits.fetch_add(1, Ordering::Relaxed);
+                    let how = CacheAnswer::Hit;
+                    let answer = FromCache { how, key: wish.key, head: &kept.head };
+                    return Stage::Answered(exchange.answer_whole(answer, kept.body.clone()));
+                }
+                answers.misses.fetch_add(1, Ordering::Relaxed);
                 let watch = leader.watch();
                 exchange.lead = Some(Box::new(leader));
                 let attempts = Box::pin(exchange.proceed(None));

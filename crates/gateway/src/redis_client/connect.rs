@@ -94,7 +94,12 @@ fn address(host: &str, port: u16, settings: &RedisSettings) -> ConnectionAddr {
     }
 }
 
-fn node(host: &str, port: u16, settings: &RedisSettings) -> Result<ConnectionInfo, RedisError> {
+/// How one node is reached.
+pub(super) fn node(
+    host: &str,
+    port: u16,
+    settings: &RedisSettings,
+) -> Result<ConnectionInfo, RedisError> {
     let info = address(host, port, settings).into_connection_info()?;
     Ok(with_credentials(info, settings))
 }
@@ -115,7 +120,7 @@ fn with_credentials(info: ConnectionInfo, settings: &RedisSettings) -> Connectio
 }
 
 /// Where it is, without credentials.
-pub(crate) fn shown(settings: &RedisSettings) -> String {
+pub(super) fn shown(settings: &RedisSettings) -> String {
     let listed = |nodes: &[(Box<str>, u16)]| {
         let each = nodes.iter().map(|(host, port)| format!("{host}:{port}"));
         each.collect::<Vec<_>>().join(",")

@@ -1,11 +1,12 @@
 //! The connection to Redis or Valkey, for whatever is shared between replicas.
 //!
-//! Kept alive by [`Redis::run`] on the background thread; used by the fleet task, and by the cache from any
-//! thread. Always true: every call has a time limit; while the breaker is open a call fails at once; only
+//! Kept alive by [`Redis::run`] on the background thread; used by the fleet task, and by the cache of answers from any
+//! thread, each with a connection of its own. Always true: every call has a time limit; while the breaker is open a call fails at once; only
 //! [`Redis::run`] connects and finds out whether the server is back; no message contains a password.
 
 mod breaker;
 mod connect;
+mod delete;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::breaker::Breaker;
-pub(crate) use self::connect::shown;
 
 /// The time limit of one call.
 pub(crate) const LIMIT: Duration = Duration::from_millis(50);
@@ -85,8 +85,35 @@ struct Connected {
     client: Client,
 }
 
+/// What it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// What replicas share.
+    Replicas,
+    /// Answers that are kept.
+    Answers,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Purpose::Replicas => "what replicas share",
+            Purpose::Answers => "the answers that are kept",
+        }
+    }
+
+    /// What happens without it.
+    const fn without(self) -> &'static str {
+        match self {
+            Purpose::Replicas => "this process goes on by itself",
+            Purpose::Answers => "answers are kept in this process only",
+        }
+    }
+}
+
 /// Redis.
 pub(crate) struct Redis {
+    purpose: Purpose,
     settings: RedisSettings,
     connected: ArcSwapOption<Connected>,
     breaker: Mutex<Breaker>,
@@ -98,14 +125,20 @@ pub(crate) struct Redis {
 
 impl Redis {
     /// The server that `settings` name, not connected yet.
-    pub(crate) fn new(settings: RedisSettings) -> Arc<Redis> {
+    pub(crate) fn new(settings: RedisSettings, purpose: Purpose) -> Arc<Redis> {
         Arc::new(Redis {
+            purpose,
             settings,
             connected: ArcSwapOption::empty(),
             breaker: Mutex::default(),
             problem: Mutex::default(),
             suspected: Notify::new(),
         })
+    }
+
+    /// Where it is, without credentials.
+    pub(crate) fn shown(&self) -> String {
+        connect::shown(&self.settings)
     }
 
     /// Whether calls have a chance.
@@ -134,19 +167,24 @@ impl Redis {
                     *self.breaker.lock() = Breaker::default();
                     *self.problem.lock() = None;
                     self.connected.store(Some(Arc::new(connected)));
-                    tracing::info!("Redis at {} is connected", shown(&self.settings));
+                    tracing::info!(
+                        "Redis at {} is connected, for {}",
+                        self.shown(),
+                        self.purpose.name()
+                    );
                     self.watch().await;
                     self.connected.store(None);
                     tracing::warn!(
-                        "Redis at {} does not answer; this process goes on by itself",
-                        shown(&self.settings)
+                        "Redis at {} does not answer; {}",
+                        self.shown(),
+                        self.purpose.without()
                     );
                 }
                 Err(problem) => {
                     let text = connect::explained(&self.settings, &problem);
                     let is_news = self.problem.lock().replace(text.clone()).as_ref() != Some(&text);
                     if is_news {
-                        tracing::warn!("{text}; this process goes on by itself and keeps trying");
+                        tracing::warn!("{text}; {}, and it keeps trying", self.purpose.without());
                     }
                 }
             }
@@ -184,6 +222,28 @@ impl Redis {
     ) -> Result<T, Failed> {
         let Some(mut connection) = self.connection() else { return Err(Failed::Down) };
         self.within(limit, command.query_async(&mut connection)).await
+    }
+
+    /// Sends several pipelines at once, each with keys of one place; an error of the server's is that of its pipeline only.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) async fn each<T: FromRedisValue>(
+        &self,
+        calls: &[Pipeline],
+        limit: Duration,
+    ) -> Result<Vec<Result<T, RedisError>>, Failed> {
+        let Some(connection) = self.connection() else { return Err(Failed::Down) };
+        let sent = calls.iter().map(|call| {
+            let mut connection = connection.clone();
+            async move {
+                match call.query_async(&mut connection).await {
+                    Err(error) if is_lost(&error) => Err(error),
+                    answered => Ok(answered),
+                }
+            }
+        });
+        self.within(limit, futures_util::future::try_join_all(sent)).await
     }
 
     /// Runs a script; `keys` decide which node of a cluster has it.
@@ -244,7 +304,7 @@ impl Redis {
         let is_lost = match &ended {
             Ok(_) | Err(Failed::Down) => false,
             Err(Failed::TooSlow) => true,
-            Err(Failed::Error(error)) => error.is_io_error() || error.is_connection_dropped(),
+            Err(Failed::Error(error)) => is_lost(error),
         };
         self.breaker.lock().ended(is_lost);
         if is_lost {
@@ -252,4 +312,9 @@ impl Redis {
         }
         ended
     }
+}
+
+/// Whether an error is the connection's, and not the server's word.
+fn is_lost(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_connection_dropped()
 }

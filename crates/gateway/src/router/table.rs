@@ -99,7 +99,7 @@ const PAGES: &[Endpoint] = &[
     get("incidents", &["/alerting/incidents"], Role::Admin, WaitingPage(alerting::incidents)),
     get("alertingsettings", &["/alerting/settings"], Role::Admin, Page(alerting::settings)),
     post("alertingreport", &["/alerting/report"], Role::Admin, WaitingPage(alerting::report)),
-    get("cacheping", &["/cache/ping"], Role::Admin, Page(cache::ping)),
+    get("cacheping", &["/cache/ping"], Role::Admin, WaitingPage(cache::ping)),
     post("cachedelete", &["/cache/delete"], Role::Admin, WaitingPage(cache::delete)),
     post("cacheflush", &["/cache/flushall"], Role::Admin, WaitingPage(cache::flush)),
     post("explain", &["/router/explain"], Role::Admin, WaitingPage(explain::page)),

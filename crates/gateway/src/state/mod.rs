@@ -11,10 +11,12 @@ pub(crate) mod object_ids;
 mod stalls;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use hale_core::cache::CacheKind;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::GroupIndex;
 use hale_core::settings::KeptConnections;
@@ -27,7 +29,7 @@ use self::fleet::Fleet;
 use self::health::Health;
 use self::object_ids::ObjectIds;
 use self::stalls::Stalls;
-use crate::cache::AnswerCache;
+use crate::cache::{self, AnswerCache};
 use crate::clock;
 use crate::http::browser::{Guard, Reach};
 use crate::limits::Buffered;
@@ -118,7 +120,7 @@ impl Process {
         let ids = ObjectIds::of(snapshot.gateway.master_key.as_ref());
         let waiting = Arc::new(Waiting::new(&snapshot));
         let answers = Arc::new(AnswerCache::new());
-        answers.configure(snapshot.gateway.cache.as_ref());
+        answers.configure(snapshot.gateway.cache.as_ref(), answers_place(&snapshot));
         let health = Health::new();
         if snapshot.shared.probes && snapshot.shared.redis.is_some() {
             // Until the other replicas were heard, no probe of theirs is sent twice.
@@ -171,7 +173,8 @@ impl Process {
         let ids = if old.ids.is_of(key) { old.ids.clone() } else { ObjectIds::of(key) };
         let serving = Arc::new(Serving::new(snapshot, ids, &self.metrics, self.reach));
         self.serving.store(serving.clone());
-        self.answers.configure(serving.snapshot.gateway.cache.as_ref());
+        let snapshot = &serving.snapshot;
+        self.answers.configure(snapshot.gateway.cache.as_ref(), answers_place(snapshot));
         self.waiting.reconfigured(&serving.snapshot);
     }
 
@@ -194,6 +197,18 @@ impl Process {
     pub(crate) fn cut(&self) {
         self.cutting.store(true, Ordering::Relaxed);
     }
+}
+
+/// Where answers are kept besides the memory of the process.
+fn answers_place(snapshot: &Snapshot) -> Option<cache::Place> {
+    let settings = snapshot.gateway.cache.as_ref()?;
+    let at = match &settings.kind {
+        CacheKind::Memory => return None,
+        CacheKind::Redis => cache::At::Redis(Box::new(snapshot.shared.answers.clone()?)),
+        CacheKind::Disk(disk) => cache::At::Disk(Path::new(&*disk.dir).into(), disk.bytes),
+    };
+    let (namespace, answer_bytes) = (settings.namespace.clone(), settings.answer_bytes);
+    Some(cache::Place { at, namespace, answer_bytes })
 }
 
 /// Whether some deployment is known to lack something, by the config or by its own word before a reload.

@@ -55,12 +55,12 @@ fn check_says_ok_only_if_every_deployment_can_be_served() {
 
 #[test]
 fn the_last_line_of_check_names_what_is_ignored() {
-    let sections = "litellm_settings: {cache: true, cache_params: {type: disk, disk_cache_dir: x}}\n\
+    let sections = "litellm_settings: {cache: true, cache_params: {type: s3, s3_bucket_name: x}}\n\
                     general_settings: {database_url: 'postgresql://h/d', store_model_in_db: true}\n";
     let done = check(&(models(&["openai/a"]) + sections), &[]);
     let (line, code) = last(&done);
     assert!(
-        line.ends_with(", 2 warnings; ignored: shared cache, models and keys in the database"),
+        line.ends_with(", 2 warnings; ignored: cache in a bucket, models and keys in the database"),
         "{line}"
     );
     assert_eq!(code, Some(0), "it serves all that it has");

@@ -1,87 +1,11 @@
 //! Several gateways that share what they learn, over a private redis-server.
 
 use std::collections::HashSet;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use hale_testkit::{FakeUpstream, Hale, Script};
+use hale_testkit::{FakeUpstream, Hale, Redis, Script};
 use serde_json::{Value, json};
 
 use crate::support::{Config, chat, client, eventually, lone, metric, pair};
-
-/// A redis-server of the test's own, without a port.
-struct Redis {
-    process: Child,
-    dir: PathBuf,
-}
-
-impl Redis {
-    fn start() -> Redis {
-        Redis::with(&[])
-    }
-
-    fn with(more: &[&str]) -> Redis {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("hale-redis-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let socket = dir.join("s");
-        let process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .arg("--unixsocket")
-            .arg(&socket)
-            .arg("--dir")
-            .arg(&dir)
-            .args(more)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed by scripts/test");
-        let redis = Redis { process, dir };
-        eventually("redis-server listens", || UnixStream::connect(&socket).ok());
-        redis
-    }
-
-    fn url(&self) -> String {
-        format!("redis+unix://{}", self.dir.join("s").display())
-    }
-
-    /// Sends a command as words, and returns the answer as text.
-    fn call(&self, words: &[&str]) -> String {
-        let mut stream = UnixStream::connect(self.dir.join("s")).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut text = format!("*{}\r\n", words.len());
-        for word in words {
-            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        stream.write_all(text.as_bytes()).unwrap();
-        let mut answer = vec![0; 1 << 16];
-        let length = stream.read(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer[..length]).into_owned()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        let answer = self.call(&["KEYS", "hale:*"]);
-        answer.lines().filter(|line| line.starts_with("hale:")).map(str::to_owned).collect()
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(name).arg(self.process.id().to_string()).status();
-        assert!(sent.unwrap().success());
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // A stopped process is not ended by anything less.
-        let _ended = self.process.kill();
-        let _status = self.process.wait();
-        let _left = std::fs::remove_dir_all(&self.dir);
-    }
-}
 
 fn at(config: Config, redis: &Redis) -> Config {
     config
@@ -207,7 +131,7 @@ fn garbage_under_our_keys_is_left_out_and_a_flush_is_made_good() {
     let config = at(lone(&upstream), &redis);
     let (one, two) = (config.start(), config.start());
     until_they_know_each_other(&[&one, &two]);
-    let replicas = redis.keys().into_iter().find(|key| key.ends_with(":replicas")).unwrap();
+    let replicas = redis.keys("hale:*").into_iter().find(|key| key.ends_with(":replicas")).unwrap();
     let prefix = replicas.trim_end_matches("replicas");
     redis.call(&["PUBLISH", &format!("{prefix}news"), "\u{1}not json"]);
     redis.call(&["PUBLISH", &format!("{prefix}news"), "{\"v\":1}"]);
@@ -221,7 +145,7 @@ fn garbage_under_our_keys_is_left_out_and_a_flush_is_made_good() {
         (metric(&one, "hale_fleet_garbage_total", &[]) >= 2.0).then_some(())
     });
     redis.call(&["FLUSHALL"]);
-    eventually("both are registered again", || (redis.keys().len() >= 3).then_some(()));
+    eventually("both are registered again", || (redis.keys("hale:*").len() >= 3).then_some(()));
     until_they_know_each_other(&[&one, &two]);
     upstream.answer_with(|_| Script::rate_limited(60));
     chat(&one, "m");
@@ -350,7 +274,7 @@ fn what_stands_in_a_lease_and_is_no_replica_is_no_owner_and_ends_with_its_period
     let start = || config.launch().env("DEFAULT_SHARED_HEALTH_CHECK_LOCK_TTL", "3").start();
     let one = start();
     eventually("it holds the lease", || status(&one)["lock_owner"].as_str().map(str::to_owned));
-    let lease = redis.keys().into_iter().find(|key| key.contains(":lease:")).unwrap();
+    let lease = redis.keys("hale:*").into_iter().find(|key| key.contains(":lease:")).unwrap();
     for junk in ["a-pod-that-never-was", "{\"not\": \"a pod\"}", "\u{1}"] {
         redis.call(&["SET", &lease, junk]);
         eventually("it has no owner for a while", || {

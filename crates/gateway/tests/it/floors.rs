@@ -65,10 +65,10 @@ const HOUSES: [House; 4] = [
     House {
         krate: "gateway",
         floors: &[
-            &["cache", "clock", "offload", "unpack"],
-            &["coalesce", "files", "limits", "logging", "metrics"],
+            &["clock", "offload", "redis_client", "unpack"],
+            &["cache", "coalesce", "files", "limits", "logging", "metrics"],
             &["console", "events", "failures", "panics", "said", "upstream", "waiting"],
-            &["advice", "background", "http", "redis_client"],
+            &["advice", "background", "http"],
             &["sink"],
             &["state"],
             &["arrival", "fleet"],

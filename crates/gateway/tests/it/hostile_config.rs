@@ -316,7 +316,7 @@ rows! {
     "33" a_database_is_accepted "a database":
         section("general_settings: {database_url: 'postgresql://u:p@h/d'}")
         => Accepted;
-    "34" a_cache_in_redis_is_said_to_be_each_process_s_own "a Redis cache":
+    "34" a_cache_in_redis_without_a_redis_is_said_to_be_each_process_s_own "a cache in Redis, and no Redis":
         section("litellm_settings: {cache: true, cache_params: {type: redis}}")
-        => Warned(&["litellm_settings.cache_params.type: `redis` is not served for answers: each process keeps its own"]);
+        => Warned(&["litellm_settings.cache_params: no Redis is named: each process keeps its own answers"]);
 }

@@ -1,9 +1,9 @@
 //! The three sections of settings, and the table of keys.
 
 use super::*;
-use crate::cache::{CacheMode, CacheSettings};
+use crate::cache::{CacheKind, CacheMode, CacheSettings, DiskCache};
 use crate::operation::Operation;
-use crate::settings::{GatewaySettings, RouterSettings};
+use crate::settings::{GatewaySettings, RedisPlace, RedisSettings, RouterSettings};
 
 #[test]
 fn an_empty_config_has_the_defaults_of_the_types() {
@@ -411,6 +411,7 @@ fn answers_are_kept_only_where_the_cache_is_on() {
         mode: CacheMode::OnRequest,
         bytes: 2 << 20,
         answer_bytes: 512 << 10,
+        kind: CacheKind::Memory,
     };
     assert_eq!(cache(all), Some(expected));
 }
@@ -426,11 +427,35 @@ fn a_kind_of_cache_that_is_not_served_keeps_nothing_and_says_so() {
         assert_eq!(snapshot.gateway.cache, None, "{kind}");
         assert!(texts[0].contains("no answer is kept"), "{texts:?}");
     }
-    for kind in ["redis", "disk"] {
-        let (snapshot, texts) = fake(kind).warned();
-        assert_eq!(snapshot.gateway.cache, Some(CacheSettings::default()));
-        assert!(texts[0].contains("each process keeps its own"), "{texts:?}");
-    }
+}
+
+#[test]
+fn answers_are_kept_in_redis_or_on_the_disk_as_the_params_say() {
+    let fake = |params: &str| {
+        let text = format!("litellm_settings: {{cache: true, cache_params: {{{params}}}}}\n");
+        Fake::new(&(entry("") + &text))
+    };
+    let kind = |params: &str| fake(params).clean().gateway.cache.unwrap();
+    let redis = kind("type: redis, host: h, default_in_redis_ttl: 7, default_in_memory_ttl: 5");
+    assert_eq!((redis.kind, redis.ttl_ms), (CacheKind::Redis, 7_000));
+    assert_eq!(kind("url: 'redis://h'").kind, CacheKind::Redis);
+    assert_eq!(kind("type: disk").kind, CacheKind::Disk(DiskCache::default()));
+    let disk = DiskCache { dir: "answers".into(), bytes: 3 << 20 };
+    let named =
+        kind("disk_cache_dir: answers, max_disk_mb: 3, type: disk, default_in_redis_ttl: 7");
+    assert_eq!((named.kind, named.ttl_ms), (CacheKind::Disk(disk), 600_000));
+    let by_environment = fake("type: redis").env("REDIS_HOST", "h").clean();
+    assert_eq!(by_environment.gateway.cache.unwrap().kind, CacheKind::Redis);
+    assert_eq!(by_environment.shared.answers, by_environment.shared.redis);
+    let (none, texts) = fake("type: redis").warned();
+    assert_eq!(none.gateway.cache, Some(CacheSettings::default()));
+    one(&texts, "no Redis is named: each process keeps its own answers");
+    // Answers have the server of `cache_params`, whatever replicas share through.
+    let text = "router_settings: {redis_host: other}\nlitellm_settings: {cache: true, cache_params: {host: h}}\n";
+    let shared = with(text).clean().shared;
+    let place = |redis: Option<RedisSettings>| redis.unwrap().place;
+    assert_eq!(place(shared.redis), RedisPlace::Host("other".into(), 6379));
+    assert_eq!(place(shared.answers), RedisPlace::Host("h".into(), 6379));
 }
 
 #[test]
@@ -438,10 +463,9 @@ fn a_kind_of_cache_that_is_not_served_is_said_once_whatever_keys_it_has() {
     for (params, feature) in [
         (
             "{type: s3, s3_bucket_name: b, s3_region_name: r, s3_aws_access_key_id: k}",
-            "shared cache",
+            "cache in a bucket",
         ),
-        ("{type: gcs, gcs_bucket_name: b, gcs_path_service_account: p}", "shared cache"),
-        ("{disk_cache_dir: d, type: disk}", "shared cache"),
+        ("{type: gcs, gcs_bucket_name: b, gcs_path_service_account: p}", "cache in a bucket"),
         (
             "{type: qdrant-semantic, qdrant_api_base: b, qdrant_collection_name: c, similarity_threshold: 0.8}",
             "cache of similar answers",

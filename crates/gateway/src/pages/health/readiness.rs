@@ -86,7 +86,7 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
 
 /// The kind of cache that is on.
 fn cache(request: &PageRequest<'_>) -> Option<&'static str> {
-    request.arrival.serving.snapshot.gateway.cache.as_ref().map(|_| "local")
+    request.arrival.serving.snapshot.gateway.cache.as_ref().map(|one| one.kind.name())
 }
 
 /// `GET /health/readiness/details`.

@@ -224,6 +224,16 @@ pub(super) static FAMILIES: &[Family] = &[
         read: Read::Process(MetricType::Gauge, |p| p.answers.bytes()),
     },
     Family {
+        name: "hale_cache_dropped",
+        help: "Answers that could not be written to Redis or to the disk.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.answers.losses.dropped)),
+    },
+    Family {
+        name: "hale_cache_garbage",
+        help: "What was found under keys or names of answers and is none.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.answers.losses.garbage)),
+    },
+    Family {
         name: "hale_fleet_garbage",
         help: "What was found in Redis under Hale's own keys and could not be read.",
         read: Read::Process(MetricType::Counter, |p| load(&p.fleet.garbage)),

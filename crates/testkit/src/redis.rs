@@ -4,15 +4,13 @@
 //! port only when it is told to; it ends with the test, also when it was stopped.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
 use crate::{TIMEOUT, TempDir};
-
-/// What it says when it takes connections at its socket, after it has said so for its port.
-const READY: &str = "ready to accept connections at";
 
 /// A redis-server.
 #[derive(Debug)]
@@ -29,19 +27,27 @@ impl Redis {
 
     /// One with further arguments.
     pub fn with(more: &[&str]) -> Redis {
-        Redis::within(TempDir::new(), more)
-    }
-
-    /// One whose files are in `dir`.
-    pub fn within(dir: TempDir, more: &[&str]) -> Redis {
-        let socket = dir.path().join("s");
-        let mut process = Command::new("redis-server")
+        let dir = TempDir::new();
+        let mut command = Command::new("redis-server");
+        command
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--unixsocket")
-            .arg(&socket)
+            .arg(dir.path().join("s"))
             .arg("--dir")
             .arg(dir.path())
-            .args(more)
+            .args(more);
+        Redis::run(command, dir, "ready to accept connections at")
+    }
+
+    /// A sentinel with the config at `config` within `dir`.
+    pub fn sentinel(dir: TempDir, config: &Path) -> Redis {
+        let mut command = Command::new("redis-server");
+        command.arg(config).arg("--sentinel").arg("--dir").arg(dir.path());
+        Redis::run(command, dir, "+monitor master")
+    }
+
+    fn run(mut command: Command, dir: TempDir, is_ready_when: &'static str) -> Redis {
+        let mut process = command
             .stdout(Stdio::piped())
             .spawn()
             .expect("redis-server is installed by scripts/test");
@@ -49,7 +55,7 @@ impl Redis {
         let (ready, is_ready) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
-                if line.contains(READY) {
+                if line.contains(is_ready_when) {
                     let _gone: Result<(), _> = ready.send(());
                 }
             }
@@ -78,16 +84,19 @@ impl Redis {
     pub fn call_with(&self, words: &[&[u8]]) -> String {
         let mut stream = UnixStream::connect(self.dir.path().join("s")).expect("it listens");
         stream.set_read_timeout(Some(TIMEOUT)).expect("a time limit can be set");
-        let mut text = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            text.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            text.extend_from_slice(word);
-            text.extend_from_slice(b"\r\n");
+        exchange(&mut stream, words)
+    }
+
+    /// Sends commands to that port of this machine, one after the other, and returns the answer to the last one.
+    pub fn call_at(&self, port: u16, commands: &[&[&str]]) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a time limit can be set");
+        let mut answer = String::new();
+        for words in commands {
+            let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            answer = exchange(&mut stream, &words);
         }
-        stream.write_all(&text).expect("it reads");
-        let mut answer = vec![0; 1 << 16];
-        let length = stream.read(&mut answer).expect("it answers");
-        String::from_utf8_lossy(&answer[..length]).into_owned()
+        answer
     }
 
     /// The keys that match a pattern.
@@ -102,6 +111,20 @@ impl Redis {
         let sent = Command::new("kill").arg(name).arg(self.process.id().to_string()).status();
         assert!(sent.expect("kill is there").success());
     }
+}
+
+/// Sends a command, and returns the answer as text.
+fn exchange(stream: &mut (impl Read + Write), words: &[&[u8]]) -> String {
+    let mut text = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        text.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        text.extend_from_slice(word);
+        text.extend_from_slice(b"\r\n");
+    }
+    stream.write_all(&text).expect("it reads");
+    let mut answer = vec![0; 1 << 16];
+    let length = stream.read(&mut answer).expect("it answers");
+    String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
 impl Drop for Redis {

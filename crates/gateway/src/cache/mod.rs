@@ -122,6 +122,11 @@ impl AnswerCache {
         self.second.load_full()
     }
 
+    /// Whether there is a second level, and it is reached.
+    pub(crate) fn reaches_second(&self) -> bool {
+        self.second.load().as_ref().is_some_and(|second| second.is_up())
+    }
+
     /// Whether there may be more than what is in memory.
     pub(crate) fn has_more(&self) -> bool {
         self.second.load().is_some()

@@ -192,6 +192,8 @@ impl Replica {
         let clock = self.time();
         match Message::read(bytes, clock.server) {
             Ok(message) => {
+                self.process.fleet.received.fetch_add(1, Ordering::Relaxed);
+                self.process.fleet.heard_at.fetch_max(clock.here(message.at).0, Ordering::Relaxed);
                 let serving = self.process.serving();
                 let cleared = self.fleet.receive(&message, &serving.snapshot).unwrap_or_default();
                 for id in cleared {
@@ -234,7 +236,9 @@ impl Replica {
         if let Some(mut news) = published.news {
             news.leaves = self.leaves;
             // If it is lost, the exchange below tells it.
-            let _lost: Result<(), _> = self.carrier.publish(Topic::Evidence, &news.write()).await;
+            if self.carrier.publish(Topic::Evidence, &news.write()).await.is_ok() {
+                self.process.fleet.sent.fetch_add(1, Ordering::Relaxed);
+            }
         }
         if !is_tick && !has_news && !self.leaves {
             return;
@@ -244,6 +248,7 @@ impl Replica {
             Ok(heard) => {
                 self.lost = None;
                 self.clock = Some(heard.clock);
+                self.process.fleet.sent.fetch_add(1, Ordering::Relaxed);
                 self.process.fleet.garbage.fetch_add(heard.garbage, Ordering::Relaxed);
                 heard.said.iter().for_each(|bytes| self.hear(bytes));
             }

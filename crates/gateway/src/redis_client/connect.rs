@@ -1,6 +1,7 @@
 //! How Redis is connected to: one server, a cluster, or what sentinels say.
 //!
-//! Called by [`super::Redis::run`]. Always true: certificates are verified; no message contains a password.
+//! Called by [`super::Redis::run`]. Always true: certificates are verified; no message contains a password; a node of a
+//! cluster is used as one, however it is named, because by itself it answers for a part of the keys only.
 
 use std::time::Duration;
 
@@ -26,10 +27,13 @@ pub(super) async fn connect(settings: &RedisSettings) -> Result<Connected, Redis
     let connected = match &settings.place {
         RedisPlace::Url(url) => {
             let info = url.expose().into_connection_info()?;
-            one(Client::open(with_credentials(info, settings))?).await?
+            server(with_credentials(info, settings)).await?
         }
-        RedisPlace::Host(host, port) => one(Client::open(node(host, *port, settings)?)?).await?,
-        RedisPlace::Cluster(nodes) => cluster(nodes, settings).await?,
+        RedisPlace::Host(host, port) => server(node(host, *port, settings)?).await?,
+        RedisPlace::Cluster(nodes) => {
+            let infos = nodes.iter().map(|(host, port)| node(host, *port, settings));
+            cluster(infos.collect::<Result<Vec<ConnectionInfo>, RedisError>>()?).await?
+        }
         RedisPlace::Sentinel { nodes, service, password } => {
             let sentinels = nodes.iter().map(|(host, port)| address(host, *port, settings));
             let mut builder =
@@ -64,17 +68,27 @@ async fn one(client: Client) -> Result<Connected, RedisError> {
     Ok(Connected { connection: Connection::One(connection), client })
 }
 
-async fn cluster(
-    nodes: &[(Box<str>, u16)],
-    settings: &RedisSettings,
-) -> Result<Connected, RedisError> {
-    let infos = nodes.iter().map(|(host, port)| node(host, *port, settings));
-    let infos = infos.collect::<Result<Vec<ConnectionInfo>, RedisError>>()?;
+/// One server, or the cluster that it is a node of.
+async fn server(info: ConnectionInfo) -> Result<Connected, RedisError> {
+    let connected = one(Client::open(info.clone())?).await?;
+    let mut connection = connected.connection.clone();
+    let mut ask = ::redis::cmd("INFO");
+    ask.arg("cluster");
+    // Not every server says so, and to every user.
+    let said: Result<String, RedisError> = ask.query_async(&mut connection).await;
+    match said.is_ok_and(|said| said.contains("cluster_enabled:1")) {
+        true => cluster(vec![info]).await,
+        false => Ok(connected),
+    }
+}
+
+/// The cluster that these nodes are of.
+async fn cluster(infos: Vec<ConnectionInfo>) -> Result<Connected, RedisError> {
     let Some(first) = infos.first().cloned() else {
         return Err(RedisError::from((::redis::ErrorKind::InvalidClientConfig, "no nodes")));
     };
     let mut builder = ClusterClient::builder(infos).retries(1).response_timeout(CLUSTER_LIMIT);
-    if settings.transport == Transport::Tls {
+    if matches!(first.addr(), ConnectionAddr::TcpTls { .. }) {
         builder = builder.tls(TlsMode::Secure);
     }
     let connection = builder.build()?.get_async_connection().await?;
@@ -94,12 +108,22 @@ fn address(host: &str, port: u16, settings: &RedisSettings) -> ConnectionAddr {
     }
 }
 
-/// How one node is reached.
-pub(super) fn node(
-    host: &str,
-    port: u16,
-    settings: &RedisSettings,
-) -> Result<ConnectionInfo, RedisError> {
+/// Another node of the cluster that `first` is of.
+pub(super) fn sibling(first: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
+    // One that does not know its own address is the one that said so.
+    let host = |known: &str| if host.is_empty() { known.to_owned() } else { host.to_owned() };
+    let addr = match first.addr() {
+        ConnectionAddr::TcpTls { host: known, insecure, tls_params, .. } => {
+            let (insecure, tls_params) = (*insecure, tls_params.clone());
+            ConnectionAddr::TcpTls { host: host(known), port, insecure, tls_params }
+        }
+        ConnectionAddr::Tcp(known, _) => ConnectionAddr::Tcp(host(known), port),
+        other => other.clone(),
+    };
+    first.clone().set_addr(addr)
+}
+
+fn node(host: &str, port: u16, settings: &RedisSettings) -> Result<ConnectionInfo, RedisError> {
     let info = address(host, port, settings).into_connection_info()?;
     Ok(with_credentials(info, settings))
 }
@@ -163,8 +187,6 @@ pub(super) fn explained(settings: &RedisSettings, problem: &str) -> String {
         "set the password that the server expects: redis_password, REDIS_PASSWORD or the URL"
     } else if lower.contains("cluster support disabled") {
         "it is a single server: name it by redis_host, not as nodes of a cluster"
-    } else if lower.contains("moved") {
-        "it is a node of a cluster: name it in redis_startup_nodes or REDIS_CLUSTER_NODES"
     } else if lower.contains("certificate") || lower.contains("tls") {
         "use a certificate that SSL_CERT_FILE or the system trusts, or a plain address"
     } else {

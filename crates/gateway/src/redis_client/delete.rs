@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{Client, Pipeline, RedisError};
-use hale_core::settings::RedisSettings;
+use ::redis::{Client, ConnectionInfo, Pipeline, RedisError};
 
 use super::{Connection, Failed, Redis, connect};
 
@@ -22,14 +21,16 @@ impl Redis {
     /// # Errors
     /// Why some may be left.
     pub(crate) async fn delete_all(&self, prefix: &str) -> Result<u64, Failed> {
-        let Some(connection) = self.connection() else { return Err(Failed::Down) };
+        let Some(connected) = self.connected.load_full() else { return Err(Failed::Down) };
         let pattern = literal(prefix) + "*";
         let deleting = async {
-            match connection {
+            match connected.connection.clone() {
                 Connection::One(mut one) => on_node(&mut one, &pattern).await,
                 Connection::Cluster(mut cluster) => {
                     let mut deleted = 0;
-                    for client in masters(&mut cluster, &self.settings).await? {
+                    for client in
+                        masters(&mut cluster, connected.client.get_connection_info()).await?
+                    {
                         let mut node = client.get_multiplexed_async_connection().await?;
                         deleted += on_node(&mut node, &pattern).await?;
                     }
@@ -80,7 +81,7 @@ async fn on_node(node: &mut impl ConnectionLike, pattern: &str) -> Result<u64, R
 /// Clients of the nodes of a cluster that hold keys.
 async fn masters(
     cluster: &mut impl ConnectionLike,
-    settings: &RedisSettings,
+    first: &ConnectionInfo,
 ) -> Result<Vec<Client>, RedisError> {
     // From a slot to a slot, its master, its replicas; of each node its host, port, and more.
     type Node = (String, u16);
@@ -90,7 +91,7 @@ async fn masters(
     let mut nodes: Vec<Node> = ranges(&value);
     nodes.sort_unstable();
     nodes.dedup();
-    let client = |(host, port): Node| Client::open(connect::node(&host, port, settings)?);
+    let client = |(host, port): Node| Client::open(connect::sibling(first, &host, port));
     nodes.into_iter().map(client).collect()
 }
 

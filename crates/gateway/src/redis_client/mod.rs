@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, Script, Value};
+use ::redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, Script,
+    ServerErrorKind, Value,
+};
 use arc_swap::ArcSwapOption;
 use hale_core::settings::RedisSettings;
 use parking_lot::Mutex;
@@ -300,7 +303,7 @@ impl Redis {
             Ok(ended) => ended.map_err(Failed::Error),
             Err(_) => Err(Failed::TooSlow),
         };
-        // An error that the server itself sends shows that it works.
+        // Other errors that the server itself sends show that it works.
         let is_lost = match &ended {
             Ok(_) | Err(Failed::Down) => false,
             Err(Failed::TooSlow) => true,
@@ -314,7 +317,14 @@ impl Redis {
     }
 }
 
-/// Whether an error is the connection's, and not the server's word.
+/// Whether an error says that this server is not the one to ask: the connection's, or that it is a replica or not ready.
 fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_connection_dropped()
+    let is_other = match error.kind() {
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+        ),
+        _ => false,
+    };
+    is_other || error.is_io_error() || error.is_connection_dropped()
 }

@@ -76,4 +76,22 @@ pub(crate) struct Fleet {
     pub(crate) redis: ArcSwapOption<Redis>,
     /// What was found under our keys and is not ours.
     pub(crate) garbage: AtomicU64,
+    /// Messages that the server between the replicas took.
+    pub(crate) sent: AtomicU64,
+    /// Messages of other replicas that were read.
+    pub(crate) received: AtomicU64,
+    /// When the newest of these was written, milliseconds.
+    pub(crate) heard_at: AtomicU64,
+}
+
+impl Fleet {
+    /// Whether this replica shares what it learns.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.status.load().sharing == Sharing::Shared
+    }
+
+    /// Whether no call is made, because the server is not reached.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.redis.load().as_ref().is_some_and(|redis| !redis.is_up())
+    }
 }

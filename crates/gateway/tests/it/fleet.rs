@@ -108,6 +108,7 @@ fn a_redis_that_hangs_delays_no_request_and_is_used_again_when_it_goes_on() {
     let upstream = FakeUpstream::start();
     let hale = at(lone(&upstream), &redis).start();
     eventually("it is shared", || (status(&hale)["mode"] == "shared").then_some(()));
+    assert_eq!(metric(&hale, "hale_fleet_shared", &[]), 1.0);
     redis.signal("-STOP");
     for _ in 0..20 {
         assert_eq!(chat(&hale, "m").status, 200);
@@ -120,8 +121,13 @@ fn a_redis_that_hangs_delays_no_request_and_is_used_again_when_it_goes_on() {
     eventually("it says why", || status(&hale)["error"].as_str().map(str::to_owned));
     hale.wait_for_line("does not answer");
     assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(metric(&hale, "hale_fleet_shared", &[]), 0.0);
+    eventually("no call is made", || {
+        (metric(&hale, "hale_fleet_breaker_open", &[]) == 1.0).then_some(())
+    });
     redis.signal("-CONT");
     eventually("it is shared again", || (status(&hale)["mode"] == "shared").then_some(()));
+    assert_eq!(metric(&hale, "hale_fleet_breaker_open", &[]), 0.0);
 }
 
 #[test]
@@ -177,6 +183,8 @@ fn three_replicas_together_keep_a_rate_but_for_one_share() {
         .router(json!({"enable_pre_call_checks": true, "num_retries": 0, "max_wait_s": 0}));
     let replicas = [config.start(), config.start(), config.start()];
     until_they_know_each_other(&replicas.each_ref());
+    let share = |hale| metric(hale, "hale_deployment_rpm_share", &[("deployment", "a")]);
+    eventually("each has a share", || (share(&replicas[0]) < 30.0).then_some(()));
     let mut served = 0;
     for _ in 0..40 {
         served += replicas.iter().filter(|hale| chat(hale, "m").status == 200).count();
@@ -234,6 +242,16 @@ fn replicas_cost_one_set_of_probes_and_know_all_results() {
     });
     let pods: Vec<Value> = replicas.iter().map(|hale| status(hale)["pod_id"].clone()).collect();
     assert!(holders.iter().all(|one| pods.contains(&one["pod_id"])), "{holders:?} {pods:?}");
+    let held = |hale| metric(hale, "hale_fleet_leases_held", &[]);
+    eventually("each lease has one holder", || {
+        (replicas.iter().map(held).sum::<f64>() == 8.0).then_some(())
+    });
+    for hale in &replicas {
+        assert_eq!(metric(hale, "hale_fleet_replicas", &[]), 3.0);
+        assert!(metric(hale, "hale_fleet_messages_sent_total", &[]) >= 1.0);
+        assert!(metric(hale, "hale_fleet_messages_received_total", &[]) >= 2.0);
+        assert!(metric(hale, "hale_fleet_last_message_age_seconds", &[]) < 15.0);
+    }
     let names: HashSet<&str> = holders.iter().filter_map(|one| one["name"].as_str()).collect();
     assert_eq!(names.len(), 8, "each has a name of its own: {holders:?}");
     assert!(holders.iter().all(|one| (1..=60).contains(&one["expires_in_s"].as_u64().unwrap())));

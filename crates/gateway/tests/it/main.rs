@@ -40,6 +40,8 @@ mod fault_list;
 mod faults;
 mod files;
 mod fleet;
+mod fleet_restart;
+mod fleet_servers;
 mod floors;
 mod forms;
 mod gemini;

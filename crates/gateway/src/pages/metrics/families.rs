@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::Verdict;
 use hale_core::health::probe::Status;
+use hale_core::health::{RateLimit, Verdict};
+use hale_core::time::Millis;
 use prometheus_client::metrics::MetricType;
 
 use super::system;
@@ -141,6 +142,22 @@ pub(super) static FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "hale_deployment_rpm_share",
+        help: "What this replica allows itself of the deployment's rpm; 0 without one.",
+        read: Read::Deployment(MetricType::Gauge, |d| {
+            let part = |limit| d.state.rates().own_part(RateLimit::Requests, limit);
+            d.routing.limits.rpm.map_or(0, part)
+        }),
+    },
+    Family {
+        name: "hale_deployment_tpm_share",
+        help: "What this replica allows itself of the deployment's tpm; 0 without one.",
+        read: Read::Deployment(MetricType::Gauge, |d| {
+            let part = |limit| d.state.rates().own_part(RateLimit::Tokens, limit);
+            d.routing.limits.tpm.map_or(0, part)
+        }),
+    },
+    Family {
         name: "hale_deployment_misconfigured",
         help: "1 when a deployment cannot work as configured, else 0.",
         read: Read::Deployment(MetricType::Gauge, |d| u64::from(d.misconfigured.is_some())),
@@ -232,6 +249,51 @@ pub(super) static FAMILIES: &[Family] = &[
         name: "hale_cache_garbage",
         help: "What was found under keys or names of answers and is none.",
         read: Read::Process(MetricType::Counter, |p| load(&p.answers.losses.garbage)),
+    },
+    Family {
+        name: "hale_cache_reached",
+        help: "1 while Redis is reached for the answers that are kept there, or they are on the disk.",
+        read: Read::Process(MetricType::Gauge, |p| u64::from(p.answers.reaches_second())),
+    },
+    Family {
+        name: "hale_fleet_replicas",
+        help: "Replicas that live and share what they learn, this one included.",
+        read: Read::Process(MetricType::Gauge, |p| p.fleet.status.load().others.len() as u64 + 1),
+    },
+    Family {
+        name: "hale_fleet_shared",
+        help: "1 while this replica shares what it learns, 0 while it judges by itself.",
+        read: Read::Process(MetricType::Gauge, |p| u64::from(p.fleet.is_shared())),
+    },
+    Family {
+        name: "hale_fleet_breaker_open",
+        help: "1 while calls to the server between the replicas are not made, because it is not reached.",
+        read: Read::Process(MetricType::Gauge, |p| u64::from(p.fleet.is_cut_off())),
+    },
+    Family {
+        name: "hale_fleet_leases_held",
+        help: "Leases of probes that this replica holds.",
+        read: Read::Process(MetricType::Gauge, |p| {
+            let status = p.fleet.status.load();
+            status.holders.iter().filter(|(_, pod, _)| *pod == status.pod_id).count() as u64
+        }),
+    },
+    Family {
+        name: "hale_fleet_messages_sent",
+        help: "Messages for other replicas that the server between them took.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.fleet.sent)),
+    },
+    Family {
+        name: "hale_fleet_messages_received",
+        help: "Messages of other replicas that were read.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.fleet.received)),
+    },
+    Family {
+        name: "hale_fleet_last_message_age_seconds",
+        help: "Seconds since another replica wrote the newest message that was read, or since the start.",
+        read: Read::Process(MetricType::Gauge, |p| {
+            clock::now().millis().since(Millis(load(&p.fleet.heard_at))) / 1_000
+        }),
     },
     Family {
         name: "hale_fleet_garbage",

@@ -58,10 +58,10 @@ pub(super) fn deployment(
     let mut troubles = Troubles { entry, label: &label, first: None, problems };
     // What no variable can fix comes first.
     if !entry.is_unset("model") {
-        troubles.model(&upstream, params.is_mock);
+        troubles.model(&upstream, &params);
     }
     troubles.wrong_values();
-    troubles.missing_variables(params.is_mock);
+    troubles.missing_variables(&params);
     let credential = troubles.credential(&params);
     let base = troubles.base(provider, &params, &credential);
     let azure = troubles.azure(provider, &params, &credential);

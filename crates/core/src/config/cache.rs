@@ -9,7 +9,7 @@ use crate::operation::Operation;
 use super::features::{self, Feature};
 use super::field::{Field, visit};
 use super::keys::Section;
-use super::problem::{Path, Problems, Wrong, shown};
+use super::problem::{Path, Problems, Unserved, Wrong, shown};
 use super::shared::names_redis;
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node};
@@ -77,7 +77,7 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
     let mut disk = DiskCache::default();
     params.settings.kind = if names_redis(map) { CacheKind::Redis } else { CacheKind::Memory };
     // Of a kind that is not served its keys have nothing to add.
-    problems.tell_unserved(!is_other_kind(map));
+    problems.when_unserved(if is_other_kind(map) { Unserved::Untold } else { Unserved::Told });
     let settings = &mut params.settings;
     let is_served = &mut params.is_served;
     visit(Section::Cache, map, &field.path, problems, |field, problems| match field.row.name {
@@ -110,7 +110,7 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
             debug_assert!(PLACE.contains(&other), "{other} is in keys.rs but nothing reads it")
         }
     });
-    problems.tell_unserved(true);
+    problems.when_unserved(Unserved::Told);
     // The answers stand in four parts, and one larger than a part would push out the others.
     settings.answer_bytes = settings.answer_bytes.min(settings.bytes / 4);
     ttl_in_redis = ttl_in_redis.filter(|_| settings.kind == CacheKind::Redis);

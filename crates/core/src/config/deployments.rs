@@ -13,7 +13,7 @@ use super::interpolate::Env;
 use super::keys::{self, Section};
 use super::model_info::model_info;
 use super::params::{Info, Params};
-use super::problem::{At, Path, Problems, Wrong, shown};
+use super::problem::{At, Path, Problems, Unserved, Wrong, shown};
 use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
 use super::{any_model, build, id, organizations, redact, upstream, wrapped};
@@ -170,9 +170,9 @@ pub(super) fn entry(
     // The id is computed from `litellm_params` itself.
     let hash = id::hash(parts.name.as_deref().unwrap_or_default(), given);
     let whole = with_defaults(with_limits(given, &parts), context.defaults);
-    problems.tell_unserved(is_served(given));
+    problems.when_unserved(if is_served(given) { Unserved::Told } else { Unserved::Untold });
     let mut params = Params::read(&whole, &params_path, problems);
-    problems.tell_unserved(true);
+    problems.when_unserved(Unserved::Told);
     let budget = std::mem::take(&mut params.budget);
     let names = ("max_budget", "budget_duration");
     let budget = budget.terms(&params_path, names, IfWrong::Misconfigure, problems);

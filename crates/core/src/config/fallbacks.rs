@@ -14,6 +14,7 @@ use super::keys::Section;
 use super::names::Names;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
+use super::suited::Moves;
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 
@@ -181,15 +182,15 @@ struct Found<'f> {
     names: &'f Names<'f>,
     groups: BTreeMap<Box<str>, (Vec<Box<str>>, At)>,
     defaults: Ordered,
-    /// Whether they are for requests that are too long.
-    for_length: bool,
+    /// When they are used.
+    moves: Moves,
     problems: &'f mut Problems,
 }
 
 impl<'f> Found<'f> {
     fn new(names: &'f Names<'f>, problems: &'f mut Problems) -> Found<'f> {
         let groups = BTreeMap::new();
-        Found { names, groups, defaults: Ordered::default(), for_length: false, problems }
+        Found { names, groups, defaults: Ordered::default(), moves: Moves::AfterFailure, problems }
     }
 
     fn lists(&mut self) -> BTreeMap<Box<str>, Vec<Box<str>>> {
@@ -198,7 +199,9 @@ impl<'f> Found<'f> {
     }
 
     fn read(&mut self, written: Written<'_>) {
-        self.for_length = written.key == "context_window_fallbacks";
+        if written.key == "context_window_fallbacks" {
+            self.moves = Moves::ForLength;
+        }
         let path = Path::Root.key(written.section);
         let path = path.key(written.key);
         for (i, item) in written.node.items().unwrap_or(&[]).iter().enumerate() {
@@ -324,7 +327,7 @@ impl<'f> Found<'f> {
         if !self.names.knows(name) {
             self.unknown(name, at, path);
         }
-        for wrong in self.names.lacks(group, name, self.for_length) {
+        for wrong in self.names.lacks(group, name, self.moves) {
             self.problems.warn(at, path, wrong);
         }
         targets.push(name);

@@ -9,7 +9,7 @@ use crate::prices;
 use crate::snapshot::Snapshot;
 
 use super::problem::Wrong;
-use super::suited;
+use super::suited::{self, Moves};
 
 /// The names that fallbacks and policies may refer to.
 pub(super) struct Names<'s> {
@@ -29,9 +29,9 @@ impl<'s> Names<'s> {
 
     /// What a request that moves from `from` to `to` may lack there; aliases of aliases are not
     /// followed.
-    pub(super) fn lacks(&self, from: &str, to: &str, for_length: bool) -> Vec<Wrong> {
+    pub(super) fn lacks(&self, from: &str, to: &str, moves: Moves) -> Vec<Wrong> {
         let group = |name| self.aliases.get(name).copied().unwrap_or(name);
-        suited::lacks(self.snapshot, group(from), group(to), for_length)
+        suited::lacks(self.snapshot, group(from), group(to), moves)
     }
 
     /// Whether it is a group, a deployment's id, an alias, or matched by a pattern.

@@ -198,6 +198,15 @@ impl Wrong {
     }
 }
 
+/// What is said of keys that are not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unserved {
+    /// Each is a warning.
+    Told,
+    /// Nothing.
+    Untold,
+}
+
 /// The problems found so far.
 #[derive(Debug)]
 pub(super) struct Problems {
@@ -215,8 +224,8 @@ pub(super) struct Problems {
     failed: bool,
     /// Why the deployment that is read cannot serve.
     fault: Option<Wrong>,
-    /// Whether keys that are not served are worth a word.
-    tells_unserved: bool,
+    /// What is said of keys that are not served.
+    unserved: Unserved,
     /// How many names may still be compared for suggestions.
     comparisons: usize,
 }
@@ -233,7 +242,7 @@ impl Problems {
             unlisted_warnings: 0,
             failed: false,
             fault: None,
-            tells_unserved: true,
+            unserved: Unserved::Told,
             comparisons: COMPARISONS,
         }
     }
@@ -290,15 +299,14 @@ impl Problems {
         wrong: Wrong,
         feature: &'static str,
     ) {
-        if self.tells_unserved {
+        if self.unserved == Unserved::Told {
             self.leave_out(at, path, wrong, feature);
         }
     }
 
-    /// Whether [`Problems::unserved`] warns from now on: the keys of a deployment that cannot be served at all
-    /// are not worth a word.
-    pub(super) fn tell_unserved(&mut self, tells: bool) {
-        self.tells_unserved = tells;
+    /// What [`Problems::unserved`] does from now on: the keys of a deployment that cannot be served at all are not worth a word.
+    pub(super) fn when_unserved(&mut self, unserved: Unserved) {
+        self.unserved = unserved;
     }
 
     /// Adds the problem of a value, with what becomes of it.

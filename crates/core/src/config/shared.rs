@@ -51,7 +51,7 @@ impl Redis {
             "redis_password" => self.password = field.text(problems).map(Secret::new),
             "redis_db" => self.db = field.small(problems).unwrap_or(0),
             "redis_ssl" => {
-                self.transport = transport(field.flag(problems).unwrap_or(false));
+                self.transport = tls_if(field.flag(problems).unwrap_or(false));
             }
             _ => return false,
         }
@@ -77,7 +77,7 @@ impl Redis {
             username: text("username").map(Box::from),
             password: secret("password"),
             db: u32::try_from(count("db", 1_000_000)).unwrap_or(0),
-            transport: transport(flag("ssl")),
+            transport: tls_if(flag("ssl")),
             nodes: nodes(params.get("redis_startup_nodes"), PORT),
             sentinels: nodes(params.get("sentinel_nodes"), SENTINEL_PORT),
             service: text("service_name").map(Box::from),
@@ -104,7 +104,7 @@ impl Redis {
             username: text("REDIS_USERNAME"),
             password: secret("REDIS_PASSWORD"),
             db: number("REDIS_DB").unwrap_or(0),
-            transport: transport(env.get("REDIS_SSL").is_some_and(is_true)),
+            transport: tls_if(env.get("REDIS_SSL").is_some_and(is_true)),
             nodes: listed("REDIS_CLUSTER_NODES", PORT),
             sentinels: listed("REDIS_SENTINEL_NODES", SENTINEL_PORT),
             service: text("REDIS_SENTINEL_SERVICE_NAME").or_else(|| text("REDIS_SERVICE_NAME")),
@@ -141,8 +141,8 @@ pub(super) fn names_redis(params: &Map) -> bool {
         || params.get("sentinel_nodes").is_some()
 }
 
-fn transport(encrypted: bool) -> Transport {
-    if encrypted { Transport::Tls } else { Transport::Plain }
+fn tls_if(is_asked: bool) -> Transport {
+    if is_asked { Transport::Tls } else { Transport::Plain }
 }
 
 /// Nodes as `[{host: a, port: 1}]` or `[[a, 1]]`.

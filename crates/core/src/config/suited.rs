@@ -11,10 +11,17 @@ use crate::snapshot::Snapshot;
 
 use super::problem::{Wrong, shown};
 
-/// Names what a request may lack when it moves from the group `from` to the group `to`.
-///
-/// `for_length` says that it moves because it is too long.
-pub(super) fn lacks(snapshot: &Snapshot, from: &str, to: &str, for_length: bool) -> Vec<Wrong> {
+/// Why a request moves to a fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moves {
+    /// The group before it failed.
+    AfterFailure,
+    /// It is too long for the group before it.
+    ForLength,
+}
+
+/// Names what a request may lack when it `moves` from the group `from` to the group `to`.
+pub(super) fn lacks(snapshot: &Snapshot, from: &str, to: &str, moves: Moves) -> Vec<Wrong> {
     let (Some(&first), Some(&second)) = (snapshot.by_name.get(from), snapshot.by_name.get(to))
     else {
         return Vec::new();
@@ -27,7 +34,7 @@ pub(super) fn lacks(snapshot: &Snapshot, from: &str, to: &str, for_length: bool)
     if let (Some(large), Some(small)) = (largest(snapshot, first), largest(snapshot, second)) {
         let hint = "order fallbacks by their windows; correct `max_input_tokens` in model_info if the \
                     price list is wrong";
-        if for_length && small <= large {
+        if moves == Moves::ForLength && small <= large {
             let problem = format!(
                 "`{to}` has no larger context window ({small} tokens) than `{from}` ({large}): it cannot help"
             );

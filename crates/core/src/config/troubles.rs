@@ -5,7 +5,7 @@
 use crate::azure::Azure;
 use crate::deployment::{Lack, Misconfigured};
 use crate::parameters::FIT_FOR_MESSAGES;
-use crate::provider::{self, Addressing, Provider, WireFormat};
+use crate::provider::{self, Addressing, HostOwner, Provider, WireFormat};
 use crate::secret::Secret;
 
 use super::build::Entry;
@@ -66,12 +66,12 @@ impl Troubles<'_> {
     }
 
     /// Whether `model` names a model of a provider that is served.
-    pub(super) fn model(&mut self, upstream: &upstream::Upstream<'_>, is_mock: bool) {
+    pub(super) fn model(&mut self, upstream: &upstream::Upstream<'_>, params: &Params) {
         if upstream.model.is_empty() {
             let hint = "write `provider/name`".to_owned();
             self.add(Lack::Setting, "model", "names a provider but no model".to_owned(), hint);
         }
-        if let Some((problem, hint)) = upstream.refusal.clone().filter(|_| !is_mock) {
+        if let Some((problem, hint)) = upstream.refusal.clone().filter(|_| !params.is_mock) {
             // Another address or another use of a provider that is served is a setting.
             let lack = match provider::lookup(&upstream.provider.name) {
                 Some(_) => Lack::Setting,
@@ -99,11 +99,11 @@ impl Troubles<'_> {
     }
 
     /// Variables that its parameters refer to and that are not set.
-    pub(super) fn missing_variables(&mut self, is_mock: bool) {
+    pub(super) fn missing_variables(&mut self, params: &Params) {
         let of_upstream = ["api_key", "api_base", "base_url", "organization"];
         let path = self.entry.path.key("litellm_params");
         for entry in &self.entry.params.entries {
-            if (is_mock && of_upstream.contains(&&*entry.key)) || !is_used(&entry.key) {
+            if (params.is_mock && of_upstream.contains(&&*entry.key)) || !is_used(&entry.key) {
                 continue;
             }
             let path = path.key(&entry.key);
@@ -318,7 +318,8 @@ impl Troubles<'_> {
         }
         let needed = !provider.key_optional && !has_token;
         if needed && !params.is_mock && self.first.is_none() {
-            self.no_key(provider, has_own_server);
+            let server = if has_own_server { HostOwner::Operator } else { HostOwner::Provider };
+            self.no_key(provider, server);
         }
         (None, None)
     }
@@ -386,7 +387,7 @@ impl Troubles<'_> {
         }
     }
 
-    fn no_key(&mut self, provider: &Provider, own_server: bool) {
+    fn no_key(&mut self, provider: &Provider, server: HostOwner) {
         let label = shown(self.label);
         let names = provider.api_key_env.join(", ");
         let (problem, mut hint) = match &provider.api_key_env[..] {
@@ -400,8 +401,11 @@ impl Troubles<'_> {
                 format!("set one of {names}, which deployment {label} reads"),
             ),
         };
-        if own_server {
-            hint.push_str("; for a server without keys write `api_key: none`");
+        match server {
+            HostOwner::Provider => {}
+            HostOwner::Operator => {
+                hint.push_str("; for a server without keys write `api_key: none`")
+            }
         }
         self.add(Lack::Key, "api_key", problem, hint);
     }

@@ -125,7 +125,8 @@ pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
         false => {
             let out = std::io::stdout();
             let paint = Paint::on(out.is_terminal());
-            table::text(&report, paint::columns(out), options.all, &paint)
+            let extent = if options.all { table::Extent::All } else { table::Extent::Short };
+            table::text(&report, paint::columns(out), extent, &paint)
         }
     };
     print(&text);

@@ -25,9 +25,18 @@ const VERDICT: usize = 17;
 const HEADS: [&str; Step::ALL.len()] =
     ["name", "env", "dns", "tcp", "tls", "key", "model", "probe"];
 
+/// How much of a report is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Groups that work have one line each, if there are many.
+    Short,
+    /// Each deployment and each warning.
+    All,
+}
+
 /// The report.
-pub(super) fn text(report: &Report, columns: usize, all: bool, paint: &Paint) -> String {
-    let mut page = Page { report, columns, all, paint, text: String::new() };
+pub(super) fn text(report: &Report, columns: usize, extent: Extent, paint: &Paint) -> String {
+    let mut page = Page { report, columns, extent, paint, text: String::new() };
     page.table();
     page.reasons();
     page.warnings();
@@ -38,7 +47,7 @@ pub(super) fn text(report: &Report, columns: usize, all: bool, paint: &Paint) ->
 struct Page<'p> {
     report: &'p Report,
     columns: usize,
-    all: bool,
+    extent: Extent,
     paint: &'p Paint,
     text: String,
 }
@@ -80,7 +89,7 @@ impl Page<'_> {
             Works::No => self.paint.red(&count),
         };
         self.line(&format!("{} {count}", self.paint.bold(&name)));
-        if working == of && !self.all && report.found.len() > LONG_LIST {
+        if working == of && self.extent == Extent::Short && report.found.len() > LONG_LIST {
             return;
         }
         for one in report.members(group) {
@@ -184,7 +193,10 @@ impl Page<'_> {
         }
         self.text.push('\n');
         self.line(&self.paint.yellow("Warnings about the config:"));
-        let shown = if self.all { usize::MAX } else { WARNINGS_MAX };
+        let shown = match self.extent {
+            Extent::All => usize::MAX,
+            Extent::Short => WARNINGS_MAX,
+        };
         for problem in report.warnings.iter().take(shown) {
             let lines = wrapped(&problem.to_string(), self.columns, "    ");
             self.text.push_str(&lines.replacen("    ", "  - ", 1));

@@ -22,6 +22,15 @@ const ALONE_AFTER_MS: u64 = 2_000;
 /// Whose probes they are, and where they are shared.
 type With<'w> = (&'w Arc<Process>, &'w Carrier);
 
+/// Whether this replica goes on probing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It takes its share of the leases.
+    Stays,
+    /// It gives its leases up, because it stops.
+    Leaves,
+}
+
 /// The probes that replicas share.
 #[derive(Default)]
 pub(super) struct Probes {
@@ -40,7 +49,7 @@ impl Probes {
         with: With<'_>,
         (me, others): (&Arc<str>, &[Arc<str>]),
         (clock, lost): (ServerClock, Option<Millis>),
-        leaves: bool,
+        presence: Presence,
     ) {
         let (process, _) = with;
         let serving = process.serving();
@@ -55,9 +64,9 @@ impl Probes {
         if self.read(with, clock).await.is_err() {
             return;
         }
-        let mut wants: HashMap<Arc<str>, Want> = match leaves {
-            true => self.own(now).map(|(id, _)| (id.clone(), Want::GiveUp)).collect(),
-            false => {
+        let mut wants: HashMap<Arc<str>, Want> = match presence {
+            Presence::Leaves => self.own(now).map(|(id, _)| (id.clone(), Want::GiveUp)).collect(),
+            Presence::Stays => {
                 let wanted = self.leases.wanted(now, &subjects, (me, others), shared.lease_ms);
                 wanted.into_iter().collect()
             }

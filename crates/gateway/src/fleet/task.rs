@@ -14,7 +14,7 @@ use hale_core::time::Millis;
 use tokio::sync::mpsc;
 
 use super::carrier::{Carrier, Source};
-use super::probes::Probes;
+use super::probes::{Presence, Probes};
 use super::terms::{News, Topic};
 use crate::clock;
 use crate::events::{self, Received, Reload, Shutdown, Subscriber, What};
@@ -117,6 +117,15 @@ struct Replica {
     probes: Probes,
 }
 
+/// Why the others are told something now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// A second has passed: everything is told.
+    Tick,
+    /// Something may be new.
+    News,
+}
+
 /// What made the loop go on.
 enum Woken {
     Tick,
@@ -163,12 +172,12 @@ impl Replica {
                     self.probes.hear(&self.process, &text, clock);
                 }
                 Woken::Tick => {
-                    let is_tick = now >= tick;
-                    if is_tick {
+                    let due = if now >= tick { Due::Tick } else { Due::News };
+                    if due == Due::Tick {
                         tick = now.plus(TICK_MS);
                     }
                     news_due = None;
-                    self.tell(is_tick).await;
+                    self.tell(due).await;
                 }
             }
         }
@@ -222,7 +231,7 @@ impl Replica {
     }
 
     /// Tells the others what is new, or everything, and hears what they say.
-    async fn tell(&mut self, is_tick: bool) {
+    async fn tell(&mut self, due: Due) {
         if self.clock.is_none()
             && let Ok(heard) = self.carrier.exchange(self.fleet.me(), Vec::new()).await
         {
@@ -240,7 +249,7 @@ impl Replica {
                 self.process.fleet.sent.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if !is_tick && !has_news && !self.leaves {
+        if due == Due::News && !has_news && !self.leaves {
             return;
         }
         let said = published.whole.write();
@@ -258,23 +267,24 @@ impl Replica {
             }
         }
         let clock = self.time();
-        if is_tick {
+        if due == Due::Tick {
             let mode = self.lost.map_or(Mode::Shared, Mode::Local);
             self.fleet.share(&serving.snapshot, clock, mode);
         }
         let changes = self.fleet.settle(&serving.snapshot, clock);
         self.changed(&serving.snapshot, changes);
-        if is_tick || self.leaves {
+        if due == Due::Tick || self.leaves {
             let me = self.fleet.me();
             let others: Vec<Arc<str>> = match self.leaves {
                 true => Vec::new(),
                 false => self.fleet.peers().alive(clock.server).cloned().collect(),
             };
+            let presence = if self.leaves { Presence::Leaves } else { Presence::Stays };
             let with = (&self.process, &*self.carrier);
             if self.lost.is_none() {
                 self.probes.tell_again(with, me, clock).await;
             }
-            self.probes.lease(with, (me, &others), (clock, self.lost), self.leaves).await;
+            self.probes.lease(with, (me, &others), (clock, self.lost), presence).await;
         }
         self.show();
     }

@@ -24,6 +24,9 @@ use crate::state::Process;
 /// How long the end waits for what the background thread still has to write: records, and lines of the log.
 const BACKGROUND_MAX: Duration = Duration::from_secs(2);
 
+/// How long the end waits for workers that were told to stop: they do nothing that takes long.
+const WORKERS_MAX: Duration = Duration::from_secs(5);
+
 /// How soon it is seen that nothing is in flight any more.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -72,10 +75,12 @@ impl Running {
             () = hurry(stopped) => events::publish(What::Shutdown(Shutdown::Hurried)),
         }
         self.phase.send_replace(Phase::Stop);
-        for worker in self.workers.drain(..) {
-            if worker.join().is_err() {
-                tracing::error!("a worker had failed");
-            }
+        let late = ended(std::mem::take(&mut self.workers), WORKERS_MAX).await;
+        if late > 0 {
+            tracing::error!(
+                workers = late,
+                "workers did not end in time: what they still do is cut"
+            );
         }
         self.finish().await;
     }
@@ -141,5 +146,46 @@ impl Running {
                 }
             }
         }
+    }
+}
+
+/// Waits for the ends of `workers`, but not longer than that. Returns how many go on.
+async fn ended(workers: Vec<std::thread::JoinHandle<()>>, within: Duration) -> usize {
+    let all = async {
+        let mut look = tokio::time::interval(LOOK);
+        while !workers.iter().all(std::thread::JoinHandle::is_finished) {
+            look.tick().await;
+        }
+    };
+    let _late: Result<_, _> = timeout(within, all).await;
+    let (over, late): (Vec<_>, Vec<_>) =
+        workers.into_iter().partition(std::thread::JoinHandle::is_finished);
+    for worker in over {
+        if worker.join().is_err() {
+            tracing::error!("a worker had failed");
+        }
+    }
+    late.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_does_not_end_holds_up_no_stop() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (release, held) = mpsc::channel::<()>();
+        let stuck = std::thread::spawn(move || {
+            let _released: Result<(), _> = held.recv();
+        });
+        let broken = std::thread::spawn(|| std::panic::resume_unwind(Box::new("broken")));
+        let good = std::thread::spawn(|| {});
+        // Those that end are waited for.
+        assert_eq!(runtime.block_on(ended(vec![broken, good], Duration::from_secs(60))), 0);
+        assert_eq!(runtime.block_on(ended(vec![stuck], Duration::ZERO)), 1);
+        drop(release);
     }
 }

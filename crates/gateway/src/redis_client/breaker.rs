@@ -8,6 +8,15 @@ const IN_A_ROW: u32 = 5;
 /// Calls that are remembered.
 const KEPT: u32 = 20;
 
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// The server answered, with an error of its own or not.
+    Answered,
+    /// It did not answer, or the connection was lost.
+    Lost,
+}
+
 /// The last calls.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -19,7 +28,8 @@ pub(super) struct Breaker {
 
 impl Breaker {
     /// A call ended.
-    pub(super) fn ended(&mut self, is_lost: bool) {
+    pub(super) fn ended(&mut self, call: Call) {
+        let is_lost = call == Call::Lost;
         self.failed = (self.failed << 1 | u32::from(is_lost)) & ((1 << KEPT) - 1);
         self.calls = (self.calls + 1).min(KEPT);
         self.in_a_row = if is_lost { self.in_a_row + 1 } else { 0 };
@@ -43,7 +53,8 @@ mod tests {
 
     fn after(calls: &[bool]) -> Breaker {
         let mut breaker = Breaker::default();
-        calls.iter().for_each(|is_lost| breaker.ended(*is_lost));
+        let ended = |is_lost| if is_lost { Call::Lost } else { Call::Answered };
+        calls.iter().for_each(|is_lost| breaker.ended(ended(*is_lost)));
         breaker
     }
 

@@ -21,7 +21,7 @@ use hale_core::settings::RedisSettings;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use self::breaker::Breaker;
+use self::breaker::{Breaker, Call};
 
 /// The time limit of one call.
 pub(crate) const LIMIT: Duration = Duration::from_millis(50);
@@ -304,13 +304,14 @@ impl Redis {
             Err(_) => Err(Failed::TooSlow),
         };
         // Other errors that the server itself sends show that it works.
-        let is_lost = match &ended {
-            Ok(_) | Err(Failed::Down) => false,
-            Err(Failed::TooSlow) => true,
-            Err(Failed::Error(error)) => is_lost(error),
+        let call = match &ended {
+            Ok(_) | Err(Failed::Down) => Call::Answered,
+            Err(Failed::TooSlow) => Call::Lost,
+            Err(Failed::Error(error)) if is_lost(error) => Call::Lost,
+            Err(Failed::Error(_)) => Call::Answered,
         };
-        self.breaker.lock().ended(is_lost);
-        if is_lost {
+        self.breaker.lock().ended(call);
+        if call == Call::Lost {
             self.suspected.notify_one();
         }
         ended

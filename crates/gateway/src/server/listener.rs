@@ -21,15 +21,15 @@ const UNSENT_MAX: u32 = 128 << 10;
 /// What the operating system says; the address in use is told apart by its kind.
 pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     if count == 1 {
-        return Ok(vec![open(address, false)?]);
+        return Ok(vec![open(address, Port::Alone)?]);
     }
     // Sharing a port hides that another process has it; a first bind without sharing finds out.
-    drop(open(address, false)?);
-    let first = open(address, true)?;
+    drop(open(address, Port::Alone)?);
+    let first = open(address, Port::Shared)?;
     let address = first.local_addr()?;
     let mut all = vec![first];
     for _ in 1..count {
-        all.push(open(address, true)?);
+        all.push(open(address, Port::Shared)?);
     }
     Ok(all)
 }
@@ -39,14 +39,24 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListe
 /// # Errors
 /// What the operating system says.
 pub(crate) fn again(address: SocketAddr, count: usize) -> io::Result<TcpListener> {
-    open(address, count > 1)
+    open(address, if count > 1 { Port::Shared } else { Port::Alone })
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+/// Who listens at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// This listener only.
+    Alone,
+    /// Other listeners of this process too.
+    Shared,
+}
+
+fn open(address: SocketAddr, port: Port) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
+    match port {
+        Port::Alone => {}
+        Port::Shared => socket.set_reuse_port(true)?,
     }
     #[cfg(target_os = "linux")]
     // Accepted connections inherit it.

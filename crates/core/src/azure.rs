@@ -78,7 +78,7 @@ impl Azure {
         let of_account = match operation.model_place() {
             ModelPlace::Query => return self.realtime_path(base, path, model, None),
             ModelPlace::Account => true,
-            ModelPlace::Body => false,
+            ModelPlace::Body | ModelPlace::Resource => false,
         };
         let default = match operation.is_of_responses() {
             true => RESPONSES_API_VERSION,

@@ -141,6 +141,7 @@ impl Operation {
         match wire {
             WireFormat::OpenAi => self.row().open_ai,
             WireFormat::Anthropic => self.row().anthropic,
+            WireFormat::Gemini => self.row().gemini,
         }
     }
 
@@ -171,6 +172,15 @@ impl Operation {
     #[must_use]
     pub const fn upstream_path(self) -> &'static str {
         self.row().upstream_path
+    }
+
+    /// The same for an answer that is a stream.
+    #[must_use]
+    pub const fn streamed_path(self) -> &'static str {
+        match self.row().streamed_path {
+            Some(path) => path,
+            None => self.row().upstream_path,
+        }
     }
 
     /// The fields without which a request makes no sense, its content first.
@@ -295,7 +305,7 @@ mod tests {
 
     use super::*;
 
-    const WIRES: [WireFormat; 2] = [WireFormat::OpenAi, WireFormat::Anthropic];
+    const WIRES: [WireFormat; 3] = [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini];
 
     fn all() -> impl Iterator<Item = (Operation, &'static Row)> {
         Operation::ALL.into_iter().map(|operation| (operation, operation.row()))
@@ -310,7 +320,9 @@ mod tests {
             for text in [row.name, row.mode, row.upstream_path] {
                 assert!(!text.is_empty(), "{operation:?}");
             }
-            assert!(!row.paths.is_empty(), "{operation:?}");
+            // Google is called for some that no client asks for.
+            let is_asked_for = row.model_place != ModelPlace::Resource;
+            assert_eq!(is_asked_for, !row.paths.is_empty(), "{operation:?}");
             let has_json = matches!(row.answer, Answer::Json);
             assert_eq!(has_json, !row.content_field.is_empty(), "{operation:?}");
         }

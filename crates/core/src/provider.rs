@@ -11,10 +11,12 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::operation::{Counterpart, Operation, WayOut};
-pub use crate::wire_format::WireFormat;
+pub use crate::wire_format::{ClientFormat, WireFormat};
 
 /// The end of Google's OpenAI-compatible address.
 const OF_GOOGLE: &str = "/openai";
+/// The version of Google's own format.
+const VERSION_OF_GOOGLE: &str = "/v1beta";
 
 /// How the path of a request is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -31,8 +33,8 @@ pub enum Addressing {
     /// The operation's path, appended to a base with a version: the request's [`Edition`], unless
     /// the base names one.
     Cohere,
-    /// The operation's path, appended to Google's OpenAI-compatible address, which is below that of
-    /// its own format.
+    /// In Google's own format the name of the model and the method, appended to a base with a version, which is added where
+    /// there is none; in OpenAI's the operation's path, appended to the address below that base.
     Google,
     /// As [`Addressing::Versioned`], beside the paths of Ollama's own format.
     Ollama,
@@ -195,11 +197,15 @@ impl Provider {
             (Addressing::Cohere, Edition::First) => Cow::Owned(format!("{base}/v1")),
             (Addressing::Versioned, _) if base.ends_with("/v1") => Cow::Borrowed(base),
             (Addressing::Versioned, _) => Cow::Owned(format!("{base}/v1")),
+            (Addressing::Google, _) if self.wire == WireFormat::Gemini => match base {
+                "" => Cow::Borrowed(VERSION_OF_GOOGLE),
+                base => Cow::Borrowed(base),
+            },
             (Addressing::Google, _) if base.ends_with(OF_GOOGLE) => Cow::Borrowed(base),
             (Addressing::Google, _) => {
                 let versions = ["/v1beta", "/v1alpha", "/v1"];
                 let host = versions.iter().find_map(|version| base.strip_suffix(version));
-                Cow::Owned(format!("{}/v1beta{OF_GOOGLE}", host.unwrap_or(base)))
+                Cow::Owned(format!("{}{VERSION_OF_GOOGLE}{OF_GOOGLE}", host.unwrap_or(base)))
             }
             (Addressing::Ollama, _) if base.ends_with("/v1") => Cow::Borrowed(base),
             (Addressing::Ollama, _) => {
@@ -229,6 +235,16 @@ impl Provider {
                 | Addressing::Ollama,
             ) => format!("{base}/models"),
             (WireFormat::Anthropic, _) => format!("{base}/v1/models"),
+            (WireFormat::Gemini, _) => format!("{base}/models"),
+        }
+    }
+
+    /// The provider as it is called at `base`: Google serves its models in OpenAI's format too, at an address that says so.
+    #[must_use]
+    pub fn at_base(&'static self, base: &str) -> &'static Provider {
+        match base.trim_end_matches('/').ends_with(OF_GOOGLE) {
+            true => TABLE.get(&*format!("{}{OF_GOOGLE}", self.name)).unwrap_or(self),
+            false => self,
         }
     }
 
@@ -381,7 +397,8 @@ pub fn at_host(host: &str) -> Option<&'static Provider> {
 
 /// All providers, by name.
 pub fn all() -> impl Iterator<Item = &'static Provider> {
-    TABLE.values()
+    // The second format of a provider is no provider of its own.
+    TABLE.iter().filter(|(key, _)| !key.contains('/')).map(|(_, row)| row)
 }
 
 static TABLE: LazyLock<BTreeMap<Box<str>, Provider>> = LazyLock::new(|| {
@@ -391,7 +408,7 @@ static TABLE: LazyLock<BTreeMap<Box<str>, Provider>> = LazyLock::new(|| {
     let mut table = read(include_str!("../data/openai_compatible.json"));
     table.extend(read(include_str!("../data/native.json")));
     for (name, row) in &mut table {
-        row.name = name.clone();
+        row.name = name.split('/').next().unwrap_or(name).into();
     }
     table
 });
@@ -446,11 +463,11 @@ mod tests {
     #[test]
     fn addresses_of_gemini_and_ollama_may_be_those_of_their_own_formats() {
         for (name, path, expected) in [
-            ("gemini", "", "/v1beta/openai"),
-            ("gemini", "/v1beta", "/v1beta/openai"),
+            ("gemini", "", "/v1beta"),
+            ("gemini", "/v1beta/", "/v1beta"),
+            ("gemini", "/v1alpha", "/v1alpha"),
+            ("gemini", "/proxy/google", "/proxy/google"),
             ("gemini", "/v1beta/openai/", "/v1beta/openai"),
-            ("gemini", "/v1", "/v1beta/openai"),
-            ("gemini", "/proxy/google/v1alpha", "/proxy/google/v1beta/openai"),
             ("gemini", "/proxy/openai", "/proxy/openai"),
             ("ollama", "", "/v1"),
             ("ollama", "/v1/", "/v1"),
@@ -458,11 +475,15 @@ mod tests {
             ("ollama", "/ollama/api/chat", "/ollama/v1"),
             ("ollama", "/api/generate/", "/v1"),
         ] {
-            let provider = lookup(name).unwrap();
+            let provider = lookup(name).unwrap().at_base(&format!("http://host{path}"));
             assert_eq!(provider.base_path(path, Edition::Current), expected, "{name} {path}");
+            assert_eq!(&*provider.name, name);
+            let is_open_ai = path.contains("openai") || name == "ollama";
+            assert_eq!(provider.wire == WireFormat::OpenAi, is_open_ai, "{path}");
         }
         let gemini = lookup("gemini").unwrap();
-        assert_eq!(gemini.list_path(""), "/v1beta/openai/models");
+        assert_eq!(gemini.list_path(""), "/v1beta/models");
+        assert!(all().all(|row| !row.name.contains('/')));
         assert_eq!(gemini.listed_name("models/gemini-2.5-flash"), "gemini-2.5-flash");
         assert_eq!(lookup("openai").unwrap().listed_name("models/x"), "models/x");
     }

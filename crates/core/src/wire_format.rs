@@ -14,11 +14,32 @@ pub enum WireFormat {
     OpenAi,
     /// `POST {base}/v1/messages` with `x-api-key` and `anthropic-version`.
     Anthropic,
+    /// `POST {base}/models/{model}:generateContent` with `x-goog-api-key`. Of clients it is only passed through.
+    Gemini,
+}
+
+/// A format in which clients ask for what the gateway may translate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFormat {
+    /// OpenAI's.
+    OpenAi,
+    /// Anthropic's.
+    Anthropic,
 }
 
 impl WireFormat {
+    /// The format in which a client of this one is read and answered, where the provider has another one. What is only passed
+    /// through is never read.
+    #[must_use]
+    pub const fn of_clients(self) -> ClientFormat {
+        match self {
+            WireFormat::OpenAi | WireFormat::Gemini => ClientFormat::OpenAi,
+            WireFormat::Anthropic => ClientFormat::Anthropic,
+        }
+    }
+
     /// The part of an `api_base`'s path that belongs to the base. Users write the base of an Anthropic
-    /// provider with and without its version, or with the whole path.
+    /// provider with and without its version, or with the whole path, and that of Google's with the path of its models.
     #[must_use]
     pub fn base_path(self, path: &str) -> &str {
         let path = path.trim_end_matches('/');
@@ -27,6 +48,10 @@ impl WireFormat {
             WireFormat::Anthropic => {
                 let path = path.strip_suffix("/messages").unwrap_or(path);
                 path.strip_suffix("/v1").unwrap_or(path)
+            }
+            WireFormat::Gemini => {
+                let path = path.split_once("/models/").map_or(path, |(base, _)| base);
+                path.strip_suffix("/models").unwrap_or(path)
             }
         }
     }
@@ -43,5 +68,8 @@ mod tests {
         }
         assert_eq!(WireFormat::Anthropic.base_path("/anthropic/v1"), "/anthropic");
         assert_eq!(WireFormat::OpenAi.base_path("/v1/"), "/v1");
+        for path in ["/v1beta", "/v1beta/", "/v1beta/models", "/v1beta/models/g:generateContent"] {
+            assert_eq!(WireFormat::Gemini.base_path(path), "/v1beta", "{path}");
+        }
     }
 }

@@ -74,6 +74,17 @@ const RESPONSE_EVENTS: &[&str] = &[
     r#"{"type":"response.completed","response":{"id":"r","output":[],@}}"#,
 ];
 
+/// The same for contents of Google's format, full and as events.
+const CONTENTS: &[&str] = &[
+    r#"{@,"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#,
+    r#"{"candidates":[{@,"content":{"parts":[{"text":"a"}]}}],"usageMetadata":{"promptTokenCount":1}}"#,
+    r#"{"candidates":[{"content":{"role":"model",@},"finishReason":"STOP"}]}"#,
+    r#"{"candidates":[{"content":{"parts":[{"text":"a"},{@}]},"finishReason":"STOP"}]}"#,
+    r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f",@}}]}}]}"#,
+    r#"{"promptFeedback":{@},"usageMetadata":{"promptTokenCount":1,@}}"#,
+    r#"{"error":{"code":400,@}}"#,
+];
+
 /// What an answer of that many bytes may take in all.
 fn allowed(bytes: usize) -> usize {
     4 * bytes + (1 << 20)
@@ -131,6 +142,7 @@ fn places(operation: Operation) -> (&'static [&'static str], &'static [&'static 
         Operation::Chat => (CHAT, CHAT_EVENTS),
         Operation::Messages => (MESSAGES, MESSAGE_EVENTS),
         Operation::Responses => (RESPONSES, RESPONSE_EVENTS),
+        Operation::GenerateContent => (CONTENTS, CONTENTS),
         _ => (DATA, &[]),
     }
 }
@@ -143,7 +155,7 @@ fn event(wire: WireFormat, text: &str) -> String {
         WireFormat::OpenAi if kind.starts_with("response.") => {
             format!("event: {kind}\ndata: {text}\n\n")
         }
-        WireFormat::OpenAi => format!("data: {text}\n\n"),
+        WireFormat::OpenAi | WireFormat::Gemini => format!("data: {text}\n\n"),
         WireFormat::Anthropic => format!("event: {kind}\ndata: {text}\n\n"),
     }
 }
@@ -158,7 +170,7 @@ struct Slot {
 /// All places in all answers.
 fn slots() -> Vec<Slot> {
     let operations = Operation::ALL.into_iter().filter(|it| it.carries() != Carries::Nothing);
-    let wires = [WireFormat::OpenAi, WireFormat::Anthropic];
+    let wires = [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini];
     let pairs = operations
         .flat_map(|operation| wires.map(|wire| Conversion { operation, wire }))
         .filter_map(|conversion| Some((conversion, conversion.upstream()?)));

@@ -168,7 +168,7 @@ fn of_mode(mode: &str) -> impl Iterator<Item = Operation> {
 
 /// The refusal of a model for something that its provider is not served for.
 fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(String, String)> {
-    if !provider.serves_only_endpoints {
+    if !provider.serves_only_endpoints && provider.wire != WireFormat::Gemini {
         let mode = named.filter(|mode| !MODES_OF_TEXT.contains(mode))?;
         let mut operations = of_mode(mode).peekable();
         operations.peek()?;

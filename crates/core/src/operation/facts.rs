@@ -84,6 +84,8 @@ pub enum ModelPlace {
     Account,
     /// The query: there is no body.
     Query,
+    /// The path: its resource comes before the method.
+    Resource,
 }
 
 /// What a good answer is.

@@ -19,12 +19,16 @@ pub struct Row {
     pub paths: &'static [&'static str],
     /// The path below the base URL of an upstream of its own format; `{}` stands for an id.
     pub upstream_path: &'static str,
+    /// The same for an answer that is a stream, where that is another one.
+    pub streamed_path: Option<&'static str>,
     /// The format in which clients speak to its endpoint and providers of that wire are called.
     pub format: WireFormat,
     /// What a provider of the OpenAI wire is called for.
     pub open_ai: Counterpart,
     /// What a provider of the Anthropic wire is called for.
     pub anthropic: Counterpart,
+    /// What a provider of Gemini's wire is called for.
+    pub gemini: Counterpart,
     /// The `mode` of the models that are for it.
     pub mode: &'static str,
     /// The `mode` of the models that are probed by it.
@@ -97,9 +101,11 @@ const BASE: Row = Row {
     method: Method::Post,
     paths: &[],
     upstream_path: "",
+    streamed_path: None,
     format: WireFormat::OpenAi,
     open_ai: Counterpart::Same,
     anthropic: Counterpart::Missing,
+    gemini: Counterpart::Missing,
     mode: "",
     probes: None,
     listed_as: None,
@@ -151,6 +157,16 @@ const BATCHES: Row = Row { listed_as: Some("/v1/batches"), stored: Some(Kind::Ba
 /// The same of those about one batch.
 const ONE_BATCH: Row = Row { addressed: Addressed::ById, carries: Carries::Nothing, ..BATCHES };
 
+/// The defaults of the operations of Google's own format.
+const OF_GOOGLE: Row = Row {
+    format: WireFormat::Gemini,
+    open_ai: Counterpart::Missing,
+    gemini: Counterpart::Same,
+    model_place: ModelPlace::Resource,
+    mode: "chat",
+    ..BASE
+};
+
 /// The defaults of operations that are passed through.
 const PASSED: Row = Row {
     upstream_path: "/{}",
@@ -165,6 +181,7 @@ operations! {
     /// `/chat/completions`.
     Chat = Row {
         name: "chat_completions",
+        gemini: Counterpart::Other(Operation::GenerateContent),
         paths: with_queue!("/chat/completions"),
         upstream_path: "/chat/completions",
         anthropic: Counterpart::Other(Operation::Messages),
@@ -195,6 +212,7 @@ operations! {
     /// `/embeddings`.
     Embedding = Row {
         name: "embeddings",
+        gemini: Counterpart::Other(Operation::EmbedContents),
         paths: with_engine!("/embeddings"),
         upstream_path: "/embeddings",
         mode: "embedding",
@@ -207,6 +225,7 @@ operations! {
     /// `/v1/messages`.
     Messages = Row {
         name: "messages",
+        gemini: Counterpart::Other(Operation::GenerateContent),
         paths: with_provider!("/v1/messages"),
         upstream_path: "/v1/messages",
         format: WireFormat::Anthropic,
@@ -225,6 +244,7 @@ operations! {
     /// `/v1/messages/count_tokens`.
     CountTokens = Row {
         name: "count_tokens",
+        gemini: Counterpart::Other(Operation::CountContents),
         paths: with_provider!("/v1/messages/count_tokens"),
         upstream_path: "/v1/messages/count_tokens",
         format: WireFormat::Anthropic,
@@ -239,6 +259,7 @@ operations! {
     /// `/utils/token_counter`.
     CountPrompt = Row {
         name: "token_counter",
+        gemini: Counterpart::Other(Operation::CountContents),
         paths: &["/utils/token_counter"],
         upstream_path: "/utils/token_counter",
         open_ai: Counterpart::Estimated,
@@ -436,6 +457,7 @@ operations! {
     /// `/images/generations`.
     GenerateImage = Row {
         name: "images_generations",
+        gemini: Counterpart::Other(Operation::PredictImages),
         paths: with_deployment!("/images/generations"),
         upstream_path: "/images/generations",
         mode: "image_generation",
@@ -517,6 +539,39 @@ operations! {
         name: "pass_through",
         paths: &["/openai/{}", "/azure/{}", "/mistral/{}"],
         ..PASSED
+    },
+    /// `models/{}:generateContent`, or its stream.
+    GenerateContent = Row {
+        name: "generate_content",
+        upstream_path: ":generateContent",
+        streamed_path: Some(":streamGenerateContent?alt=sse"),
+        streaming: Streaming::WithUsage,
+        content_field: "candidates",
+        ..OF_GOOGLE
+    },
+    /// `models/{}:batchEmbedContents`.
+    EmbedContents = Row {
+        name: "embed_contents",
+        upstream_path: ":batchEmbedContents",
+        mode: "embedding",
+        content_field: "embeddings",
+        ..OF_GOOGLE
+    },
+    /// `models/{}:countTokens`.
+    CountContents = Row {
+        name: "count_contents",
+        upstream_path: ":countTokens",
+        content_field: "totalTokens",
+        ..OF_GOOGLE
+    },
+    /// `models/{}:predict`, for images.
+    PredictImages = Row {
+        name: "predict_images",
+        upstream_path: ":predict",
+        mode: "image_generation",
+        content_field: "predictions",
+        billing: Billing::Images,
+        ..OF_GOOGLE
     },
     /// Whatever a provider of the Anthropic wire has, with any method.
     PassAnthropic = Row {

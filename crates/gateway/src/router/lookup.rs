@@ -123,6 +123,9 @@ pub(super) fn format_of(path: &str) -> WireFormat {
     if path.starts_with("/anthropic/") {
         return WireFormat::Anthropic;
     }
+    if path.starts_with("/gemini/") {
+        return WireFormat::Gemini;
+    }
     let below = path.strip_prefix("/v1/messages");
     if below.is_some_and(|behind| behind.is_empty() || behind.starts_with('/')) {
         WireFormat::Anthropic

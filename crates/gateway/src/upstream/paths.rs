@@ -78,7 +78,7 @@ impl Paths {
 /// Whether the path of `operation` names the model.
 pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool {
     match operation.model_place() {
-        ModelPlace::Query => true,
+        ModelPlace::Query | ModelPlace::Resource => true,
         ModelPlace::Body | ModelPlace::Account => deployment.endpoint.azure.is_some(),
     }
 }
@@ -95,18 +95,24 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
     };
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = match transfer {
-        // No provider of today has a path of its own for streams.
-        Transfer::Whole | Transfer::Streamed => operation.upstream_path().replace("{}", &id),
+        Transfer::Whole => operation.upstream_path(),
+        Transfer::Streamed => operation.streamed_path(),
     };
+    let below = below.replace("{}", &id);
     let mut text = match &deployment.endpoint.azure {
         Some(azure) => match operation.model_place() {
             ModelPlace::Query => {
                 azure.realtime_path(&base, &below, model, realtime(called.edition))
             }
-            ModelPlace::Body | ModelPlace::Account => azure.path(&base, operation, &below, model),
+            ModelPlace::Body | ModelPlace::Account | ModelPlace::Resource => {
+                azure.path(&base, operation, &below, model)
+            }
         },
         None => match operation.model_place() {
             ModelPlace::Query => format!("{base}{below}?model={}", escaped(model)),
+            ModelPlace::Resource => {
+                format!("{base}/{}{below}", resource(model))
+            }
             ModelPlace::Body | ModelPlace::Account => format!("{base}{below}"),
         },
     };
@@ -115,6 +121,13 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
         text.push_str(query);
     }
     path(text)
+}
+
+/// The resource of a model in the paths of Google's format. Tuned models are named by theirs.
+fn resource(model: &str) -> String {
+    let segments: Vec<String> = model.split('/').map(escaped).collect();
+    let kind = if segments.len() > 1 { "" } else { "models/" };
+    format!("{kind}{}", segments.join("/"))
 }
 
 /// The form of realtime that the client asks for.
@@ -158,4 +171,17 @@ pub(super) fn below(
 
 fn path(text: String) -> PathAndQuery {
     PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_of_googles_is_a_resource_and_leads_to_no_other_path() {
+        assert_eq!(resource("gemini-2.5-flash"), "models/gemini-2.5-flash");
+        assert_eq!(resource("models/gemini-2.5-flash"), "models/gemini-2.5-flash");
+        assert_eq!(resource("tunedModels/x y"), "tunedModels/x%20y");
+        assert_eq!(resource("models/../x?a"), "models/%2E%2E/x%3Fa");
+    }
 }

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use hale_core::operation::Operation;
-use hale_core::provider::WireFormat;
+use hale_core::provider::{ClientFormat, WireFormat};
 use hale_core::usage::Usage;
 
 use crate::bytes::edit::patched;
@@ -18,9 +18,9 @@ use crate::conversion::token_count;
 pub use crate::formats::answer::Fault;
 use crate::formats::answer::Observed;
 use crate::formats::answer_tool::unwrap_answer;
-use crate::formats::neutral::Content;
+use crate::formats::neutral::{Content, Part};
 use crate::formats::view::View;
-use crate::formats::{anthropic, empty, openai};
+use crate::formats::{anthropic, empty, gemini, openai};
 
 /// The longest empty answer, bytes. A longer one is not looked through.
 const EMPTY_MAX: usize = 16 << 10;
@@ -49,8 +49,11 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
     let Observed { patches, usage } = observe_answer(conversion, text, view)?;
+    // Google counts the thoughts before an answer that then is empty.
+    let has_output = conversion.wire != WireFormat::Gemini
+        && usage.is_some_and(|usage| usage.output > 0);
     let is_empty = text.len() <= EMPTY_MAX
-        && usage.is_none_or(|usage| usage.output == 0)
+        && !has_output
         && has_no_content(conversion, text)
         && !stopped_by_policy(body);
     let body = if conversion.translates() {
@@ -68,6 +71,7 @@ fn has_no_content(conversion: Conversion, text: &str) -> bool {
     match conversion.upstream().unwrap_or(conversion.operation) {
         Operation::Chat => empty::is_empty_answer(WireFormat::OpenAi, text),
         Operation::Messages => empty::is_empty_answer(WireFormat::Anthropic, text),
+        Operation::GenerateContent => empty::is_empty_answer(WireFormat::Gemini, text),
         Operation::Responses => empty::is_empty_response(text),
         _ => false,
     }
@@ -75,12 +79,23 @@ fn has_no_content(conversion: Conversion, text: &str) -> bool {
 
 /// The provider's answer in the client's format.
 fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>, Fault> {
-    if conversion.operation == Operation::CountPrompt {
-        return token_count::counted(text, view).map_err(Fault::Malformed);
+    match conversion.operation {
+        Operation::CountPrompt => {
+            return token_count::counted(text, view).map_err(Fault::Malformed);
+        }
+        Operation::CountTokens => {
+            return gemini::count::for_messages(text).map_err(Fault::Malformed);
+        }
+        Operation::Embedding => {
+            return gemini::embeddings::translate(text, view).map_err(Fault::Malformed);
+        }
+        Operation::GenerateImage => return gemini::images::translate(text, view),
+        _ => {}
     }
     let mut answer = match conversion.wire {
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),
+        WireFormat::Gemini => gemini::answer::read(text),
     }?;
     for part in &mut answer.parts {
         if let Content::ToolCall { name, .. } = &mut part.content {
@@ -90,9 +105,14 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
     if view.has_answer_tool() {
         unwrap_answer(&mut answer);
     }
-    Ok(match conversion.operation.format() {
-        WireFormat::OpenAi => openai::answer::write(&answer, view),
-        WireFormat::Anthropic => anthropic::answer::write(&answer, view),
+    let images = |part: &Part<'_>| matches!(part.content, Content::Image(_));
+    Ok(match conversion.operation.format().of_clients() {
+        ClientFormat::OpenAi => openai::answer::write(&answer, view),
+        ClientFormat::Anthropic if answer.parts.iter().any(images) => {
+            let why = "an image, which has no place in an answer of this format";
+            return Err(Fault::Malformed(why.to_owned()));
+        }
+        ClientFormat::Anthropic => anthropic::answer::write(&answer, view),
     })
 }
 
@@ -100,10 +120,14 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
 #[must_use]
 pub fn stopped_by_policy(body: &[u8]) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(body, part).is_some();
-    if !holds(b"content_filter") && !holds(b"refusal") {
+    let is_googles = holds(b"\"candidates\"") || holds(b"\"promptFeedback\"");
+    if !is_googles && !holds(b"content_filter") && !holds(b"refusal") {
         return false;
     }
     let Ok(text) = std::str::from_utf8(without_mark(body)) else { return false };
+    if is_googles && gemini::is_stopped(text) {
+        return true;
+    }
     let Ok([choices, stop, details]) =
         texts(text, ["choices", "stop_reason", "incomplete_details"])
     else {

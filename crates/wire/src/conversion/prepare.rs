@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hale_core::operation::{Carries, Operation};
-use hale_core::provider::{Addressing, Called, Edition, WireFormat};
+use hale_core::provider::{Addressing, Called, ClientFormat, Edition, WireFormat};
 
 use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
@@ -23,7 +23,7 @@ use crate::formats::neutral::{Request, Unfit};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::room::Room;
-use crate::formats::{anthropic, files, openai, responses};
+use crate::formats::{anthropic, files, gemini, openai, responses};
 
 /// The operation of the client, and the wire of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,9 @@ impl Conversion {
     #[must_use]
     pub fn answered(self) -> Conversion {
         match self.operation {
-            Operation::CountTokens => Conversion { wire: self.operation.format(), ..self },
+            Operation::CountTokens if self.wire == WireFormat::OpenAi => {
+                Conversion { wire: self.operation.format(), ..self }
+            }
             _ => self,
         }
     }
@@ -107,7 +109,8 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
                 let history = openai::history::History::of(peek, order, &mut notes);
                 openai::edits::continued_body(peek, order, &history)
             }
-            Codec::Modes(_) | Codec::Opaque | Codec::Counter => {
+            // Of Google's format no client asks for what is read.
+            Codec::Modes(_) | Codec::Opaque | Codec::Counter | Codec::Contents(_) => {
                 openai::edits::request_body(peek, order)
             }
             Codec::Responses(_) => responses::edits::request_body(peek, order),
@@ -119,32 +122,74 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         let notes = (notes != Notes::default()).then(|| Arc::new(notes));
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body, notes));
     }
+    let called = called(upstream, order);
+    let (body, mut notes) = translated(peek, order)?;
+    lowered(peek, order, &mut notes);
+    Ok(Prepared::Body(called.into(), body, Some(Arc::new(notes))))
+}
+
+/// What is called: for images Google has two ways.
+fn called(upstream: Operation, order: &Order<'_>) -> Operation {
+    match upstream {
+        Operation::PredictImages => gemini::images::operation_of(order.upstream_model),
+        other => other,
+    }
+}
+
+/// The body in the provider's format.
+fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit> {
     let bytes = peek.body().len();
-    let (written, mut notes) = match conversion.wire {
+    let parsed = |written: Vec<u8>| {
+        let written = Peek::parse(Bytes::from(written));
+        written.map_err(|why| Unfit::malformed("request_body", why))
+    };
+    match order.wire() {
         WireFormat::OpenAi => {
             let mut request = read(peek, &[], order.operation)?;
             let notes = fit(&mut request, order, bytes)?;
-            (openai::write_request::write(&request, order, bytes)?, notes)
+            let written = openai::write_request::write(&request, order, bytes)?;
+            drop(request);
+            Ok((openai::edits::request_body(&parsed(written)?, order), notes))
         }
-        WireFormat::Anthropic => to_messages(peek, order, bytes)?,
-    };
-    lowered(peek, order, &mut notes);
-    let written = Peek::parse(Bytes::from(written));
-    let written = written.map_err(|why| Unfit::malformed("request_body", why))?;
-    let body = match conversion.wire {
-        WireFormat::OpenAi => openai::edits::request_body(&written, order),
-        WireFormat::Anthropic => anthropic::edits::written_body(&written, order),
-    };
-    Ok(Prepared::Body(upstream.into(), body, Some(Arc::new(notes))))
+        WireFormat::Anthropic => {
+            let (written, notes) =
+                with_defaults(peek, order, anthropic::write_request::write)?;
+            Ok((anthropic::edits::written_body(&parsed(written)?, order), notes))
+        }
+        WireFormat::Gemini => {
+            let (written, notes) = match order.operation {
+                Operation::Embedding => {
+                    gemini::embeddings::write(peek, &defaults(peek, order), order)?
+                }
+                Operation::GenerateImage => {
+                    let edits = defaults(peek, order);
+                    (gemini::images::write(peek, &edits, order)?, Notes::default())
+                }
+                Operation::CountTokens => {
+                    with_defaults(peek, order, gemini::write_request::write_counted)?
+                }
+                _ => with_defaults(peek, order, gemini::write_request::write)?,
+            };
+            Ok((Bytes::from(written).into(), notes))
+        }
+    }
 }
 
-/// The request as messages. A deployment's defaults are in the client's format and are translated too; one that cannot be is
-/// left out, because the client did not send it.
-fn to_messages(peek: &Peek, order: &Order<'_>, bytes: usize) -> Result<(Vec<u8>, Notes), Unfit> {
+/// Writes a request in a provider's format.
+type Writer = fn(&Request<'_>, &Order<'_>, usize) -> Result<Vec<u8>, Unfit>;
+
+/// The request as `writer` writes it. A deployment's defaults are in the client's format and are translated too; one that
+/// cannot be is left out, because the client did not send it.
+fn with_defaults(
+    peek: &Peek,
+    order: &Order<'_>,
+    writer: Writer,
+) -> Result<(Vec<u8>, Notes), Unfit> {
+    let bytes = peek.body().len();
     let write = |edits: &[Edit<'_>]| {
         let mut request = read(peek, edits, order.operation)?;
         let notes = fit(&mut request, order, bytes)?;
-        Ok((anthropic::write_request::write(&request, order, bytes)?, notes))
+        Ok((writer(&request, order, bytes)?, notes))
     };
     let mut edits = defaults(peek, order);
     edits.extend(cache_points::edits(peek, order, None));
@@ -195,9 +240,9 @@ fn read<'p>(
     operation: Operation,
 ) -> Result<Request<'p>, Unfit> {
     let (fields, room) = (peek.fields_with(edits), Room::of(peek.body().len()));
-    match operation.format() {
-        WireFormat::OpenAi => openai::read_request::read(fields, &room),
-        WireFormat::Anthropic => anthropic::read_request::read(fields, &room),
+    match operation.format().of_clients() {
+        ClientFormat::OpenAi => openai::read_request::read(fields, &room),
+        ClientFormat::Anthropic => anthropic::read_request::read(fields, &room),
     }
 }
 

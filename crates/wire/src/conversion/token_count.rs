@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
+use hale_core::provider::WireFormat;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
@@ -23,7 +24,7 @@ use crate::formats::order::Order;
 use crate::formats::room::Room;
 use crate::formats::unfit::{field, list_field, object_field};
 use crate::formats::view::View;
-use crate::formats::{anthropic, openai};
+use crate::formats::{anthropic, gemini, openai};
 
 /// Tokens of a message, of a name in it and of the start of the answer, besides their texts. Source:
 /// <https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>.
@@ -213,7 +214,16 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
         let fields = peek.fields_with(&edits);
         let mut request = openai::read_request::read(fields, &Room::of(bytes))?;
         fit(&mut request, order, bytes)?;
-        anthropic::write_request::write(&request, order, bytes)?
+        match order.wire() {
+            // Of other wires none is asked.
+            WireFormat::OpenAi | WireFormat::Anthropic => {
+                anthropic::write_request::write(&request, order, bytes)?
+            }
+            WireFormat::Gemini => {
+                let written = gemini::write_request::write_counted(&request, order, bytes)?;
+                return Ok(Bytes::from(written).into());
+            }
+        }
     };
     drop(turn);
     let written = Peek::parse(Bytes::from(written));
@@ -227,13 +237,19 @@ pub(crate) fn counted(text: &str, view: &View) -> Result<Vec<u8>, String> {
     struct Counted {
         input_tokens: u64,
     }
-    let counted: Counted = serde_json::from_str(text).map_err(|why| why.to_string())?;
+    let (total, tokenizer) = match serde_json::from_str::<Counted>(text) {
+        Ok(counted) => (counted.input_tokens, "anthropic_api"),
+        Err(why) => match gemini::count::total(text) {
+            Ok(total) => (total, "gemini_api"),
+            Err(_) => return Err(why.to_string()),
+        },
+    };
     let used = view.upstream_model.as_deref().unwrap_or_default();
     let reply = Reply {
-        total: counted.input_tokens,
+        total,
         requested_json: &view.model_json,
         used,
-        tokenizer: "anthropic_api",
+        tokenizer,
         source: "provider_api",
         original: Some(text),
     };

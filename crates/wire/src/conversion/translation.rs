@@ -3,13 +3,13 @@
 //! Called by [`crate::conversion::stream`] with each event. Always true: deltas are written at once, except those that
 //! the client's format needs later.
 
-use hale_core::provider::WireFormat;
+use hale_core::provider::{ClientFormat, WireFormat};
 
 use crate::formats::answer_tool::Unwrapper;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
-use crate::formats::{anthropic, openai, responses};
+use crate::formats::{anthropic, gemini, openai, responses};
 
 /// A stream between two formats.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(crate) struct Translation {
 pub(crate) enum DeltaReader {
     OpenAi(openai::stream_read::Reader),
     Anthropic(anthropic::stream_read::Reader),
+    Gemini(gemini::stream_read::Reader),
     Responses(responses::stream_read::Reader),
 }
 
@@ -39,6 +40,7 @@ impl DeltaReader {
         match wire {
             WireFormat::OpenAi => DeltaReader::OpenAi(Default::default()),
             WireFormat::Anthropic => DeltaReader::Anthropic(Default::default()),
+            WireFormat::Gemini => DeltaReader::Gemini(Default::default()),
         }
     }
 
@@ -50,6 +52,7 @@ impl DeltaReader {
         match self {
             DeltaReader::OpenAi(reader) => reader.read(text),
             DeltaReader::Anthropic(reader) => reader.read(text),
+            DeltaReader::Gemini(reader) => reader.read(text),
             DeltaReader::Responses(reader) => reader.read(text),
         }
     }
@@ -61,9 +64,9 @@ impl Translation {
         Translation {
             reader: DeltaReader::of(wire),
             unwrapper: Unwrapper::default(),
-            writer: match format {
-                WireFormat::OpenAi => DeltaWriter::OpenAi(Default::default()),
-                WireFormat::Anthropic => DeltaWriter::Anthropic(Default::default()),
+            writer: match format.of_clients() {
+                ClientFormat::OpenAi => DeltaWriter::OpenAi(Default::default()),
+                ClientFormat::Anthropic => DeltaWriter::Anthropic(Default::default()),
             },
         }
     }

@@ -74,6 +74,7 @@ impl Unwrapper {
             | Delta::Thinking(_)
             | Delta::Signature(_)
             | Delta::Redacted(_)
+            | Delta::Image { .. }
             | Delta::Refusal(_)
             | Delta::Stop(..)
             | Delta::Usage(_)

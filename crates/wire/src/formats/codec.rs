@@ -21,6 +21,8 @@ pub(crate) enum Codec {
     Batches(Stored),
     /// Messages of the Anthropic format.
     Messages(OfMessages),
+    /// What Google's format has.
+    Contents(OfContents),
     /// Requests like those of completions; answers, which are bytes or a socket, are not read.
     Opaque,
     /// No upstream has it.
@@ -90,6 +92,19 @@ pub(crate) enum OfMessages {
     Counted,
 }
 
+/// What an answer of Google's format is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfContents {
+    /// Candidates, or why there are none.
+    Generated,
+    /// Embeddings.
+    Embedded,
+    /// A number of tokens.
+    Counted,
+    /// Images.
+    Predicted,
+}
+
 /// The codec of `operation`.
 pub(crate) const fn of(operation: Operation) -> Codec {
     match operation {
@@ -98,6 +113,10 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         Operation::Messages => Codec::Messages(OfMessages::Message),
         Operation::CountTokens => Codec::Messages(OfMessages::Counted),
         Operation::CountPrompt => Codec::Counter,
+        Operation::GenerateContent => Codec::Contents(OfContents::Generated),
+        Operation::EmbedContents => Codec::Contents(OfContents::Embedded),
+        Operation::CountContents => Codec::Contents(OfContents::Counted),
+        Operation::PredictImages => Codec::Contents(OfContents::Predicted),
         Operation::Responses => Codec::Responses(OfResponses::Created),
         Operation::CompactResponses => Codec::Responses(OfResponses::Compacted),
         Operation::CountResponses => Codec::Responses(OfResponses::Counted),
@@ -137,6 +156,8 @@ mod tests {
     fn a_codec_is_of_the_rows_format_and_kind() {
         for operation in Operation::ALL {
             let codec = of(operation);
+            let is_of_google = matches!(codec, Codec::Contents(_));
+            assert_eq!(is_of_google, operation.format() == WireFormat::Gemini && !operation.is_passed_through());
             let is_anthropic = matches!(codec, Codec::Messages(_));
             let is_read_so =
                 operation.format() == WireFormat::Anthropic && !operation.is_passed_through();
@@ -149,9 +170,11 @@ mod tests {
                 Codec::Batches(_) => Some(Kind::Batch),
                 // What a file contains is asked of a file.
                 Codec::Opaque => operation.kind(),
-                Codec::Completions(_) | Codec::Modes(_) | Codec::Messages(_) | Codec::Counter => {
-                    None
-                }
+                Codec::Completions(_)
+                | Codec::Modes(_)
+                | Codec::Messages(_)
+                | Codec::Contents(_)
+                | Codec::Counter => None,
             };
             assert_eq!(kind, operation.kind(), "{operation:?}");
             let has_upstream = operation.upstream(operation.format()).is_some();

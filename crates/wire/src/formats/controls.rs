@@ -223,6 +223,8 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
             holds("messages", "\"image_url\"") || holds("messages", "\"input_image\""),
             holds("response_format", "\"json_schema\""),
         ),
+        // What is passed through is not looked into.
+        WireFormat::Gemini => (false, false),
         WireFormat::Anthropic => (
             peek.raw("messages").is_some_and(holds_image),
             holds("output_config", "\"json_schema\"") || holds("output_format", "\"json_schema\""),
@@ -262,7 +264,7 @@ pub fn estimated_input(peek: &Peek) -> u64 {
 pub fn estimated_output(answer: &[u8]) -> u64 {
     let mut bytes = 0;
     let _not_json: Result<(), _> = scan::members(answer, |key, value| {
-        if matches!(&answer[key], b"\"choices\"" | b"\"content\"" | b"\"output\"") {
+        if matches!(&answer[key], b"\"choices\"" | b"\"content\"" | b"\"output\"" | b"\"candidates\"") {
             bytes += std::str::from_utf8(&answer[value]).map_or(0, text_of);
         }
     });

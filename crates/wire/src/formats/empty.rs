@@ -7,6 +7,7 @@ use hale_core::provider::WireFormat;
 
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
+use crate::formats::gemini;
 
 /// The members of a message or a delta in the OpenAI format that hold content.
 const CONTENT: [&str; 10] = [
@@ -30,6 +31,7 @@ pub(crate) fn is_empty_answer(wire: WireFormat, text: &str) -> bool {
             has_content(message) == Some(false)
         }),
         WireFormat::Anthropic => each(text, "content", is_empty_block),
+        WireFormat::Gemini => gemini::is_empty(text),
     }
 }
 

@@ -300,6 +300,7 @@ impl ErrorReply {
                 let error = &ErrorReply { kind, ..self.clone() };
                 serde_json::to_writer(&mut body, &Anthropic { kind: "error", error })
             }
+            WireFormat::Gemini => serde_json::to_writer(&mut body, &Google::of(self)),
         };
         body
     }
@@ -315,10 +316,56 @@ impl ErrorReply {
     #[must_use]
     pub fn event(&self, format: WireFormat) -> Vec<u8> {
         let start: &[u8] = match format {
-            WireFormat::OpenAi => b"data: ",
+            WireFormat::OpenAi | WireFormat::Gemini => b"data: ",
             WireFormat::Anthropic => b"event: error\ndata: ",
         };
         [start, &self.body(format), b"\n\n"].concat()
+    }
+}
+
+/// An error in Google's format.
+#[derive(Serialize)]
+struct Google<'e> {
+    error: GoogleError<'e>,
+}
+
+#[derive(Serialize)]
+struct GoogleError<'e> {
+    code: u16,
+    message: &'e str,
+    status: &'static str,
+    details: [GoogleDetail<'e>; 1],
+}
+
+#[derive(Serialize)]
+struct GoogleDetail<'e> {
+    #[serde(rename = "@type")]
+    kind: &'static str,
+    reason: &'static str,
+    domain: &'static str,
+    metadata: &'e ErrorReply,
+}
+
+impl<'e> Google<'e> {
+    fn of(reply: &'e ErrorReply) -> Google<'e> {
+        let code = reply.code.parse().unwrap_or(500);
+        // Source: <https://google.aip.dev/193>.
+        let status = match code {
+            400 | 413 | 422 => "INVALID_ARGUMENT",
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 | 405 => "NOT_FOUND",
+            409 => "ABORTED",
+            429 => "RESOURCE_EXHAUSTED",
+            499 => "CANCELLED",
+            501 => "UNIMPLEMENTED",
+            503 => "UNAVAILABLE",
+            504 => "DEADLINE_EXCEEDED",
+            _ => "INTERNAL",
+        };
+        let kind = "type.googleapis.com/google.rpc.ErrorInfo";
+        let detail = GoogleDetail { kind, reason: reply.reason, domain: "hale", metadata: reply };
+        Google { error: GoogleError { code, message: &reply.message, status, details: [detail] } }
     }
 }
 

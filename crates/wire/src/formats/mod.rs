@@ -18,6 +18,7 @@ pub(crate) mod event;
 pub(crate) mod extras;
 pub mod files;
 pub(crate) mod fit;
+pub(crate) mod gemini;
 pub mod google_error;
 pub mod images;
 pub(crate) mod left_out;
@@ -36,6 +37,7 @@ pub mod reuse;
 pub(crate) mod room;
 pub(crate) mod schema;
 pub(crate) mod signed_call;
+pub(crate) mod signing;
 pub(crate) mod thoughts;
 pub(crate) mod unfit;
 pub(crate) mod usage;
@@ -48,6 +50,6 @@ use crate::bytes::framing::Framing;
 /// The framing of a wire's streams.
 pub(crate) fn framing(wire: WireFormat) -> Framing {
     match wire {
-        WireFormat::OpenAi | WireFormat::Anthropic => Framing::sse(),
+        WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Gemini => Framing::sse(),
     }
 }

@@ -9,6 +9,7 @@ use hale_core::usage::Usage;
 use serde_json::value::RawValue;
 
 use super::event::EventError;
+use super::signed_call;
 pub use super::unfit::Unfit;
 
 /// A text, borrowed where possible.
@@ -104,6 +105,8 @@ pub enum Content<'a> {
         /// What the model should know about it.
         context: Option<Text<'a>>,
     },
+    /// Sound, or a moving picture, as its type says.
+    Media(Source<'a>),
     /// The model calls a tool.
     ToolCall {
         /// The id of the call.
@@ -259,6 +262,7 @@ impl<'a> Content<'a> {
         match self {
             Content::Text(text) | Content::Refusal(text) => text.trim().is_empty(),
             Content::Image(_)
+            | Content::Media(_)
             | Content::Document { .. }
             | Content::ToolCall { .. }
             | Content::ToolResult { .. }
@@ -279,7 +283,11 @@ impl<'a> Content<'a> {
             Content::Thinking { text, signature } => {
                 vec![Delta::Thinking(text), Delta::Signature(signature)]
             }
+            Content::Image(Source::Base64 { media_type, data }) => {
+                vec![Delta::Image { media_type, data }]
+            }
             Content::Image(_)
+            | Content::Media(_)
             | Content::Document { .. }
             | Content::ToolCall { .. }
             | Content::ToolResult { .. } => Vec::new(),
@@ -330,6 +338,13 @@ pub enum Delta<'a> {
     Redacted(Text<'a>),
     /// A refusal in the model's words.
     Refusal(Text<'a>),
+    /// An image, whole.
+    Image {
+        /// Its type.
+        media_type: Text<'a>,
+        /// The data in base64.
+        data: Text<'a>,
+    },
     /// A tool call starts.
     ToolStart {
         /// The number of the call, counted from 0.
@@ -370,6 +385,9 @@ impl Delta<'_> {
             Delta::Signature(text) => Delta::Signature(own(text)),
             Delta::Redacted(data) => Delta::Redacted(own(data)),
             Delta::Refusal(text) => Delta::Refusal(own(text)),
+            Delta::Image { media_type, data } => {
+                Delta::Image { media_type: own(media_type), data: own(data) }
+            }
             Delta::ToolStart { call, id, name } => {
                 Delta::ToolStart { call, id: own(id), name: own(name) }
             }
@@ -387,6 +405,7 @@ impl Delta<'_> {
         match self {
             Delta::Text(text) | Delta::Thinking(text) | Delta::Refusal(text) => !text.is_empty(),
             Delta::Redacted(_)
+            | Delta::Image { .. }
             | Delta::ToolStart { .. }
             | Delta::ToolInput { .. }
             | Delta::Stop(..) => true,
@@ -399,7 +418,7 @@ impl Delta<'_> {
 
 /// Longest id of an answer, in bytes. A longer one is cut, because every chunk of a stream repeats it.
 pub(crate) const ID_MAX: usize = 256;
-/// Longest id of a tool call in a stream, in bytes. Some providers put a signature into it.
+/// Longest id of a tool call in a stream, in bytes, without a signature behind it.
 pub(crate) const CALL_ID_MAX: usize = 4096;
 /// Longest name of a called tool in a stream, in bytes. The formats allow 64 and 128.
 pub(crate) const CALL_NAME_MAX: usize = 512;
@@ -419,7 +438,7 @@ pub(crate) fn cut_id(mut id: Text<'_>) -> Text<'_> {
 pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), EventError> {
     let why = if calls >= CALLS_MAX {
         format!("more than {CALLS_MAX} tool calls")
-    } else if id.len() > CALL_ID_MAX {
+    } else if signed_call::split(id).0.len() > CALL_ID_MAX {
         format!("the id of a tool call is longer than {CALL_ID_MAX} bytes")
     } else if name.len() > CALL_NAME_MAX {
         format!("the name of a called tool is longer than {CALL_NAME_MAX} bytes")

@@ -18,6 +18,27 @@ pub struct Notes {
     pub(crate) names: Vec<(Box<str>, Box<str>)>,
     /// Whether the answer is the input of a tool.
     pub(crate) answer_tool: AnswerTool,
+    /// How embeddings are answered.
+    pub(crate) embeddings: Embeddings,
+}
+
+/// How embeddings are answered, where the provider's answer is another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Embeddings {
+    /// How their numbers are written.
+    pub(crate) form: NumberForm,
+    /// The tokens of the inputs, estimated.
+    pub(crate) estimated: u64,
+}
+
+/// How the numbers of an embedding are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NumberForm {
+    /// As a list of decimal numbers.
+    #[default]
+    Decimal,
+    /// As one text in base64.
+    Base64,
 }
 
 /// Whether the answer is the input of a tool: see [`super::answer_tool`].

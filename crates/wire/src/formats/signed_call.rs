@@ -47,8 +47,15 @@ fn in_extra(raw: &str) -> Option<String> {
 
 /// The id with the signature in `extra` behind it, if there is one.
 pub(crate) fn joined<'a>(id: Text<'a>, extra: Option<&RawValue>) -> Text<'a> {
-    let Some(signature) = extra.and_then(|raw| in_extra(raw.get())) else { return id };
-    match tail(&signature) {
+    match extra.and_then(|raw| in_extra(raw.get())) {
+        Some(signature) => with_signature(id, &signature),
+        None => id,
+    }
+}
+
+/// The id with that signature behind it, unless that is empty or no text in base64.
+pub(crate) fn with_signature<'a>(id: Text<'a>, signature: &str) -> Text<'a> {
+    match tail(signature) {
         Some(tail) => Cow::Owned(format!("{id}{MARK}{tail}")),
         None => id,
     }

@@ -11,6 +11,9 @@ use super::signed_call;
 /// What the signature of marked reasoning begins with; the family follows.
 pub(crate) const MARK: &str = "hale:";
 
+/// What the signature of reasoning that Google signed begins with here; Google's own follows.
+pub(crate) const GOOGLES: &str = "gemini:";
+
 /// Words in the names of models, and the family that they stand for. The first that occurs counts.
 const BY_MODEL: &[(&str, &str)] = &[
     ("deepseek", "deepseek"),
@@ -49,6 +52,7 @@ const BY_PROVIDER: &[(&str, &str)] = &[
     ("xai", "grok"),
     ("anthropic", "claude"),
     ("gemini", "gemini"),
+    ("vertex_ai", "gemini"),
 ];
 
 /// Families that refuse a call of theirs without the reasoning before it. Source:
@@ -75,6 +79,8 @@ fn mark(provider: &Provider, model: &str) -> String {
 pub(crate) enum Origin<'a> {
     /// A provider signed it.
     Signed,
+    /// Google signed it.
+    Google,
     /// Hale marked it; the whole mark.
     Marked(&'a str),
     /// Nothing is known.
@@ -88,6 +94,8 @@ impl Origin<'_> {
             Origin::Unsigned
         } else if signature.starts_with(MARK) {
             Origin::Marked(signature)
+        } else if signature.starts_with(GOOGLES) {
+            Origin::Google
         } else {
             Origin::Signed
         }
@@ -126,7 +134,7 @@ impl<'o> Target<'o> {
 
     /// Whether it refuses calls of the current turn without a signature: the model does, and Google serves it.
     pub(crate) fn demands_signatures(self) -> bool {
-        &*self.provider.name == "gemini" && signed_call::is_demanded(self.model)
+        matches!(&*self.provider.name, "gemini" | "vertex_ai") && signed_call::is_demanded(self.model)
     }
 
     /// Whether its model is one of Mistral's.
@@ -143,6 +151,9 @@ impl<'o> Target<'o> {
     pub(crate) fn takes(self, origin: Origin<'_>) -> bool {
         match (origin, self.wire) {
             (Origin::Signed, wire) => wire == WireFormat::Anthropic,
+            (Origin::Google, wire) => wire == WireFormat::Gemini,
+            // A model of Google's that did not sign its thoughts does not want them back.
+            (_, WireFormat::Gemini) => false,
             (Origin::Unsigned, _) => self.demands(),
             (Origin::Marked(mark), WireFormat::OpenAi) => mark == self.mark(),
             // A provider of this wire signs what it makes.
@@ -197,6 +208,12 @@ mod tests {
             ("anthropic", "x", "EqRkLmNo", true),
             ("anthropic", "x", "", false),
             ("anthropic", "x", "hale:claude", false),
+            ("anthropic", "x", "gemini:CiQB", false),
+            ("deepseek", "x", "gemini:CiQB", false),
+            ("gemini", "x", "gemini:CiQB", true),
+            ("gemini", "x", "hale:gemini", false),
+            ("gemini", "x", "EqRkLmNo", false),
+            ("gemini", "x", "", false),
             ("anthropic", "x", "hale:deepseek", false),
             ("anthropic", "kimi-k2", "hale:kimi", true),
             ("anthropic", "kimi-k2", "", true),

@@ -105,8 +105,8 @@ impl Failed {
             self.cause,
             Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway | Cause::Unsupported
         );
-        // A server of Anthropic's format counts: what it says about the request holds.
-        let is_the_clients = wire == WireFormat::Anthropic
+        // A server of Anthropic's format counts, and so does Google's: what it says about the request holds.
+        let is_the_clients = wire != WireFormat::OpenAi
             && !self.cause.blames_deployment()
             && self.about.lacking().is_none();
         if is_ours || is_the_clients {

@@ -458,8 +458,13 @@ fn content_without_a_counterpart_is_refused_with_its_path_and_never_dropped() {
     let cases = [
         (
             json!([{"type": "input_audio", "input_audio": {}}]),
-            "messages[0].content[0].type: input_audio",
+            "messages[0].content[0].input_audio",
         ),
+        (
+            json!([{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]),
+            "messages: audio or video",
+        ),
+        (json!([{"type": "hologram"}]), "messages[0].content[0].type: hologram"),
         (json!([{"type": "text"}]), "messages[0].content[0].text"),
         (json!(5), "messages[0].content"),
         (json!([{"type": "image_url", "image_url": {"url": "data:x"}}]), "messages[0].content[0]"),

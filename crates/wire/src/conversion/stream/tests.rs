@@ -307,6 +307,9 @@ data: {"type":"response.output_text.delta","item_id":"i","output_index":0,"conte
         (_, WireFormat::OpenAi) => {
             (r#"data: {"id":"1","choices":[{"index":0,"delta":{"content":""#, "\"}}]}\n\n")
         }
+        (_, WireFormat::Gemini) => {
+            (r#"data: {"candidates":[{"content":{"parts":[{"text":""#, "\"}]}}]}\n\n")
+        }
         (_, WireFormat::Anthropic) => (
             r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""#,
             "\"}}\n\n",
@@ -324,7 +327,7 @@ fn the_limit_of_an_event_is_exact_wherever_it_is_cut_and_whatever_reads_it() {
     for operation in
         [Operation::Chat, Operation::Messages, Operation::Completion, Operation::Responses]
     {
-        for wire in [WireFormat::OpenAi, WireFormat::Anthropic] {
+        for wire in [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini] {
             let conversion = Conversion { operation, wire };
             if conversion.upstream().is_none() {
                 continue;

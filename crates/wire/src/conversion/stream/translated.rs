@@ -85,6 +85,7 @@ fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
             | Delta::Thinking(text)
             | Delta::Redacted(text)
             | Delta::Refusal(text)
+            | Delta::Image { data: text, .. }
             | Delta::ToolInput { json: text, .. } => progress.texts.text(text.len()),
             Delta::Start(_) | Delta::Signature(_) | Delta::ToolStart { .. } => {}
         }

@@ -136,7 +136,10 @@ fn write_block(json: &mut JsonText, content: &Content<'_>, (mark, calls): (&str,
             json.raw_member("input", input);
         }
         // Models do not answer with these.
-        Content::Image(_) | Content::Document { .. } | Content::ToolResult { .. } => return,
+        Content::Image(_)
+        | Content::Media(_)
+        | Content::Document { .. }
+        | Content::ToolResult { .. } => return,
     }
     json.close(b'}');
 }

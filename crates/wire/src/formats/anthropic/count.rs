@@ -46,6 +46,9 @@ fn content(content: &Content<'_>) -> u64 {
             };
             own + [title, context].into_iter().flatten().map(|words| text(words)).sum::<u64>()
         }
+        // A second of sound is 32 tokens, and some 16 KB.
+        Content::Media(Source::Base64 { data, .. }) => data.len() as u64 / 4 * 3 / 512,
+        Content::Media(_) => PER_IMAGE,
         Content::ToolCall { name, input, .. } => PER_TURN + text(name) + text(input),
         Content::ToolResult { parts: inner, .. } => PER_TURN + parts(inner),
         // Reasoning of earlier turns does not count as input.

@@ -140,6 +140,9 @@ impl Writer {
                 }
                 piece(out, index, SIGNATURE, signature);
             }
+            Delta::Image { .. } => {
+                return Err("an image, which has no place in an answer of this format".to_owned());
+            }
             Delta::Redacted(data) => {
                 self.begin(view, out);
                 self.close_block(view, out);

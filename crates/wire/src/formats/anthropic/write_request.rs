@@ -129,11 +129,17 @@ fn write_parts(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Re
 }
 
 fn write_part(json: &mut JsonText, part: &Part<'_>, order: &Order<'_>) -> Result<(), Unfit> {
+    if matches!(part.content, Content::Media(_)) {
+        let provider = &order.deployment.endpoint.provider.name;
+        let fix = "send a text in its place, or use a model that listens";
+        return Err(Unfit::unsupported("messages: audio or video", provider, fix));
+    }
     json.open(b'{');
     match &part.content {
         Content::Text(text) | Content::Refusal(text) => {
             json.member("type", "text").member("text", text);
         }
+        Content::Media(_) => {}
         Content::Image(source) => {
             json.member("type", "image");
             write_source(json, source);

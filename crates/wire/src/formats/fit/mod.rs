@@ -16,6 +16,7 @@ use hale_core::takes::Efforts;
 use self::pairs::Ids;
 use super::anthropic::effort;
 use super::call_id;
+use super::gemini;
 use super::neutral::{Content, Part, Request, Role, Thinking, Tool, ToolChoice, Turn, Unfit};
 use super::notes::Notes;
 use super::order::Order;
@@ -35,7 +36,7 @@ pub(crate) fn fit(
     std::mem::take(&mut request.left_out).into_iter().for_each(|what| notes.leave_out(what));
     let ids = match order.wire() {
         WireFormat::Anthropic => Ids::Shown,
-        WireFormat::OpenAi => {
+        WireFormat::OpenAi | WireFormat::Gemini => {
             notes.mark = target.mark().into();
             Ids::Undone(call_id::of(order))
         }
@@ -67,7 +68,7 @@ pub(crate) fn fit(
 fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Target<'_>) {
     let wire = order.wire();
     let has_place = match wire {
-        WireFormat::Anthropic => true,
+        WireFormat::Anthropic | WireFormat::Gemini => true,
         WireFormat::OpenAi => {
             let field = order.deployment.endpoint.provider.quirks.thoughts_field;
             field != ThoughtsField::None && !order.known.has_no_thoughts()
@@ -76,7 +77,8 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Targ
     let stays = |part: &mut Part<'_>| match &mut part.content {
         Content::Thinking { signature, .. } => {
             let origin = Origin::of(signature);
-            let (is_signed, stays) = (origin == Origin::Signed, has_place && target.takes(origin));
+            let is_signed = matches!(origin, Origin::Signed | Origin::Google);
+            let stays = has_place && target.takes(origin);
             // A mark is for the way back only.
             if !is_signed {
                 *signature = "".into();
@@ -86,6 +88,7 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Targ
         Content::Redacted(_) => wire == WireFormat::Anthropic,
         Content::Text(_)
         | Content::Image(_)
+        | Content::Media(_)
         | Content::Document { .. }
         | Content::ToolCall { .. }
         | Content::ToolResult { .. }
@@ -125,9 +128,13 @@ fn leave_out_offers(
     order: &Order<'_>,
     notes: &mut Notes,
 ) -> Result<(), Unfit> {
-    let foreign = |tool: &Tool<'_>| matches!(tool, Tool::Native(_));
+    let wire = order.wire();
+    let foreign = |tool: &Tool<'_>| match tool {
+        Tool::Native(raw) => !(wire == WireFormat::Gemini && gemini::tools::is_own(raw)),
+        Tool::Function { .. } => false,
+    };
     let Some(first) = request.tools.iter().position(foreign) else { return Ok(()) };
-    if order.wire() == WireFormat::Anthropic {
+    if wire == WireFormat::Anthropic {
         return Ok(());
     }
     let has = |wanted: &dyn Fn(&str) -> bool| {
@@ -170,7 +177,7 @@ fn can_go_on(request: &Request<'_>, wire: WireFormat, target: Target<'_>) -> boo
             has_reason(&request.turns[last])
                 && request.turns.iter().rev().take_while(|turn| !is_asked(turn)).all(has_reason)
         }
-        WireFormat::OpenAi => true,
+        WireFormat::OpenAi | WireFormat::Gemini => true,
     }
 }
 
@@ -205,7 +212,7 @@ fn stop_thinking(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes
 fn no_thinking(wire: WireFormat) -> Option<Thinking<'static>> {
     match wire {
         WireFormat::Anthropic => None,
-        WireFormat::OpenAi => Some(Thinking::Off),
+        WireFormat::OpenAi | WireFormat::Gemini => Some(Thinking::Off),
     }
 }
 

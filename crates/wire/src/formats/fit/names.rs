@@ -15,19 +15,26 @@ use crate::formats::notes::Notes;
 /// Writes all names for `wire`.
 pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat, notes: &mut Notes) {
     let limit = match wire {
-        WireFormat::OpenAi => 64,
+        WireFormat::OpenAi | WireFormat::Gemini => 64,
         WireFormat::Anthropic => 128,
+    };
+    let rewritten = |name: &str| match wire {
+        WireFormat::OpenAi | WireFormat::Anthropic => rewritten(name, limit),
+        WireFormat::Gemini => rewritten(name, limit).map(lettered).or_else(|| {
+            let first = name.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+            first.then(|| lettered(name.to_owned()))
+        }),
     };
     for tool in &mut request.tools {
         if let Tool::Function { name, .. } = tool
-            && let Some(sent) = rewritten(name, limit)
+            && let Some(sent) = rewritten(name)
         {
             notes.names.push((sent.as_str().into(), (&**name).into()));
             *name = Cow::Owned(sent);
         }
     }
     let rename = |name: &mut Text<'_>| {
-        if let Some(sent) = rewritten(name, limit) {
+        if let Some(sent) = rewritten(name) {
             *name = Cow::Owned(sent);
         }
     };
@@ -38,6 +45,14 @@ pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat, notes: &mut Notes
         if let Content::ToolCall { name, .. } = &mut part.content {
             rename(name);
         }
+    }
+}
+
+/// A name that begins as Google's models want it: with a letter or an underscore.
+fn lettered(name: String) -> String {
+    match name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        true => name,
+        false => format!("_{name}"),
     }
 }
 

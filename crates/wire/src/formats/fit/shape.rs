@@ -8,6 +8,7 @@ use hale_core::provider::WireFormat;
 
 use crate::formats::answer_tool;
 use crate::formats::anthropic::effort;
+use crate::formats::gemini;
 use crate::formats::neutral::{Format, Request, Tool, ToolChoice, Unfit};
 use crate::formats::notes::{AnswerTool, Notes};
 use crate::formats::order::Order;
@@ -25,7 +26,14 @@ pub(super) fn fit(
     let provider = order.deployment.endpoint.provider;
     let needs_tool = match (&request.format, order.wire()) {
         (None, _) | (Some(Format::JsonObject), WireFormat::OpenAi) => false,
-        (Some(Format::JsonObject), WireFormat::Anthropic) => {
+        // Older models of Google's have no shape beside tools.
+        (Some(_), WireFormat::Gemini)
+            if request.tools.is_empty() || gemini::Model(order.upstream_model).is_newer() =>
+        {
+            false
+        }
+        (Some(Format::Schema { .. }), WireFormat::Gemini) => true,
+        (Some(Format::JsonObject), WireFormat::Anthropic | WireFormat::Gemini) => {
             // The model is told in the prompt, as the format demands of its clients.
             request.format = None;
             false
@@ -73,6 +81,9 @@ pub(super) fn fit(
         cache: None,
     });
     notes.answer_tool = AnswerTool::Offered;
+    if order.wire() == WireFormat::Gemini {
+        return Ok(());
+    }
     // A model that thinks cannot be made to call a tool.
     super::turn_off(request, notes, super::no_thinking(order.wire()));
     Ok(())

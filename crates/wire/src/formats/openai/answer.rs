@@ -12,7 +12,7 @@ use super::{finish_reason, stop_of, write_usage};
 use crate::bytes::elements::elements;
 use crate::bytes::json::{JsonText, Str, is_object, lossy};
 use crate::formats::answer::Fault;
-use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Stop, Text};
+use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Source, Stop, Text};
 use crate::formats::signed_call;
 use crate::formats::usage::parse_usage;
 use crate::formats::view::View;
@@ -184,14 +184,35 @@ fn write_message(json: &mut JsonText, parts: &[Part<'_>]) {
         None => json.raw("null"),
     };
     if let Some(thoughts) = join(|content| match content {
-        Content::Thinking { text, .. } => Some(text.to_string()),
+        Content::Thinking { text, .. } if !text.is_empty() => Some(text.to_string()),
         _ => None,
     }) {
         json.member("reasoning_content", &thoughts);
     }
     write_thinking_blocks(json, parts);
+    write_images(json, parts);
     write_calls(json, parts);
     json.close(b'}');
+}
+
+/// The images of an answer, in the form of LiteLLM and OpenRouter.
+fn write_images(json: &mut JsonText, parts: &[Part<'_>]) {
+    let images = || {
+        parts.iter().filter_map(|part| match &part.content {
+            Content::Image(Source::Base64 { media_type, data }) => Some((media_type, data)),
+            _ => None,
+        })
+    };
+    if images().next().is_none() {
+        return;
+    }
+    json.key("images").open(b'[');
+    for (index, (media_type, data)) in images().enumerate() {
+        json.open(b'{').member("type", "image_url").count_member("index", index as u64);
+        json.key("image_url").open(b'{').key("url");
+        json.joined(["data:", media_type, ";base64,", data]).close(b'}').close(b'}');
+    }
+    json.close(b']');
 }
 
 fn write_thinking_blocks(json: &mut JsonText, parts: &[Part<'_>]) {
@@ -217,6 +238,14 @@ fn write_thinking_blocks(json: &mut JsonText, parts: &[Part<'_>]) {
     json.close(b']');
 }
 
+/// The signature behind the id of a call, where clients of Google's address in this format look for it.
+pub(super) fn write_signature(json: &mut JsonText, id: &str) {
+    if let Some(tail) = signed_call::split(id).1 {
+        json.key("extra_content").open(b'{').key("google").open(b'{');
+        json.member("thought_signature", &signed_call::signature(tail)).close(b'}').close(b'}');
+    }
+}
+
 fn write_calls(json: &mut JsonText, parts: &[Part<'_>]) {
     let mut any = false;
     for part in parts {
@@ -226,7 +255,9 @@ fn write_calls(json: &mut JsonText, parts: &[Part<'_>]) {
         }
         any = true;
         json.open(b'{').member("id", id).member("type", "function").key("function").open(b'{');
-        json.member("name", name).member("arguments", input).close(b'}').close(b'}');
+        json.member("name", name).member("arguments", input).close(b'}');
+        write_signature(json, id);
+        json.close(b'}');
     }
     if any {
         json.close(b']');

@@ -222,6 +222,7 @@ fn is_foreign(block: &str, target: Target<'_>) -> bool {
     match Origin::of(&signature.0) {
         Origin::Unsigned => false,
         Origin::Signed => !target.is_claude(),
+        Origin::Google => true,
         marked @ Origin::Marked(_) => !target.takes(marked),
     }
 }

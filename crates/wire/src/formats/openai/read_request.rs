@@ -18,6 +18,7 @@ use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Text, Thinking, Turn, Unfit, add, raw_json,
 };
 use crate::formats::room::Room;
+use crate::formats::signed_call;
 use crate::formats::unfit::{asks_nothing, field, flag_field, list_field, object_field};
 
 #[derive(Deserialize)]
@@ -48,6 +49,8 @@ struct Message<'a> {
 struct Call<'a> {
     #[serde(borrow)]
     id: Text<'a>,
+    #[serde(borrow)]
+    extra_content: Option<&'a RawValue>,
     #[serde(borrow)]
     function: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -98,6 +101,10 @@ struct ContentPart<'a> {
     #[serde(borrow)]
     file: Option<&'a RawValue>,
     #[serde(borrow)]
+    input_audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    video_url: Option<&'a RawValue>,
+    #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
 
@@ -131,6 +138,8 @@ pub(crate) fn read<'a>(
             "reasoning_effort" => request.effort = Some(effort(raw)?),
             "thinking" => request.thinking = Some(Thinking::Native(Cow::Borrowed(raw))),
             "response_format" => request.format = response_format(raw)?,
+            // Without settings it asks for a search all the same.
+            "web_search_options" => request.others.push((name, Cow::Borrowed(raw))),
             _ if asks_nothing(raw) => {}
             _ => {
                 room.take(&name)?;
@@ -241,7 +250,10 @@ fn assistant_parts<'a>(
     parts.extend(message.refusal.map(|text| Part::from(Content::Refusal(text.0))));
     let calls = of_message((at, "tool_calls"), message.tool_calls, room)?;
     for (i, call) in calls.enumerate() {
-        let call: Call<'a> = object_field("tool_calls", call?)?;
+        let mut call: Call<'a> = object_field("tool_calls", call?)?;
+        if signed_call::split(&call.id).1.is_none() {
+            call.id = signed_call::joined(call.id, call.extra_content);
+        }
         if let Some(custom) = call.custom {
             let custom: CalledCustom<'a> =
                 object_field(&format!("{at}.tool_calls[{i}].custom"), custom.get())?;
@@ -319,6 +331,14 @@ fn content_parts<'a>(raw: &'a str, at: &str, room: &Room) -> Result<Vec<Part<'a>
             "image_url" => {
                 let image = part.image_url.ok_or_else(|| missing("image_url"))?;
                 Content::Image(read_source::image(image.get(), &place())?)
+            }
+            "input_audio" => {
+                let sound = part.input_audio.ok_or_else(|| missing("input_audio"))?;
+                Content::Media(read_source::sound(sound.get(), &place())?)
+            }
+            "video_url" => {
+                let video = part.video_url.ok_or_else(|| missing("video_url"))?;
+                Content::Media(read_source::image(video.get(), &place())?)
             }
             "file" => {
                 let file = part.file.ok_or_else(|| missing("file"))?;

@@ -35,6 +35,23 @@ pub(super) fn image<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
     if url.starts_with("data:") { data_url(url, at) } else { Ok(Source::Url(url)) }
 }
 
+/// Where sound is: in the request, in a format that is named.
+pub(super) fn sound<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
+    #[derive(Deserialize)]
+    struct Sound<'a> {
+        #[serde(borrow)]
+        data: Text<'a>,
+        #[serde(borrow)]
+        format: Text<'a>,
+    }
+    let sound: Sound<'a> = object_field(&format!("{at}.input_audio"), raw)?;
+    if sound.data.starts_with("data:") {
+        return data_url(sound.data, at);
+    }
+    let media_type = media_type(Cow::Owned(format!("audio/{}", sound.format)));
+    Ok(Source::Base64 { media_type, data: sound.data })
+}
+
 /// The content of a `data:` URL in base64.
 fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
     let wrong = || Unfit::malformed(at, "a data URL must be `data:TYPE;base64,DATA`");

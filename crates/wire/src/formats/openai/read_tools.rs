@@ -15,7 +15,8 @@ use crate::formats::unfit::{flag_field, list_field, object_field};
 
 #[derive(Deserialize)]
 struct GivenTool<'a> {
-    #[serde(borrow, rename = "type")]
+    // Google's own tools have no type.
+    #[serde(borrow, rename = "type", default)]
     kind: Text<'a>,
     #[serde(borrow)]
     function: Option<&'a RawValue>,

@@ -5,6 +5,7 @@
 
 use hale_core::usage::Usage;
 
+use super::answer::write_signature;
 use super::{finish_reason, write_usage};
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::Delta;
@@ -52,11 +53,18 @@ impl Writer {
                 json.member("type", "redacted_thinking").member("data", data);
                 json.close(b'}').close(b']');
             }),
+            Delta::Image { media_type, data } => self.piece(view, out, |json| {
+                json.key("images").open(b'[').open(b'{').member("type", "image_url");
+                json.count_member("index", 0).key("image_url").open(b'{');
+                json.key("url").joined(["data:", media_type, ";base64,", data]);
+                json.close(b'}').close(b'}').close(b']');
+            }),
             Delta::ToolStart { call, id, name } => self.piece(view, out, |json| {
                 json.key("tool_calls").open(b'[').open(b'{').count_member("index", *call as u64);
                 json.member("id", id).member("type", "function").key("function").open(b'{');
-                json.member("name", name).member("arguments", "");
-                json.close(b'}').close(b'}').close(b']');
+                json.member("name", name).member("arguments", "").close(b'}');
+                write_signature(json, id);
+                json.close(b'}').close(b']');
             }),
             Delta::ToolInput { call, json: piece } => self.piece(view, out, |json| {
                 json.key("tool_calls").open(b'[').open(b'{').count_member("index", *call as u64);

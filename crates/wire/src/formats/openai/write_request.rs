@@ -17,7 +17,7 @@ use crate::formats::neutral::{
 use crate::formats::order::Order;
 use crate::formats::schema::{self, TooMuch};
 use crate::formats::signed_call::{self, CallSigning};
-use crate::formats::thoughts::Target;
+use crate::formats::signing::Signing;
 
 /// Longest `user`, in characters. Source: the provider's 400, "Expected a string with maximum length 64".
 const USER_MAX: usize = 64;
@@ -228,6 +228,7 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
             };
             json.close(b'}').close(b'}');
         }
+        Content::Media(source) => write_media(json, source, order)?,
         Content::Document { source, title, context } => {
             if let Some(context) = context {
                 json.open(b'{').member("type", "text").member("text", context).close(b'}');
@@ -258,6 +259,17 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
     Ok(())
 }
 
+/// Sound is the one medium of this format.
+fn write_media(json: &mut JsonText, source: &Source<'_>, order: &Order<'_>) -> Result<(), Unfit> {
+    let Source::Base64 { media_type, data } = source else { return Err(elsewhere("audio", order)) };
+    let Some(format) = media_type.strip_prefix("audio/") else {
+        return Err(elsewhere("video", order));
+    };
+    json.open(b'{').member("type", "input_audio").key("input_audio").open(b'{');
+    json.member("data", data).member("format", format).close(b'}').close(b'}');
+    Ok(())
+}
+
 fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
     let field = format!("{what}.source");
     Unfit::unsupported(
@@ -265,40 +277,6 @@ fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
         &order.deployment.endpoint.provider.name,
         "send the data itself in base64",
     )
-}
-
-/// What becomes of the signatures of calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signing {
-    /// The target has none.
-    Without,
-    /// They go back. From this turn on the first call of each turn needs one.
-    Kept { demanded_from: usize },
-}
-
-impl Signing {
-    fn of(request: &Request<'_>, order: &Order<'_>) -> Signing {
-        let is_call = |part: &Part<'_>| matches!(part.content, Content::ToolCall { .. });
-        let has_calls = request.turns.iter().any(|turn| turn.parts.iter().any(is_call));
-        let target = Target::of(order);
-        if !has_calls || !target.is_gemini() {
-            return Signing::Without;
-        }
-        // The current turn is what follows the last words of the user.
-        let says = |part: &Part<'_>| !matches!(part.content, Content::ToolResult { .. });
-        let is_said = |turn: &Turn<'_>| turn.role == Role::User && turn.parts.iter().any(says);
-        let last = request.turns.iter().rposition(is_said).unwrap_or(0);
-        Signing::Kept { demanded_from: if target.demands_signatures() { last } else { usize::MAX } }
-    }
-
-    /// What becomes of those of the turn with that number.
-    fn at(self, turn: usize) -> CallSigning {
-        match self {
-            Signing::Without => CallSigning::Without,
-            Signing::Kept { demanded_from } if turn >= demanded_from => CallSigning::Demanded,
-            Signing::Kept { .. } => CallSigning::Kept,
-        }
-    }
 }
 
 fn assistant(
@@ -316,7 +294,10 @@ fn assistant(
             Content::ToolCall { id, name, input } => calls.push((id, name, input)),
             Content::Thinking { text, .. } => thoughts.push(text),
             Content::Redacted(_) => {}
-            Content::Image(_) | Content::Document { .. } | Content::ToolResult { .. } => {
+            Content::Image(_)
+            | Content::Media(_)
+            | Content::Document { .. }
+            | Content::ToolResult { .. } => {
                 let provider = &order.deployment.endpoint.provider.name;
                 return Err(Unfit::unsupported(
                     "messages: an image, a document or a tool's result in an assistant's turn",

@@ -1,0 +1,103 @@
+//! Reads full answers into the neutral form.
+//!
+//! Called by [`crate::conversion::answer`] for clients of other formats.
+
+use std::borrow::Cow;
+
+use super::chunk::{self, Wrong};
+use super::contents::OWN_ID;
+use super::part::Said;
+use crate::formats::answer::Fault;
+use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Source, Text, check_call};
+use crate::formats::signed_call;
+use crate::formats::thoughts::GOOGLES;
+
+/// The answer in `text`.
+pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
+    let broken = |why: &dyn std::fmt::Display| Fault::Malformed(format!("a broken answer: {why}"));
+    let chunk = chunk::read(text).map_err(|wrong| match wrong {
+        Wrong::NoObject => Fault::not_json(text.as_bytes()),
+        Wrong::Broken(why) => broken(&why),
+        Wrong::Refused(error) => Fault::Error(error),
+    })?;
+    let mut parts: Vec<Part<'_>> = Vec::with_capacity(chunk.parts.len());
+    let mut calls = 0;
+    for part in chunk.parts {
+        let signature = part.signature;
+        match part.said {
+            Said::Call { id, name, input } => {
+                let id = signed(own_id(id, calls, &chunk.id), &signature);
+                if calls >= CALLS_MAX || check_call(calls, "", &name).is_err() {
+                    return Err(broken(&"too many tool calls, or a name that is too long"));
+                }
+                calls += 1;
+                parts.push(Content::ToolCall { id, name, input }.into());
+            }
+            Said::Thought(text) => {
+                let signature = match signature.is_empty() {
+                    true => signature,
+                    false => mark(&signature),
+                };
+                add_thought(&mut parts, text, signature);
+            }
+            said => {
+                match said {
+                    Said::Text(text) => add_text(&mut parts, text),
+                    Said::Data { media_type, data } => {
+                        let source = Source::Base64 { media_type, data };
+                        parts.push(Content::Image(source).into());
+                    }
+                    Said::Nothing | Said::Call { .. } | Said::Thought(_) => {}
+                }
+                if !signature.is_empty() {
+                    let signature = mark(&signature);
+                    parts.push(Content::Thinking { text: "".into(), signature }.into());
+                }
+            }
+        }
+    }
+    let is_content = |part: &Part<'_>| !matches!(part.content, Content::Thinking { .. });
+    let has_content = parts.iter().any(is_content);
+    let stop = chunk.finish.map(|finish| finish.stop(calls, has_content));
+    let stop = stop.transpose().map_err(|why| broken(&why))?;
+    Ok(Answer { id: chunk.id, parts, stop, stop_sequence: None, usage: chunk.usage })
+}
+
+/// Joins neighbouring texts: one answer may have a part for each piece.
+fn add_text<'a>(parts: &mut Vec<Part<'a>>, text: Text<'a>) {
+    match parts.last_mut() {
+        Some(Part { content: Content::Text(before), .. }) => before.to_mut().push_str(&text),
+        _ => parts.push(Content::Text(text).into()),
+    }
+}
+
+/// The same for thoughts, of which each part may be signed.
+fn add_thought<'a>(parts: &mut Vec<Part<'a>>, text: Text<'a>, signature: Text<'a>) {
+    match parts.last_mut() {
+        Some(Part { content: Content::Thinking { text: before, signature: earlier }, .. })
+            if earlier.is_empty() =>
+        {
+            before.to_mut().push_str(&text);
+            *earlier = signature;
+        }
+        _ => parts.push(Content::Thinking { text, signature }.into()),
+    }
+}
+
+/// A signature of Google's in the form in which it goes back to no other provider.
+pub(super) fn mark(signature: &str) -> Text<'static> {
+    Cow::Owned(format!("{GOOGLES}{signature}"))
+}
+
+/// The id of the call with that number in the answer `answer`: the provider's, else one of ours.
+pub(super) fn own_id<'a>(id: Option<Text<'a>>, call: usize, answer: &str) -> Text<'a> {
+    id.unwrap_or_else(|| match answer {
+        "" => Cow::Owned(format!("{OWN_ID}{call}")),
+        answer => Cow::Owned(format!("{OWN_ID}{call}_{answer}")),
+    })
+}
+
+/// An id with the signature of its call behind it.
+pub(super) fn signed<'a>(id: Text<'a>, signature: &str) -> Text<'a> {
+    signed_call::with_signature(id, signature)
+}

@@ -1,0 +1,319 @@
+//! Writes `generationConfig`, and the fields beside it: limits, sampling, the answer's shape, thinking, safety.
+//!
+//! Called by [`super::write_request`]. Always true: a parameter that changes the answer and has no place is refused by its
+//! name, unless it may be dropped; what only advises is left out.
+
+use std::borrow::Cow;
+
+use super::{FIX, Model};
+use crate::bytes::elements::elements;
+use crate::bytes::json::JsonText;
+use crate::bytes::members::texts;
+use crate::formats::neutral::{Format, Request, Thinking, Unfit};
+use crate::formats::order::Order;
+use crate::formats::unfit::{asks_nothing, field};
+
+/// Parameters that `generationConfig` has under the second name. Most are Google's own, in the words of its clients.
+const IN_CONFIG: [(&str, &str); 18] = [
+    ("top_k", "topK"),
+    ("seed", "seed"),
+    ("presence_penalty", "presencePenalty"),
+    ("frequency_penalty", "frequencyPenalty"),
+    ("media_resolution", "mediaResolution"),
+    ("mediaResolution", "mediaResolution"),
+    ("image_config", "imageConfig"),
+    ("imageConfig", "imageConfig"),
+    ("speech_config", "speechConfig"),
+    ("speechConfig", "speechConfig"),
+    ("response_modalities", "responseModalities"),
+    ("responseModalities", "responseModalities"),
+    ("response_mime_type", "responseMimeType"),
+    ("response_schema", "responseSchema"),
+    ("response_json_schema", "responseJsonSchema"),
+    ("responseJsonSchema", "responseJsonSchema"),
+    ("thinking_config", "thinkingConfig"),
+    ("thinkingConfig", "thinkingConfig"),
+];
+/// The same for what stands beside it.
+const BESIDE: [(&str, &str); 5] = [
+    ("safety_settings", "safetySettings"),
+    ("safetySettings", "safetySettings"),
+    ("cached_content", "cachedContent"),
+    ("cachedContent", "cachedContent"),
+    ("labels", "labels"),
+];
+/// Parameters of other formats that change no answer: what is stored, cached or billed, and how fast.
+const ADVICE: [&str; 12] = [
+    "cache_control",
+    "context_management",
+    "inference_geo",
+    "output_config.task_budget",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "speed",
+    "store",
+    "verbosity",
+];
+
+/// Writes the fields.
+pub(super) fn write(
+    json: &mut JsonText,
+    request: &Request<'_>,
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    let mut config = JsonText::new();
+    config.open(b'{');
+    if let Some(raw) = &request.max_tokens {
+        let bounded = order.bounded(raw);
+        config.raw_member("maxOutputTokens", bounded.as_deref().unwrap_or(raw));
+    }
+    let sampling = [("temperature", &request.temperature), ("topP", &request.top_p)];
+    for (name, raw) in sampling {
+        if let Some(raw) = raw {
+            config.raw_member(name, raw);
+        }
+    }
+    if !request.stop.is_empty() {
+        config.key("stopSequences").open(b'[');
+        for text in &request.stop {
+            config.text(text);
+        }
+        config.close(b']');
+    }
+    write_format(&mut config, request.format.as_ref());
+    let own = others(json, &mut config, (request, order))?;
+    if own.thinking.is_none()
+        && let Some(thinking) = thinking(request, order)?
+    {
+        config.raw_member("thinkingConfig", &thinking);
+    }
+    config.close(b'}');
+    let config = config.into_bytes();
+    if config != b"{}" {
+        // What was written is UTF-8.
+        json.raw_member("generationConfig", &String::from_utf8_lossy(&config));
+    }
+    Ok(())
+}
+
+fn write_format(config: &mut JsonText, format: Option<&Format<'_>>) {
+    let Some(format) = format else { return };
+    config.member("responseMimeType", "application/json");
+    if let Format::Schema { schema, .. } = format {
+        config.raw_member("responseJsonSchema", schema);
+    }
+}
+
+/// What a client says in Google's own words.
+#[derive(Default)]
+struct Own {
+    /// Whether it says how the model thinks.
+    thinking: Option<()>,
+}
+
+/// Writes the further parameters.
+fn others(
+    json: &mut JsonText,
+    config: &mut JsonText,
+    (request, order): (&Request<'_>, &Order<'_>),
+) -> Result<Own, Unfit> {
+    let mut own = Own::default();
+    for (name, raw) in &request.others {
+        if order.drops(name) {
+            continue;
+        }
+        let mut put = |name: &str, raw: &str| put(json, config, (name, raw), &mut own);
+        match &**name {
+            // Clients of Google's OpenAI-compatible address say so what it has beside OpenAI's format.
+            "google" => {
+                for (name, raw) in of_google(raw) {
+                    put(name, raw);
+                }
+            }
+            "presence_penalty" | "frequency_penalty"
+                if raw.parse() == Ok(0.0) || Model(order.upstream_model).is_newer() =>
+            {
+                if raw.parse() != Ok(0.0) && !order.drop_params {
+                    return Err(unsupported(name, order));
+                }
+            }
+            "modalities" => {
+                if let Some(kinds) = modalities(raw) {
+                    put("response_modalities", &kinds);
+                } else if !order.drop_params {
+                    return Err(unsupported(name, order));
+                }
+            }
+            "service_tier" => {
+                if let "\"flex\"" | "\"priority\"" = &**raw {
+                    json.raw_member("serviceTier", raw);
+                }
+            }
+            // A tool is written for it.
+            "web_search_options" => {}
+            name if put(name, raw) => {}
+            name if ADVICE.contains(&name) || is_default(name, raw) || order.drop_params => {}
+            name => return Err(unsupported(name, order)),
+        }
+    }
+    Ok(own)
+}
+
+fn unsupported(name: &str, order: &Order<'_>) -> Unfit {
+    Unfit::unsupported(name, &order.deployment.endpoint.provider.name, FIX)
+}
+
+/// Writes a parameter where it belongs; `false` if the format has no such one.
+fn put(
+    json: &mut JsonText,
+    config: &mut JsonText,
+    (name, raw): (&str, &str),
+    own: &mut Own,
+) -> bool {
+    let place = |table: &[(&str, &'static str)]| {
+        table.iter().find(|(given, _)| *given == name).map(|(_, written)| *written)
+    };
+    if let Some(written) = place(&IN_CONFIG) {
+        if written == "thinkingConfig" {
+            own.thinking = Some(());
+        }
+        config.raw_member(written, raw);
+        return true;
+    }
+    place(&BESIDE).map(|written| json.raw_member(written, raw)).is_some()
+}
+
+/// The members of `google`.
+fn of_google(raw: &str) -> Vec<(&'static str, &str)> {
+    const NAMES: [&str; 3] = ["thinking_config", "cached_content", "safety_settings"];
+    let found = texts(raw, NAMES).unwrap_or_default();
+    NAMES.into_iter().zip(found).filter_map(|(name, raw)| Some((name, raw?))).collect()
+}
+
+/// The kinds of content that the answer may have, in Google's words; `None` if one of them is sound, which has a place in
+/// neither format's stream.
+fn modalities(raw: &str) -> Option<String> {
+    let mut kinds = Vec::new();
+    for kind in elements(raw)? {
+        kinds.push(match kind {
+            "\"text\"" => "\"TEXT\"",
+            "\"image\"" => "\"IMAGE\"",
+            _ => return None,
+        });
+    }
+    Some(format!("[{}]", kinds.join(",")))
+}
+
+/// Whether a parameter of the OpenAI format has its default value.
+fn is_default(name: &str, raw: &str) -> bool {
+    match name {
+        "n" => raw == "1",
+        "logprobs" => raw == "false",
+        "logit_bias" => asks_nothing(raw),
+        _ => false,
+    }
+}
+
+/// `thinkingConfig`, if something is said about it.
+fn thinking(request: &Request<'_>, order: &Order<'_>) -> Result<Option<String>, Unfit> {
+    let model = Model(order.upstream_model);
+    let effort = request.effort.as_deref();
+    let budget = match &request.thinking {
+        None => None,
+        Some(Thinking::Off) => return Ok(Some(without_thoughts(model))),
+        Some(Thinking::Adaptive) if effort.is_none() => Some(None),
+        Some(Thinking::Adaptive) => None,
+        Some(Thinking::Budget(_) | Thinking::Native(_)) if effort.is_some() => {
+            if !order.drop_params {
+                let why = "`thinking` says the same; leave one of them out";
+                return Err(Unfit::malformed("reasoning_effort", why));
+            }
+            None
+        }
+        Some(Thinking::Budget(budget)) => Some(Some(*budget)),
+        Some(Thinking::Native(raw)) => match native(raw)? {
+            Native::Off => return Ok(Some(without_thoughts(model))),
+            Native::Budget(budget) => Some(budget),
+        },
+    };
+    if let Some(budget) = budget {
+        return Ok(Some(match budget {
+            None => r#"{"includeThoughts":true}"#.to_owned(),
+            Some(budget) if model.is_newer() => level(level_of(budget, model)),
+            Some(budget) => of_budget(model.bounded(budget)),
+        }));
+    }
+    effort.map(|effort| of_effort(effort, model)).transpose()
+}
+
+/// What Anthropic's `thinking` says.
+enum Native {
+    Off,
+    /// As much as the model likes, or so many tokens.
+    Budget(Option<u64>),
+}
+
+fn native(raw: &str) -> Result<Native, Unfit> {
+    let Ok([kind, budget]) = texts(raw, ["type", "budget_tokens"]) else {
+        return Err(Unfit::malformed("thinking", "it must be an object"));
+    };
+    let kind: Cow<'_, str> = field("thinking.type", kind.unwrap_or("\"enabled\""))?;
+    match &*kind {
+        "disabled" => Ok(Native::Off),
+        "enabled" | "adaptive" => Ok(Native::Budget(budget.and_then(|raw| raw.parse().ok()))),
+        _ => Err(Unfit::malformed("thinking.type", "it is none of enabled, adaptive, disabled")),
+    }
+}
+
+/// As little thinking as the model has, which is not shown.
+fn without_thoughts(model: Model<'_>) -> String {
+    match (model.is_newer(), model.is_pro()) {
+        (true, true) => r#"{"thinkingLevel":"LOW","includeThoughts":false}"#.to_owned(),
+        (true, false) => r#"{"thinkingLevel":"MINIMAL","includeThoughts":false}"#.to_owned(),
+        (false, true) => r#"{"thinkingBudget":128,"includeThoughts":false}"#.to_owned(),
+        (false, false) => r#"{"thinkingBudget":0,"includeThoughts":false}"#.to_owned(),
+    }
+}
+
+fn of_budget(budget: u64) -> String {
+    format!(r#"{{"thinkingBudget":{budget},"includeThoughts":true}}"#)
+}
+
+fn level(level: &str) -> String {
+    format!(r#"{{"thinkingLevel":"{level}","includeThoughts":true}}"#)
+}
+
+/// The level for a budget in tokens.
+fn level_of(budget: u64, model: Model<'_>) -> &'static str {
+    match budget {
+        10_000.. => "HIGH",
+        5_000.. => "MEDIUM",
+        2_000.. => "LOW",
+        _ => least_level(model),
+    }
+}
+
+fn least_level(model: Model<'_>) -> &'static str {
+    if model.is_pro() { "LOW" } else { "MINIMAL" }
+}
+
+fn of_effort(effort: &str, model: Model<'_>) -> Result<String, Unfit> {
+    if matches!(effort, "none" | "disable") {
+        return Ok(without_thoughts(model));
+    }
+    let (budget, name) = match effort {
+        "minimal" => (model.least_budget(), least_level(model)),
+        "low" => (1024, "LOW"),
+        "medium" => (2048, "MEDIUM"),
+        "high" => (4096, "HIGH"),
+        "xhigh" | "max" => (16_384, "HIGH"),
+        _ => {
+            let why = "it is none of none, minimal, low, medium, high, xhigh, max";
+            return Err(Unfit::malformed("reasoning_effort", why));
+        }
+    };
+    Ok(if model.is_newer() { level(name) } else { of_budget(budget) })
+}

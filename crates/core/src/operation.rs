@@ -6,12 +6,14 @@
 mod facts;
 #[macro_use]
 mod macros;
+mod row;
 mod table;
 
 pub use facts::{
     Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Streaming,
 };
-pub use table::{Counterpart, Operation, Row, WayOut};
+pub use row::{Counterpart, Row, WayOut};
+pub use table::Operation;
 
 use crate::wire_format::WireFormat;
 

@@ -235,7 +235,8 @@ impl Provider {
                 | Addressing::Ollama,
             ) => format!("{base}/models"),
             (WireFormat::Anthropic, _) => format!("{base}/v1/models"),
-            (WireFormat::Gemini, _) => format!("{base}/models"),
+            // A page has 50 models, if none says how many.
+            (WireFormat::Gemini, _) => format!("{base}/models?pageSize=1000"),
         }
     }
 
@@ -482,7 +483,7 @@ mod tests {
             assert_eq!(provider.wire == WireFormat::OpenAi, is_open_ai, "{path}");
         }
         let gemini = lookup("gemini").unwrap();
-        assert_eq!(gemini.list_path(""), "/v1beta/models");
+        assert_eq!(gemini.list_path(""), "/v1beta/models?pageSize=1000");
         assert!(all().all(|row| !row.name.contains('/')));
         assert_eq!(gemini.listed_name("models/gemini-2.5-flash"), "gemini-2.5-flash");
         assert_eq!(lookup("openai").unwrap().listed_name("models/x"), "models/x");

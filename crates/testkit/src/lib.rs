@@ -29,6 +29,7 @@ pub mod anthropic;
 mod client;
 pub mod forms;
 mod fuzz;
+pub mod gemini;
 mod hale;
 pub mod modes;
 pub mod openai;

@@ -21,7 +21,8 @@ fn main() {
     divan::main();
 }
 
-const PROVIDERS: [&str; 2] = ["openai/gpt-4o", "anthropic/claude-haiku-4-5"];
+const PROVIDERS: [&str; 3] =
+    ["openai/gpt-4o", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash"];
 const DELTAS: usize = 100;
 
 fn snapshot(model: &str) -> Snapshot {
@@ -32,7 +33,11 @@ fn snapshot(model: &str) -> Snapshot {
 }
 
 fn wire(model: &str) -> WireFormat {
-    if model.starts_with("openai") { WireFormat::OpenAi } else { WireFormat::Anthropic }
+    match model.split('/').next() {
+        Some("openai") => WireFormat::OpenAi,
+        Some("gemini") => WireFormat::Gemini,
+        _ => WireFormat::Anthropic,
+    }
 }
 
 fn view() -> View {
@@ -83,6 +88,11 @@ fn full_answer(bencher: divan::Bencher<'_, '_>, model: &str) {
              \"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":182,\
              \"completion_tokens\":60,\"total_tokens\":242}}}}"
         ),
+        WireFormat::Gemini => format!(
+            "{{\"candidates\":[{{\"content\":{{\"role\":\"model\",\"parts\":[{{\"text\":\"{text}\"}}]}},\
+             \"finishReason\":\"STOP\"}}],\"usageMetadata\":{{\"promptTokenCount\":182,\
+             \"candidatesTokenCount\":60,\"totalTokenCount\":242}},\"responseId\":\"r\"}}"
+        ),
         WireFormat::Anthropic => format!(
             "{{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"up\",\"content\":[\
              {{\"type\":\"text\",\"text\":\"{text}\"}}],\"stop_reason\":\"end_turn\",\
@@ -116,6 +126,16 @@ fn events(bencher: divan::Bencher<'_, '_>, model: &str, reader: fn(Conversion, V
                 )
             };
             (event("{\"role\":\"assistant\",\"content\":\"\"}"), event("{\"content\":\" word\"}"))
+        }
+        WireFormat::Gemini => {
+            let event = |text: &str| {
+                format!(
+                    "data: {{\"candidates\":[{{\"content\":{{\"role\":\"model\",\"parts\":\
+                     [{{\"text\":\"{text}\"}}]}},\"index\":0}}],\"usageMetadata\":\
+                     {{\"promptTokenCount\":1,\"totalTokenCount\":1}},\"responseId\":\"r\"}}\r\n\r\n"
+                )
+            };
+            (event(""), event(" word"))
         }
         WireFormat::Anthropic => (
             "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\

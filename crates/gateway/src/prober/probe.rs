@@ -162,11 +162,16 @@ pub(crate) async fn listed(
 ) -> Vec<Box<str>> {
     #[derive(serde::Deserialize)]
     struct List {
+        #[serde(default)]
         data: Vec<Entry>,
+        // Google's own list, whose entries have names.
+        #[serde(default)]
+        models: Vec<Entry>,
     }
     #[derive(serde::Deserialize)]
     struct Entry {
-        id: Box<str>,
+        id: Option<Box<str>>,
+        name: Option<Box<str>>,
     }
     let deployment = serving.snapshot.deployment(index);
     let prober = Prober { process, serving, deployment };
@@ -175,8 +180,9 @@ pub(crate) async fn listed(
     let Ok(text) = prober.models(ends).await else { return Vec::new() };
     let list: Option<List> = serde_json::from_slice(&text).ok();
     let provider = deployment.endpoint.provider;
-    let entries = list.into_iter().flat_map(|list| list.data);
-    let ids = entries.map(|entry| one_line(provider.listed_name(&entry.id)));
+    let entries = list.into_iter().flat_map(|list| list.data.into_iter().chain(list.models));
+    let names = entries.filter_map(|entry| entry.id.or(entry.name));
+    let ids = names.map(|name| one_line(provider.listed_name(&name)));
     ids.take(LISTED_MAX).collect()
 }
 

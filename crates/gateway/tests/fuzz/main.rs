@@ -6,6 +6,7 @@
 
 mod bodies;
 mod config;
+mod contents;
 mod errors;
 mod form_oracle;
 mod forms;

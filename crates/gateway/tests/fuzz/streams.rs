@@ -24,6 +24,9 @@ const WORDS: &[&str] = &[
     "data: {\"type\":\"message_stop\"}\n\n",
     "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n",
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"t\",\"function\":{\"name\":\"n\",\"arguments\":\"{\"}}]}}]}\n\n",
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}],\"responseId\":\"r\"}\n\n",
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"n\"},\"thoughtSignature\":\"AA==\"}]},\"finishReason\":\"STOP\"}]}\n\n",
+    "\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":2},",
     "data:",
     "\n\n",
     "\r\n\r\n",
@@ -136,12 +139,14 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// What OpenAI's clients see of OpenAI's streams, and the conversions between two formats.
-const WAYS: [Conversion; 5] = [
+const WAYS: [Conversion; 7] = [
     Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi },
     Conversion { operation: Operation::Chat, wire: WireFormat::Anthropic },
     Conversion { operation: Operation::Messages, wire: WireFormat::Anthropic },
     Conversion { operation: Operation::Messages, wire: WireFormat::OpenAi },
     Conversion { operation: Operation::Responses, wire: WireFormat::OpenAi },
+    Conversion { operation: Operation::Chat, wire: WireFormat::Gemini },
+    Conversion { operation: Operation::Messages, wire: WireFormat::Gemini },
 ];
 
 fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {

@@ -47,7 +47,7 @@ fn laden(provider: &Provider, base: &str) -> Value {
         "vertex_credentials": {"private_key": own("vertex"), "client_email": own("email-token")},
     });
     // What the gateway does not know is passed on as it is, where the wire lets it.
-    let passes = provider.wire != WireFormat::Anthropic;
+    let passes = provider.wire == WireFormat::OpenAi;
     if passes {
         params["extra_body"] = json!({"session_token": own("body")});
     }

@@ -94,8 +94,15 @@ fn called(body: &Value, model: &str) -> Script {
     Script::ok().json(&answer)
 }
 
+/// The address of OpenAI's format.
+fn base(upstream: &FakeUpstream) -> String {
+    upstream.api_base().replace("/v1", "/v1beta/openai")
+}
+
 fn config(upstream: &FakeUpstream, model: &str) -> Config {
-    let more = json!({"model": format!("gemini/{model}"), "api_key": "AIza-test"});
+    let base = base(upstream);
+    let more =
+        json!({"model": format!("gemini/{model}"), "api_key": "AIza-test", "api_base": base});
     Config::new().with("g", "a", upstream, more)
 }
 
@@ -143,11 +150,9 @@ fn chats_streams_and_embeddings_go_to_googles_openai_address() {
 #[test]
 fn the_address_and_the_key_may_come_from_the_environment() {
     let upstream = FakeUpstream::with(google);
-    let address = upstream.api_base();
     for (variable, base) in [
-        ("GEMINI_API_KEY", address.trim_end_matches("/v1").to_owned()),
-        ("GOOGLE_API_KEY", address.replace("/v1", "/v1beta")),
-        ("GEMINI_API_KEY", address.replace("/v1", "/v1beta/openai/")),
+        ("GEMINI_API_KEY", base(&upstream)),
+        ("GOOGLE_API_KEY", format!("{}/", base(&upstream))),
     ] {
         let entry =
             json!({"model_name": "g", "litellm_params": {"model": format!("gemini/{OLDER}")}});
@@ -290,7 +295,8 @@ fn probes_say_what_is_wrong_with_a_key_and_how_long_a_limit_lasts() {
     let embedding = health_of(config(&upstream, "gemini-embedding-001"));
     assert_eq!(embedding["healthy_count"], 1, "{embedding}");
     assert_eq!(upstream.requests()[1].path, "/v1beta/openai/embeddings");
-    let wrong = json!({"model": format!("gemini/{OLDER}"), "api_key": "AIza-wrong"});
+    let wrong = json!({"model": format!("gemini/{OLDER}"), "api_key": "AIza-wrong",
+        "api_base": base(&upstream)});
     let bad = health_of(Config::new().with("g", "a", &upstream, wrong));
     assert_eq!(bad["unhealthy_endpoints"][0]["cause"], "auth", "{bad}");
     let limited = FakeUpstream::with(|_| {
@@ -316,7 +322,8 @@ fn probes_say_what_is_wrong_with_a_key_and_how_long_a_limit_lasts() {
 #[test]
 fn the_models_behind_a_pattern_have_the_names_that_requests_use() {
     let upstream = FakeUpstream::with(google);
-    let more = json!({"model": "gemini/*", "api_key": "AIza-test"});
+    let more =
+        json!({"model": "gemini/*", "api_key": "AIza-test", "api_base": base(&upstream)});
     let hale = Config::new()
         .with("gemini/*", "a", &upstream, more)
         .litellm(json!({"check_provider_endpoint": true}))

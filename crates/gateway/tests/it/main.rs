@@ -45,6 +45,7 @@ mod fleet_servers;
 mod floors;
 mod forms;
 mod gemini;
+mod gemini_native;
 mod health;
 mod health_fields;
 mod health_loop;

@@ -112,6 +112,21 @@ impl JsonText {
         &self.out
     }
 
+    /// Its length, to come back to.
+    pub(crate) fn mark(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written behind `mark`.
+    pub(crate) fn undo(&mut self, mark: usize) {
+        self.out.truncate(mark);
+    }
+
+    /// Whether the object or list that was opened last has nothing in it.
+    pub(crate) fn is_at_start(&self) -> bool {
+        matches!(self.out.last(), Some(b'{' | b'['))
+    }
+
     /// Opens an object or a list.
     pub(crate) fn open(&mut self, bracket: u8) -> &mut JsonText {
         self.separate();

@@ -63,6 +63,7 @@ pub struct Reader {
     framing: Framing,
     passage: Passage,
     format: WireFormat,
+    wire: WireFormat,
     view: View,
     progress: Progress,
     error: Option<ProviderError>,
@@ -113,6 +114,7 @@ impl Reader {
             framing: framing(conversion.wire),
             passage,
             format: conversion.operation.format(),
+            wire: conversion.wire,
             view,
             progress: Progress::default(),
             error: None,
@@ -207,7 +209,10 @@ impl Reader {
     /// Whether the answer has no content so far, but a finish reason, and the provider reports no output.
     #[must_use]
     pub fn is_empty_so_far(&self) -> bool {
-        self.progress.empty && self.progress.usage.is_none_or(|usage| usage.output == 0)
+        let Progress { empty, says_end, usage, .. } = &self.progress;
+        // Google counts the thoughts before an answer that then is empty.
+        let is_googles = *says_end && self.wire == WireFormat::Gemini;
+        *empty && (is_googles || usage.is_none_or(|usage| usage.output == 0))
     }
 
     /// Whether the stream is complete: its end, or a finish reason, was seen.

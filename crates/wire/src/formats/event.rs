@@ -18,6 +18,8 @@ pub(crate) struct Progress {
     pub(crate) content: bool,
     /// Whether a finish reason is all the content so far.
     pub(crate) empty: bool,
+    /// Whether that reason says that the answer is complete. Only seen where events are translated.
+    pub(crate) says_end: bool,
     /// Whether a finish reason was seen.
     pub(crate) finished: bool,
     /// Whether its end was seen.

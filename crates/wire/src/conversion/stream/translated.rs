@@ -5,7 +5,7 @@
 use super::{Broken, OUT_MAX, Passage, Reader};
 use crate::bytes::framing::frame::Data;
 use crate::formats::event::{Change, EventError, Progress, Seen};
-use crate::formats::neutral::Delta;
+use crate::formats::neutral::{Delta, Stop};
 
 impl Reader {
     pub(super) fn translate(&mut self, block: &[u8], out: &mut Vec<u8>) {
@@ -73,7 +73,10 @@ fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
             progress.speaks();
         }
         match delta {
-            Delta::Stop(..) => progress.stops(),
+            Delta::Stop(stop, _) => {
+                progress.stops();
+                progress.says_end = *stop == Stop::End;
+            }
             Delta::End => progress.done = true,
             Delta::Ping => is_ping = true,
             Delta::Usage(usage) => {

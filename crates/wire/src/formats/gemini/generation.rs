@@ -64,126 +64,138 @@ pub(super) fn write(
     request: &Request<'_>,
     order: &Order<'_>,
 ) -> Result<(), Unfit> {
-    let mut config = JsonText::new();
-    config.open(b'{');
-    if let Some(raw) = &request.max_tokens {
-        let bounded = order.bounded(raw);
-        config.raw_member("maxOutputTokens", bounded.as_deref().unwrap_or(raw));
-    }
-    let sampling = [("temperature", &request.temperature), ("topP", &request.top_p)];
-    for (name, raw) in sampling {
-        if let Some(raw) = raw {
-            config.raw_member(name, raw);
+    for (name, raw) in &request.others {
+        if !order.drops(name) {
+            write_beside(json, (name, raw), order)?;
         }
     }
-    if !request.stop.is_empty() {
-        config.key("stopSequences").open(b'[');
-        for text in &request.stop {
-            config.text(text);
+    let mark = json.mark();
+    json.key("generationConfig").open(b'{');
+    write_config(json, request, order)?;
+    match json.is_at_start() {
+        true => json.undo(mark),
+        false => {
+            json.close(b'}');
         }
-        config.close(b']');
-    }
-    write_format(&mut config, request.format.as_ref());
-    let own = others(json, &mut config, (request, order))?;
-    if own.thinking.is_none()
-        && let Some(thinking) = thinking(request, order)?
-    {
-        config.raw_member("thinkingConfig", &thinking);
-    }
-    config.close(b'}');
-    let config = config.into_bytes();
-    if config != b"{}" {
-        // What was written is UTF-8.
-        json.raw_member("generationConfig", &String::from_utf8_lossy(&config));
     }
     Ok(())
 }
 
-fn write_format(config: &mut JsonText, format: Option<&Format<'_>>) {
-    let Some(format) = format else { return };
-    config.member("responseMimeType", "application/json");
-    if let Format::Schema { schema, .. } = format {
-        config.raw_member("responseJsonSchema", schema);
-    }
-}
-
-/// What a client says in Google's own words.
-#[derive(Default)]
-struct Own {
-    /// Whether it says how the model thinks.
-    thinking: Option<()>,
-}
-
-/// Writes the further parameters.
-fn others(
+fn write_config(
     json: &mut JsonText,
-    config: &mut JsonText,
-    (request, order): (&Request<'_>, &Order<'_>),
-) -> Result<Own, Unfit> {
-    let mut own = Own::default();
+    request: &Request<'_>,
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    if let Some(raw) = &request.max_tokens {
+        let bounded = order.bounded(raw);
+        json.raw_member("maxOutputTokens", bounded.as_deref().unwrap_or(raw));
+    }
+    for (name, raw) in [("temperature", &request.temperature), ("topP", &request.top_p)] {
+        if let Some(raw) = raw {
+            json.raw_member(name, raw);
+        }
+    }
+    if !request.stop.is_empty() {
+        json.key("stopSequences").open(b'[');
+        for text in &request.stop {
+            json.text(text);
+        }
+        json.close(b']');
+    }
+    write_format(json, request.format.as_ref());
+    let mut says_thinking = false;
     for (name, raw) in &request.others {
         if order.drops(name) {
             continue;
         }
-        let mut put = |name: &str, raw: &str| put(json, config, (name, raw), &mut own);
         match &**name {
-            // Clients of Google's OpenAI-compatible address say so what it has beside OpenAI's format.
             "google" => {
                 for (name, raw) in of_google(raw) {
-                    put(name, raw);
-                }
-            }
-            "presence_penalty" | "frequency_penalty"
-                if raw.parse() == Ok(0.0) || Model(order.upstream_model).is_newer() =>
-            {
-                if raw.parse() != Ok(0.0) && !order.drop_params {
-                    return Err(unsupported(name, order));
+                    says_thinking |= write_own(json, (name, raw), order);
                 }
             }
             "modalities" => {
                 if let Some(kinds) = modalities(raw) {
-                    put("response_modalities", &kinds);
-                } else if !order.drop_params {
-                    return Err(unsupported(name, order));
+                    json.raw_member("responseModalities", &kinds);
                 }
             }
-            "service_tier" => {
-                if let "\"flex\"" | "\"priority\"" = &**raw {
-                    json.raw_member("serviceTier", raw);
-                }
-            }
-            // A tool is written for it.
-            "web_search_options" => {}
-            name if put(name, raw) => {}
-            name if ADVICE.contains(&name) || is_default(name, raw) || order.drop_params => {}
-            name => return Err(unsupported(name, order)),
+            name => says_thinking |= write_own(json, (name, raw), order),
         }
     }
-    Ok(own)
+    if !says_thinking
+        && let Some(thinking) = thinking(request, order)?
+    {
+        json.raw_member("thinkingConfig", &thinking);
+    }
+    Ok(())
 }
 
-fn unsupported(name: &str, order: &Order<'_>) -> Unfit {
-    Unfit::unsupported(name, &order.deployment.endpoint.provider.name, FIX)
-}
-
-/// Writes a parameter where it belongs; `false` if the format has no such one.
-fn put(
-    json: &mut JsonText,
-    config: &mut JsonText,
-    (name, raw): (&str, &str),
-    own: &mut Own,
-) -> bool {
-    let place = |table: &[(&str, &'static str)]| {
-        table.iter().find(|(given, _)| *given == name).map(|(_, written)| *written)
+/// Writes a parameter that `generationConfig` has; `true` if it says how the model thinks.
+fn write_own(json: &mut JsonText, (name, raw): (&str, &str), order: &Order<'_>) -> bool {
+    let Some(written) = place(name, &IN_CONFIG).filter(|_| has_place(name, order)) else {
+        return false;
     };
-    if let Some(written) = place(&IN_CONFIG) {
-        if written == "thinkingConfig" {
-            own.thinking = Some(());
-        }
-        config.raw_member(written, raw);
-        return true;
+    json.raw_member(written, raw);
+    written == "thinkingConfig"
+}
+
+/// What the table calls the parameter.
+fn place(name: &str, table: &[(&str, &'static str)]) -> Option<&'static str> {
+    table.iter().find(|(given, _)| *given == name).map(|(_, written)| *written)
+}
+
+/// Whether the model takes a parameter that others of Google's take.
+fn has_place(name: &str, order: &Order<'_>) -> bool {
+    let is_penalty = matches!(name, "presence_penalty" | "frequency_penalty");
+    !(is_penalty && Model(order.upstream_model).is_newer())
+}
+
+/// Writes a parameter that stands beside `generationConfig`, or finds what becomes of it.
+fn write_beside(
+    json: &mut JsonText,
+    (name, raw): (&str, &str),
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    if let Some(written) = place(name, &BESIDE) {
+        json.raw_member(written, raw);
+        return Ok(());
     }
-    place(&BESIDE).map(|written| json.raw_member(written, raw)).is_some()
+    let is_known = match name {
+        // Clients of Google's OpenAI-compatible address say so what it has beside OpenAI's format.
+        "google" => {
+            for (name, raw) in of_google(raw) {
+                if let Some(written) = place(name, &BESIDE) {
+                    json.raw_member(written, raw);
+                }
+            }
+            true
+        }
+        "service_tier" => {
+            if let "\"flex\"" | "\"priority\"" = raw {
+                json.raw_member("serviceTier", raw);
+            }
+            true
+        }
+        "modalities" => modalities(raw).is_some(),
+        // A tool is written for it.
+        "web_search_options" => true,
+        name if place(name, &IN_CONFIG).is_some() => {
+            has_place(name, order) || raw.parse() == Ok(0.0)
+        }
+        name => ADVICE.contains(&name) || is_default(name, raw),
+    };
+    if is_known || order.drop_params {
+        return Ok(());
+    }
+    Err(Unfit::unsupported(name, &order.deployment.endpoint.provider.name, FIX))
+}
+
+fn write_format(json: &mut JsonText, format: Option<&Format<'_>>) {
+    let Some(format) = format else { return };
+    json.member("responseMimeType", "application/json");
+    if let Format::Schema { schema, .. } = format {
+        json.raw_member("responseJsonSchema", schema);
+    }
 }
 
 /// The members of `google`.

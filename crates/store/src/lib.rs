@@ -16,6 +16,7 @@ mod postgres;
 mod retention;
 pub mod rollup;
 mod rows;
+mod shared_table;
 mod spool;
 mod sql;
 mod sqlite;
@@ -34,6 +35,7 @@ pub use self::rows::{
     HealthChange, IncidentRow, OperatorAction, ProbeFilter, ProbeResult, Request, Setting, Stored,
     UsageRow,
 };
+pub use self::shared_table::{Delivery, Exchanged, Lease, Leased, Scope, SharedTable};
 pub use self::store::{Figures, Options, Sample, Status, Store};
 pub use self::table::Table;
 pub use self::value::Value;

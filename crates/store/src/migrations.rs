@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 
 /// The newest schema that this binary knows.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// One step of the schema.
 pub(crate) struct Migration {
@@ -16,6 +16,16 @@ pub(crate) struct Migration {
     pub(crate) least: i64,
     /// SQL of both databases. `{hale}` stands before each name.
     pub(crate) sql: &'static str,
+    /// Which databases it changes.
+    pub(crate) of: Of,
+}
+
+/// Which databases a migration changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Both,
+    /// One that several processes have: a file only counts it.
+    Server,
 }
 
 /// The table of migrations itself.
@@ -29,8 +39,24 @@ pub(crate) const NOTE: &str =
 
 /// All of them, in order.
 pub(crate) const MIGRATIONS: &[Migration] = &[
-    Migration { version: 1, least: 1, sql: include_str!("migrations/0001_first.sql") },
-    Migration { version: 2, least: 1, sql: include_str!("migrations/0002_incidents.sql") },
+    Migration {
+        version: 1,
+        least: 1,
+        sql: include_str!("migrations/0001_first.sql"),
+        of: Of::Both,
+    },
+    Migration {
+        version: 2,
+        least: 1,
+        sql: include_str!("migrations/0002_incidents.sql"),
+        of: Of::Both,
+    },
+    Migration {
+        version: 3,
+        least: 1,
+        sql: include_str!("migrations/0003_fleet.sql"),
+        of: Of::Server,
+    },
 ];
 
 /// What is found in `hale_schema`.

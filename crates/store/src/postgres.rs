@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use tokio_postgres::types::{ToSql, Type as SqlType};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{Client, Config, Socket};
 
 use crate::address::{Purpose, Server};
 use crate::batch::{Batch, Committed};
@@ -18,7 +18,7 @@ use crate::failure::of_postgres;
 use crate::migrations::{self, Found};
 use crate::sql::in_schema;
 use crate::table::{OnConflict, Table, Type};
-use crate::tls::Tls;
+use crate::tls::{Encrypted, Tls};
 use crate::value::{Row, Value};
 
 /// How long a connection may take, unless the address says so.
@@ -29,7 +29,8 @@ const LOCK: i64 = 0x6861_6c65_0000_6462;
 const RAISE: &str = "insert into hale.writers as kept (writer, number, at) values ($1, $2, $3) on conflict (writer) \
     do update set number = excluded.number, at = excluded.at where kept.number < excluded.number";
 
-type Bound<'a> = (Box<dyn ToSql + Sync + Send + 'a>, SqlType);
+/// A value, and the type that the statement is told.
+pub(crate) type Bound<'a> = (Box<dyn ToSql + Sync + Send + 'a>, SqlType);
 
 /// An open server.
 #[derive(Clone)]
@@ -246,11 +247,18 @@ impl Postgres {
     }
 }
 
+/// The side of a connection that moves its bytes.
+pub(crate) type Link = tokio_postgres::Connection<Socket, Encrypted<Socket>>;
+
+/// A connection, and what moves its bytes while it is polled.
+pub(crate) async fn link(config: &Config, tls: &Tls, place: &str) -> Result<(Client, Link), Error> {
+    config.connect(tls.clone()).await.map_err(|error| of_postgres(place, &error))
+}
+
 async fn connect(config: &Config, tls: &Tls, place: &str) -> Result<Client, Error> {
-    let connected = config.connect(tls.clone()).await;
-    let (client, connection) = connected.map_err(|error| of_postgres(place, &error))?;
+    let (client, link) = link(config, tls, place).await?;
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = link.await {
             tracing::debug!(%error, "a connection to the database ended");
         }
     });
@@ -258,12 +266,12 @@ async fn connect(config: &Config, tls: &Tls, place: &str) -> Result<Client, Erro
 }
 
 /// As the client wants them.
-fn parameters<'a>(bound: &'a [Bound<'_>]) -> Vec<(&'a (dyn ToSql + Sync), SqlType)> {
+pub(crate) fn parameters<'a>(bound: &'a [Bound<'_>]) -> Vec<(&'a (dyn ToSql + Sync), SqlType)> {
     bound.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect()
 }
 
 /// One value and its type.
-fn single(value: &Value) -> Bound<'_> {
+pub(crate) fn single(value: &Value) -> Bound<'_> {
     match value {
         Value::Null => (Box::new(None::<&str>), SqlType::TEXT),
         Value::Integer(number) => (Box::new(*number), SqlType::INT8),

@@ -21,7 +21,7 @@ use crate::address::Purpose;
 use crate::batch::{Batch, Committed};
 use crate::error::{Error, Kind};
 use crate::failure::of_sqlite;
-use crate::migrations::{self, Found};
+use crate::migrations::{self, Found, Of};
 use crate::sql::in_schema;
 use crate::table::{OnConflict, Table};
 use crate::value::{Row, Value};
@@ -397,7 +397,9 @@ fn migrate(connection: &mut Connection, place: &str, now: i64) -> Result<(), Err
     let schema = in_schema(migrations::SCHEMA_TABLE, "");
     change.execute_batch(&schema).map_err(failed)?;
     for one in missing {
-        change.execute_batch(&in_schema(one.sql, "")).map_err(failed)?;
+        if one.of == Of::Both {
+            change.execute_batch(&in_schema(one.sql, "")).map_err(failed)?;
+        }
         let note = in_schema(migrations::NOTE, "");
         change.execute(&note, (one.version, one.least, now)).map_err(failed)?;
     }

@@ -4,6 +4,7 @@
 //! never waits; a row is in the database or on the disk within a second, as long as one of them works; batches are
 //! written in order; the log has one line when the database is lost and one when it is back.
 
+mod disk;
 mod queue;
 mod reads;
 
@@ -24,11 +25,14 @@ use crate::error::{Error, Kind};
 use crate::pending::{Pending, Place};
 use crate::retention::Retention;
 use crate::rows::{Request, Stored};
-use crate::spool::{self, Spool};
+use crate::shared_table::{Scope, SharedTable};
+use crate::spool::Spool;
 
 /// How often rows become a batch. What the database does not have after the next time goes to the disk.
 const TICK: Duration = Duration::from_millis(200);
 const TICKS_PER_SECOND: u32 = 5;
+/// How often a spool that another process has, or that could not be made, is asked for again: every 2 s.
+const SPOOL_AGAIN_TICKS: u64 = 10;
 /// How long opening a database may take.
 const OPEN_MAX: Duration = Duration::from_secs(10);
 /// How long writing a batch may take. SQLite itself waits 5 s for another process.
@@ -160,6 +164,24 @@ impl Store {
         *self.status.borrow() != Status::NoPlace
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.options.address
+    }
+
+    /// The table through which replicas share what they know, not connected yet, if this is a server.
+    #[must_use]
+    pub fn shared_table(&self, scope: Scope) -> Option<Arc<SharedTable>> {
+        match &self.options.address {
+            Address::Server(server) => {
+                let roots = (self.options.means.roots)();
+                Some(SharedTable::new((**server).clone(), roots, scope))
+            }
+            Address::File(_) => None,
+        }
+    }
+
     /// Whether there is a database.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -199,14 +221,12 @@ impl Store {
         self.open_spool().await;
         loop {
             tokio::time::sleep(TICK).await;
-            self.turn().await;
+            let tick = self.batch();
+            if tick.is_multiple_of(SPOOL_AGAIN_TICKS) {
+                self.open_spool().await;
+            }
+            self.to_disk(tick).await;
         }
-    }
-
-    /// One round of [`Store::collect`].
-    async fn turn(&self) {
-        let tick = self.batch();
-        self.to_disk(tick).await;
     }
 
     /// Makes a batch of what is in the queue; the number of the tick.
@@ -219,82 +239,6 @@ impl Store {
             self.news.notify_one();
         }
         tick
-    }
-
-    /// Appends batches that are older than that tick to the spool.
-    async fn to_disk(&self, tick: u64) {
-        loop {
-            let Some((id, batch)) = self.pending.lock().unspooled(tick) else { return };
-            let appended = self.with_spool(move |spool| spool.append(&batch)).await;
-            match appended {
-                Ok(Some(extent)) => {
-                    if self.pending.lock().spooled(id, extent) {
-                        self.spool_told.store(false, Ordering::Relaxed);
-                    }
-                }
-                // There is no spool: what is in memory is all.
-                Ok(None) => return,
-                Err(error) => {
-                    if !self.spool_told.swap(true, Ordering::Relaxed) {
-                        let spool = self.options.spool.display();
-                        tracing::warn!(%spool, %error, "the spool takes no more rows; they wait in memory, 16 MiB at most");
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn open_spool(&self) {
-        if self.spool.lock().is_some() {
-            return;
-        }
-        let path = self.options.spool.clone();
-        let (place, own) = (path.clone(), self.spool.clone());
-        let opened = self.options.means.threads.run(&place, move || {
-            Ok(Spool::open(&path, spool::MAX).map(|(spool, left, lost)| {
-                let bytes = spool.bytes();
-                *own.lock() = Some(spool);
-                (left, lost, bytes)
-            }))
-        });
-        match opened.await {
-            Ok(Ok((left, lost, bytes))) => {
-                self.spool_bytes.store(bytes, Ordering::Relaxed);
-                if lost > 0 {
-                    tracing::warn!(spool = %place.display(), lost, "lines of the spool cannot be read; they are skipped");
-                }
-                self.pending.lock().inherit(left);
-                self.news.notify_one();
-            }
-            Ok(Err(error)) => {
-                // A directory that cannot be written has no file either, and that is said once.
-                let is_told = matches!(self.options.address, Address::File(_));
-                if is_told {
-                    tracing::debug!(spool = %place.display(), %error, "there is no spool");
-                    return;
-                }
-                tracing::warn!(spool = %place.display(), %error, "there is no spool: rows that the database does not take wait in memory");
-            }
-            Err(error) => tracing::error!(%error, "the spool could not be opened"),
-        }
-    }
-
-    /// Does something with the spool, if there is one, where waiting harms nothing.
-    async fn with_spool<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Spool) -> std::io::Result<T> + Send + 'static,
-    ) -> std::io::Result<Option<T>> {
-        let spool = self.spool.clone();
-        let job = move || {
-            let mut spool = spool.lock();
-            let Some(spool) = spool.as_mut() else { return Ok(Ok((None, 0))) };
-            Ok(job(spool).map(|done| (Some(done), spool.bytes())))
-        };
-        let done = self.options.means.threads.run(&self.options.spool, job).await;
-        let (done, bytes) = done.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
-        self.spool_bytes.store(bytes, Ordering::Relaxed);
-        Ok(done)
     }
 
     /// Writes batches to the database, which it opens again whenever it is lost. Ends if there can be none.

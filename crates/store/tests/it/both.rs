@@ -238,8 +238,8 @@ fn tables_of_others_in_the_same_database_are_not_touched() {
         assert_eq!(server.sql(&url, before), "1");
         assert_eq!(
             server.sql(&url, "select count(*) from pg_tables where schemaname = 'hale'"),
-            "9",
-            "seven tables of rows, the writers and the schema"
+            "10",
+            "seven tables of rows, the writers, the schema, and what replicas share"
         );
     });
 }

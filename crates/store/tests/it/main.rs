@@ -6,5 +6,6 @@
 mod both;
 mod broken;
 mod copies;
+mod shared;
 mod support;
 mod writing;

@@ -236,7 +236,9 @@ impl SharedTable {
     }
 
     fn failed(&self, error: &tokio_postgres::Error) -> Error {
-        of_postgres(&self.server.to_string(), error)
+        // Why it was closed is known better than that it was.
+        let known = self.problem().filter(|_| error.is_closed());
+        known.unwrap_or_else(|| of_postgres(&self.server.to_string(), error))
     }
 
     fn away(&self, detail: &str) -> Error {

@@ -230,6 +230,10 @@ impl Postgres {
 
     /// Ends it as a crash does. [`Postgres::run`] starts it again.
     pub fn kill(&mut self) {
+        // What is stopped does not end by a signal.
+        if self.running.is_some() {
+            self.go_on();
+        }
         if let Some(running) = self.running.take() {
             running.end();
         }

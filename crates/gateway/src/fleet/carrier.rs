@@ -1,15 +1,16 @@
-//! What carries messages between replicas: Redis.
+//! What carries messages between replicas: Redis, else the PostgreSQL of the store.
 //!
 //! Chosen by [`super::task`] from the config. Always true: a carrier understands no message; each call has a time
-//! limit; only [`Carrier::run`] connects.
+//! limit; only [`Carrier::run`] connects; where both are configured it is Redis.
 
 use std::sync::Arc;
 
 use hale_core::settings::RedisSettings;
-use hale_core::snapshot::Snapshot;
+use hale_store::Scope;
 use tokio::sync::mpsc;
 
 use super::keys::Keys;
+use super::postgres::ThroughPostgres;
 use super::redis::ThroughRedis;
 use super::terms::{Asked, Exchanged, Failed, Kept, Leased, News, Topic};
 use crate::redis_client::{Purpose, Redis};
@@ -26,12 +27,18 @@ pub(super) struct Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Redis(RedisSettings),
+    /// The server of the store, which is the same for as long as the process runs.
+    Postgres,
 }
 
 impl Source {
     /// The one that is configured, if any is.
-    pub(super) fn of(snapshot: &Snapshot) -> Option<Source> {
-        let place = snapshot.shared.redis.clone().map(Place::Redis)?;
+    pub(super) fn of(process: &Process) -> Option<Source> {
+        let snapshot = &process.serving().snapshot;
+        let place = match &snapshot.shared.redis {
+            Some(settings) => Place::Redis(settings.clone()),
+            None => process.remembers_on_a_server().then_some(Place::Postgres)?,
+        };
         Some(Source { place, keys: Keys::of(snapshot) })
     }
 }
@@ -39,25 +46,40 @@ impl Source {
 /// What carries messages between replicas.
 pub(super) enum Carrier {
     Redis(ThroughRedis),
+    Postgres(ThroughPostgres),
 }
 
 impl Carrier {
-    /// One to `source`, not connected yet. `process` may use the server, too.
-    pub(super) fn new(source: &Source, process: &Process) -> Arc<Carrier> {
+    /// One to `source`, not connected yet, for the replica `me`. `process` may use the server, too.
+    pub(super) fn new(source: &Source, process: &Process, me: &str) -> Option<Arc<Carrier>> {
         let keys = source.keys.clone();
-        Arc::new(match &source.place {
+        Some(Arc::new(match &source.place {
             Place::Redis(settings) => {
                 let redis = Redis::new(settings.clone(), Purpose::Replicas);
                 process.fleet.redis.store(Some(redis.clone()));
                 Carrier::Redis(ThroughRedis::new(redis, keys))
             }
-        })
+            Place::Postgres => {
+                let (name, channel) = (keys.scope.into(), keys.channel.into());
+                let scope = Scope { name, channel, me: me.into() };
+                Carrier::Postgres(ThroughPostgres::new(process.store()?.shared_table(scope)?))
+            }
+        }))
     }
 
     /// Its kind.
     pub(super) fn through(&self) -> Through {
         match self {
             Carrier::Redis(_) => Through::Redis,
+            Carrier::Postgres(_) => Through::Postgres,
+        }
+    }
+
+    /// How news come, as pages say it.
+    pub(super) fn delivery(&self) -> &'static str {
+        match self {
+            Carrier::Redis(_) => "publish",
+            Carrier::Postgres(postgres) => postgres.delivery(),
         }
     }
 
@@ -65,6 +87,7 @@ impl Carrier {
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Carrier::Redis(redis) => redis.problem(),
+            Carrier::Postgres(postgres) => postgres.problem(),
         }
     }
 
@@ -72,6 +95,7 @@ impl Carrier {
     pub(super) async fn run(&self, heard: &mpsc::Sender<News>) {
         match self {
             Carrier::Redis(redis) => redis.run(heard).await,
+            Carrier::Postgres(postgres) => postgres.run(heard).await,
         }
     }
 
@@ -82,6 +106,7 @@ impl Carrier {
     pub(super) async fn exchange(&self, me: &str, said: Vec<u8>) -> Result<Exchanged, Failed> {
         match self {
             Carrier::Redis(redis) => redis.exchange(me, said).await,
+            Carrier::Postgres(postgres) => postgres.exchange(&said).await,
         }
     }
 
@@ -92,6 +117,7 @@ impl Carrier {
     pub(super) async fn publish(&self, topic: Topic, text: &[u8]) -> Result<(), Failed> {
         match self {
             Carrier::Redis(redis) => redis.publish(topic, text).await,
+            Carrier::Postgres(postgres) => postgres.publish(topic, text).await,
         }
     }
 
@@ -107,6 +133,7 @@ impl Carrier {
     ) -> Result<Leased, Failed> {
         match self {
             Carrier::Redis(redis) => redis.lease(me, period_ms, asked).await,
+            Carrier::Postgres(postgres) => postgres.lease(period_ms, asked).await,
         }
     }
 
@@ -117,6 +144,7 @@ impl Carrier {
     pub(super) async fn probes(&self) -> Result<Kept, Failed> {
         match self {
             Carrier::Redis(redis) => redis.probes().await,
+            Carrier::Postgres(postgres) => postgres.probes().await,
         }
     }
 
@@ -132,6 +160,7 @@ impl Carrier {
     ) -> Result<(), Failed> {
         match self {
             Carrier::Redis(redis) => redis.keep(deployment, text, kept_ms).await,
+            Carrier::Postgres(postgres) => postgres.keep(deployment, text, kept_ms).await,
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The names of keys and channels in Redis.
+//! The names of keys and channels in Redis, of the scope and the channel in PostgreSQL.
 //!
-//! Used by [`super::redis`]. Always true: they begin with the version of the messages and with what tells one
-//! installation from another, in braces, so that a cluster keeps them on one node.
+//! Used by the carriers. Always true: they begin with the version of the messages and with what tells one
+//! installation from another, in Redis in braces, so that a cluster keeps them on one node.
 
 use hale_core::fleet::VERSION;
 use hale_core::snapshot::Snapshot;
@@ -21,6 +21,10 @@ pub(super) struct Keys {
     pub(super) probes: String,
     /// Where results of probes are published.
     pub(super) probed: String,
+    /// In PostgreSQL: what rows begin with.
+    pub(super) scope: String,
+    /// In PostgreSQL: where news are told.
+    pub(super) channel: String,
 }
 
 impl Keys {
@@ -38,6 +42,8 @@ impl Keys {
             lease: format!("{prefix}:lease:"),
             probes: format!("{prefix}:probes"),
             probed: format!("{prefix}:probed"),
+            channel: format!("hale_{VERSION}_{}", hash(&[&scope])),
+            scope: format!("{VERSION}:{scope}"),
         }
     }
 }
@@ -49,6 +55,10 @@ fn identity(snapshot: &Snapshot) -> String {
         ids.chain(snapshot.groups.iter().map(|group| &*group.name)).collect();
     names.sort_unstable();
     names.dedup();
+    hash(&names)
+}
+
+fn hash(names: &[&str]) -> String {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for name in names {
         hash.update(&(name.len() as u64).to_be_bytes());

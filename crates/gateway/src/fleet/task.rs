@@ -33,18 +33,17 @@ pub(crate) async fn run(process: Arc<Process>) {
     let mut events = events::subscribe();
     let me = pod_id();
     loop {
-        let serving = process.serving();
-        let source = Source::of(&serving.snapshot);
+        let source = Source::of(&process);
         process.fleet.redis.store(None);
-        let Some(source) = source else {
+        let carrier = source.as_ref().and_then(|source| Carrier::new(source, &process, &me));
+        let (Some(source), Some(carrier)) = (source, carrier) else {
             let pod_id = me.clone();
             process.fleet.status.store(Arc::new(Status { pod_id, ..Status::default() }));
-            undivide(&serving.snapshot);
+            process.health.limits.lock().leases.hold(None);
+            undivide(&process.serving().snapshot);
             until_reloaded(&mut events).await;
             continue;
         };
-        let carrier = Carrier::new(&source, &process);
-        drop(serving);
         let (heard, messages) = mpsc::channel(HEARD_MAX);
         let one = Replica {
             process: process.clone(),
@@ -55,6 +54,7 @@ pub(crate) async fn run(process: Arc<Process>) {
             // Until the first exchange nothing is shared.
             lost: Some(clock::now().millis()),
             leaves: false,
+            listens: false,
             probes: Probes::default(),
         };
         one.show();
@@ -113,6 +113,8 @@ struct Replica {
     lost: Option<Millis>,
     /// Whether the process ends.
     leaves: bool,
+    /// Whether another replica said more than its news could carry.
+    listens: bool,
     /// The probes that replicas share.
     probes: Probes,
 }
@@ -166,7 +168,13 @@ impl Replica {
                     | What::Operator { .. }
                     | What::Shutdown(_) => {}
                 },
+                Woken::Heard(News { topic: Topic::Evidence, text }) if text.is_empty() => {
+                    self.listens = true;
+                    news_due = Some(news_due.unwrap_or(soon));
+                }
                 Woken::Heard(News { topic: Topic::Evidence, text }) => self.hear(&text),
+                // It is read with the leases.
+                Woken::Heard(News { topic: Topic::Probe, text }) if text.is_empty() => {}
                 Woken::Heard(News { topic: Topic::Probe, text }) => {
                     let clock = self.time();
                     self.probes.hear(&self.process, &text, clock);
@@ -185,7 +193,7 @@ impl Replica {
 
     /// Whether the config in force still names the same server, and means the same by its names.
     fn is_current(&self) -> bool {
-        Source::of(&self.process.serving().snapshot).as_ref() == Some(&self.source)
+        Source::of(&self.process).as_ref() == Some(&self.source)
     }
 
     /// The server's time now; before the first exchange that of this machine.
@@ -249,9 +257,10 @@ impl Replica {
                 self.process.fleet.sent.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if due == Due::News && !has_news && !self.leaves {
+        if due == Due::News && !has_news && !self.leaves && !self.listens {
             return;
         }
+        self.listens = false;
         let said = published.whole.write();
         match self.carrier.exchange(self.fleet.me(), said).await {
             Ok(heard) => {
@@ -311,6 +320,7 @@ impl Replica {
         self.process.fleet.status.store(Arc::new(Status {
             pod_id: me.clone(),
             through: Some(self.carrier.through()),
+            delivery: self.carrier.delivery(),
             problem: self.lost.and_then(|_| self.carrier.problem()),
             sharing: if self.lost.is_none() { Sharing::Shared } else { Sharing::Local },
             holders,

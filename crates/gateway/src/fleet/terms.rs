@@ -31,7 +31,7 @@ pub(super) enum Topic {
 /// What another replica told at once.
 pub(super) struct News {
     pub(super) topic: Topic,
-    /// Not read yet.
+    /// Not read yet; empty if the carrier could not carry it: then there is something to hear.
     pub(super) text: Vec<u8>,
 }
 
@@ -67,4 +67,6 @@ pub(super) struct Kept {
 pub(super) enum Failed {
     #[error(transparent)]
     Redis(#[from] redis_client::Failed),
+    #[error(transparent)]
+    Postgres(#[from] hale_store::Error),
 }

@@ -199,6 +199,9 @@ pub(crate) fn start(
     let memory = place.map(|place| remember::start(&background, &process, place));
     let of_alerts = process.clone();
     background.supervise_here("telling people of incidents", move || alert::run(of_alerts.clone()));
+    // It may share through the database of the store.
+    let of_fleet = process.clone();
+    background.supervise("the fleet", move || fleet::run(of_fleet.clone()));
     let (phase, phases) = watch::channel(Phase::Serve);
     limits::raise_descriptors();
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -256,11 +259,9 @@ fn start_background(
     });
     background.supervise("the lines that count failed requests", failures::run);
     let waiting = process.waiting.clone();
-    let of_fleet = process.clone();
     let answers = process.answers.clone();
     background
         .supervise("the answers that are kept", move || answers.clone().run(data_dir.clone()));
-    background.supervise("the fleet", move || fleet::run(of_fleet.clone()));
     background.supervise("the line of waiting requests", move || waiting.clone().run());
     Ok((background, log))
 }

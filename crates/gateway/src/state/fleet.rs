@@ -37,6 +37,8 @@ impl Sharing {
 pub(crate) enum Through {
     /// Redis, or what speaks its protocol.
     Redis,
+    /// The PostgreSQL of the store.
+    Postgres,
 }
 
 impl Through {
@@ -44,6 +46,7 @@ impl Through {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Through::Redis => "redis",
+            Through::Postgres => "postgres",
         }
     }
 }
@@ -55,6 +58,8 @@ pub(crate) struct Status {
     pub(crate) pod_id: Arc<str>,
     /// What is between the replicas, if anything is configured.
     pub(crate) through: Option<Through>,
+    /// How news come: published, by a notification, or read each second.
+    pub(crate) delivery: &'static str,
     /// Why the server between them is not reached, if it is not and that is known.
     pub(crate) problem: Option<String>,
     /// Whether anything is shared.
@@ -72,7 +77,7 @@ pub(crate) struct Status {
 pub(crate) struct Fleet {
     /// What is known.
     pub(crate) status: ArcSwap<Status>,
-    /// The server between the replicas, if one is configured.
+    /// Redis, if it is configured.
     pub(crate) redis: ArcSwapOption<Redis>,
     /// What was found under our keys and is not ours.
     pub(crate) garbage: AtomicU64,

@@ -2,11 +2,13 @@
 //!
 //! Owned by the process, shared with the prober. Always true: only requests for probes wait for the thread.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::deployment::DeploymentIndex;
 use hale_core::health::probe::{ProbeLimits, ProbeResult};
+use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -87,6 +89,13 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    /// Sends no probe until the other replicas were heard, so that none of theirs is sent twice.
+    pub(crate) fn wait_for_others(&self, snapshot: &Snapshot) {
+        if snapshot.shared.probes {
+            self.limits.lock().leases.hold(Some(HashMap::new()));
+        }
+    }
+
     /// A state without results.
     pub(crate) fn new() -> Health {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);

@@ -10,7 +10,6 @@ pub(crate) mod health;
 pub(crate) mod object_ids;
 mod stalls;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,7 +20,7 @@ use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::GroupIndex;
 use hale_core::settings::KeptConnections;
 use hale_core::snapshot::Snapshot;
-use hale_store::Store;
+use hale_store::{Address, Store};
 
 use self::alerts::Alerts;
 use self::answer_template::AnswerTemplate;
@@ -122,9 +121,8 @@ impl Process {
         let answers = Arc::new(AnswerCache::new());
         answers.configure(snapshot.gateway.cache.as_ref(), answers_place(&snapshot));
         let health = Health::new();
-        if snapshot.shared.probes && snapshot.shared.redis.is_some() {
-            // Until the other replicas were heard, no probe of theirs is sent twice.
-            health.limits.lock().leases.hold(Some(HashMap::new()));
+        if snapshot.shared.redis.is_some() {
+            health.wait_for_others(&snapshot);
         }
         let serving = Serving::new(snapshot, ids, &metrics, reach);
         Process {
@@ -149,11 +147,19 @@ impl Process {
         self.sinks.remember(store.clone());
         // Set once, by the start.
         let _known: Result<(), _> = self.store.set(store);
+        if self.remembers_on_a_server() {
+            self.health.wait_for_others(&self.serving().snapshot);
+        }
     }
 
     /// What is remembered over a restart, if anything is.
     pub(crate) fn store(&self) -> Option<&Arc<Store>> {
         self.store.get()
+    }
+
+    /// Whether other processes can reach what is remembered.
+    pub(crate) fn remembers_on_a_server(&self) -> bool {
+        self.store().is_some_and(|store| matches!(store.address(), Address::Server(_)))
     }
 
     /// What became of rows for the store.

@@ -13,11 +13,11 @@ fn at(config: Config, redis: &Redis) -> Config {
         .general(json!({"use_shared_health_check": true}))
 }
 
-fn status(hale: &Hale) -> Value {
+pub(crate) fn status(hale: &Hale) -> Value {
     client(hale).get("/health/shared-status").json()["status"].clone()
 }
 
-fn until_they_know_each_other(replicas: &[&Hale]) {
+pub(crate) fn until_they_know_each_other(replicas: &[&Hale]) {
     for hale in replicas {
         eventually("each replica hears the others", || {
             (status(hale)["replicas"] == replicas.len()).then_some(())
@@ -25,13 +25,13 @@ fn until_they_know_each_other(replicas: &[&Hale]) {
     }
 }
 
-fn deployment(hale: &Hale, id: &str) -> Value {
+pub(crate) fn deployment(hale: &Hale, id: &str) -> Value {
     let state = client(hale).get("/router/state").json();
     let all = state["deployments"].as_array().unwrap();
     all.iter().find(|one| one["id"] == id).unwrap().clone()
 }
 
-fn in_cooldown(hale: &Hale, id: &str) -> Value {
+pub(crate) fn in_cooldown(hale: &Hale, id: &str) -> Value {
     eventually("it is in cooldown there too", || {
         let one = deployment(hale, id);
         (one["state"] == "cooldown").then_some(one)
@@ -210,18 +210,23 @@ fn without_redis_the_status_says_so() {
 
 /// Deployments with different models, so that each has a probe of its own.
 fn probed(redis: &Redis, upstream: &FakeUpstream, count: usize) -> Config {
+    at(with_probes(upstream, count), redis)
+}
+
+/// The same without anything between the replicas.
+pub(crate) fn with_probes(upstream: &FakeUpstream, count: usize) -> Config {
     let mut config = Config::new();
     for number in 0..count {
         let model = json!({"model": format!("openai/gpt-{number}")});
         config = config.with("m", &format!("d{number}"), upstream, model);
     }
-    at(config, redis).general(json!({
+    config.general(json!({
         "background_health_checks": true, "health_check_interval": 300,
         "enable_health_check_routing": true,
     }))
 }
 
-fn healthy(hale: &Hale) -> usize {
+pub(crate) fn healthy(hale: &Hale) -> usize {
     client(hale).get("/health").json()["healthy_count"].as_u64().unwrap().try_into().unwrap()
 }
 

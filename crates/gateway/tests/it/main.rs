@@ -40,6 +40,7 @@ mod fault_list;
 mod faults;
 mod files;
 mod fleet;
+mod fleet_database;
 mod fleet_restart;
 mod fleet_servers;
 mod floors;

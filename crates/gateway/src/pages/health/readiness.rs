@@ -54,6 +54,9 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
         litellm_version: &'static str,
         hale_version: &'static str,
         success_callbacks: [&'static str; 0],
+        /// What is between the replicas, and whether they share through it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sharing: Option<Value>,
         /// When the database was last known to work: now.
         #[serde(skip_serializing_if = "Option::is_none")]
         last_updated: Option<String>,
@@ -77,6 +80,7 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
             litellm_version: COMPATIBLE_VERSION,
             hale_version: env!("CARGO_PKG_VERSION"),
             success_callbacks: [],
+            sharing: sharing(request),
             last_updated: (database(request) == CONNECTED)
                 .then(|| rfc3339(clock::unix_ms() / 1_000 * 1_000)),
         }),
@@ -87,6 +91,13 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
 /// The kind of cache that is on.
 fn cache(request: &PageRequest<'_>) -> Option<&'static str> {
     request.arrival.serving.snapshot.gateway.cache.as_ref().map(|one| one.kind.name())
+}
+
+/// What is between the replicas, if anything is.
+fn sharing(request: &PageRequest<'_>) -> Option<Value> {
+    let status = request.arrival.worker.process.fleet.status.load();
+    let through = status.through?.name();
+    Some(json!({"through": through, "mode": status.sharing.name()}))
 }
 
 /// `GET /health/readiness/details`.
@@ -100,6 +111,7 @@ pub(crate) fn details(request: &PageRequest<'_>) -> Response<Reply> {
         "litellm_version": COMPATIBLE_VERSION,
         "hale_version": env!("CARGO_PKG_VERSION"),
         "success_callbacks": [],
+        "sharing": sharing(request),
         "use_aiohttp_transport": false,
         "log_level": if verbose { "DEBUG" } else { "INFO" },
         "is_detailed_debug": verbose,

@@ -49,6 +49,7 @@ pub(crate) fn status(request: &PageRequest<'_>) -> Response<Reply> {
     let mut inner = json!({
         "pod_id": &*status.pod_id,
         "through": through.name(),
+        "delivery": status.delivery,
         "redis_available": through == Through::Redis && status.sharing == Sharing::Shared,
         "lock_ttl": shared.lease_ms / 1_000,
         "cache_ttl": shared.result_ms / 1_000,

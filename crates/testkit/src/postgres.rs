@@ -231,10 +231,12 @@ impl Postgres {
     /// Ends it as a crash does. [`Postgres::run`] starts it again.
     pub fn kill(&mut self) {
         // What is stopped does not end by a signal.
-        if self.running.is_some() {
-            self.go_on();
-        }
         if let Some(running) = self.running.take() {
+            for process in [children_of(running.server), running.server.to_string()] {
+                for process in process.split_whitespace() {
+                    drop(Command::new("kill").args(["-CONT", process]).output());
+                }
+            }
             running.end();
         }
     }
@@ -251,12 +253,20 @@ impl Postgres {
 
     fn signal(&self, name: &str) {
         let server = self.running.as_ref().expect("it runs").server;
-        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
-        let children = children.unwrap_or_default();
-        let all = children.split_whitespace().map(str::to_owned).chain([server.to_string()]);
-        let sent = Command::new("kill").arg(name).args(all).status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill {name}");
+        let children = children_of(server);
+        let send = |process: &str| Command::new("kill").arg(name).arg(process).output();
+        // A child can end in the meantime.
+        children.split_whitespace().for_each(|child| drop(send(child)));
+        let sent = send(&server.to_string());
+        assert!(sent.is_ok_and(|sent| sent.status.success()), "kill {name}");
+        // One that was started while the others were told is told now.
+        children_of(server).split_whitespace().for_each(|child| drop(send(child)));
     }
+}
+
+/// The processes that it started and that run.
+fn children_of(server: u32) -> String {
+    fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap_or_default()
 }
 
 /// A pooler in front of a server.

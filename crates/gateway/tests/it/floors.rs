@@ -55,7 +55,7 @@ const HOUSES: [House; 4] = [
             &["address", "batch", "failure", "sql"],
             &["migrations", "rows", "spool", "tls"],
             &["pending", "postgres", "rollup", "sqlite"],
-            &["database"],
+            &["database", "shared_table"],
             &["retention"],
             &["copy", "store"],
         ],

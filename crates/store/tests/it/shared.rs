@@ -1,4 +1,4 @@
-//! The table that replicas share: what one says the others hear, whoever stands between, and whatever is in it.
+//! The table that replicas share: what one says the others hear, with and without a pooler, and whatever is in it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -170,38 +170,38 @@ fn a_database_that_hangs_dies_or_takes_no_writes_delays_no_request_and_is_used_a
     let upstream = FakeUpstream::start();
     let config = at(lone(&upstream), &url).router(json!({"num_retries": 0, "max_wait_s": 0}));
     let (one, two) = (config.start(), config.start());
-    let serves = || {
+    let until_alone = |word: &str| {
         for hale in [&one, &two] {
             for _ in 0..10 {
                 assert_eq!(chat(hale, "m").status, 200);
             }
+            let why = until_local(hale);
+            assert!(why.contains(word) && !why.contains("s3cret"), "{word}: {why}");
+            assert_eq!(chat(hale, "m").status, 200);
         }
     };
-    until_they_know_each_other(&[&one, &two]);
+    let until_together = || {
+        until_they_know_each_other(&[&one, &two]);
+        until_shared(&one);
+        until_shared(&two);
+    };
+    until_together();
     server.pause();
-    serves();
-    let why = until_local(&one);
-    assert!(why.contains("does not answer") && !why.contains("s3cret"), "{why}");
-    serves();
+    until_alone("does not answer");
     server.go_on();
-    until_they_know_each_other(&[&one, &two]);
-    until_shared(&one);
+    until_together();
     server.kill();
-    serves();
-    let why = until_local(&two);
-    assert!(why.contains("start the server") && !why.contains("s3cret"), "{why}");
+    until_alone("start the server");
     server.run();
-    until_they_know_each_other(&[&one, &two]);
+    until_together();
     let read_only = |word: &str| {
         server.sql(&url, &format!("alter system set default_transaction_read_only = {word}"));
         server.sql(&url, "select pg_reload_conf()");
     };
     read_only("on");
-    let why = until_local(&one);
-    assert!(why.contains("read-only") || why.contains("no writes"), "{why}");
-    serves();
+    until_alone("read-only");
     read_only("off");
-    until_they_know_each_other(&[&one, &two]);
+    until_together();
     // It is whole: what one is told holds on the other.
     upstream.answer_with(|_| Script::rate_limited(60));
     chat(&one, "m");

@@ -297,7 +297,7 @@ pub(super) static FAMILIES: &[Family] = &[
     },
     Family {
         name: "hale_fleet_garbage",
-        help: "What was found in Redis under Hale's own keys and could not be read.",
+        help: "What was found in Redis under Hale's own keys, or in its table in PostgreSQL, and could not be read.",
         read: Read::Process(MetricType::Counter, |p| load(&p.fleet.garbage)),
     },
     Family {

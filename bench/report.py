@@ -11,6 +11,7 @@ import subprocess
 
 FORMATS = {
     "cpu_us": ("CPU per request", "{:.1f} µs"),
+    "worker_us": ("CPU of the workers per request", "{:.1f} µs"),
     "event_us": ("CPU per event", "{:.2f} µs"),
     "p50_us": ("p50", "{:.0f} µs"),
     "p99_us": ("p99", "{:.0f} µs"),
@@ -37,6 +38,8 @@ RATIO_TARGETS = {
     ("stream", "cpu_us"): 1.0,
     ("paced", "event_us"): 1.1,
     ("paced", "content_p50_us"): 1.3,
+    ("remembers", "worker_us"): 1.03,
+    ("remembers", "cpu_us"): 1.1,
     ("refused", "cpu_us"): 1.3,
     ("refused", "p50_us"): 1.3,
 }

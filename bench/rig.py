@@ -201,6 +201,30 @@ class Upstream:
         self.pids = [process.pid]
 
 
+class Redis:
+    """A redis-server at a socket of its own."""
+
+    def __init__(self, children, directory):
+        self.children, self.directory = children, directory
+        self.socket = os.path.join(directory, "redis.s")
+        self.start()
+
+    def start(self):
+        command = [tool("redis-server"), "--port", "0", "--save", "", "--unixsocket", self.socket,
+                   "--dir", self.directory]
+        self.process = self.children.start(command, LOAD_CPU, stdout=subprocess.PIPE)
+        Lines(self.process.stdout).wait("ready to accept connections at")
+
+    def url(self):
+        return f"redis+unix://{self.socket}"
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def end(self):
+        self.children.end(self.process)
+
+
 class Nginx:
     """A proxy by nginx; the base of the path goes through to the upstream."""
 
@@ -227,14 +251,14 @@ class Nginx:
 class Hale:
     """The gateway; the model in the body selects the base of the path."""
 
-    def __init__(self, children, directory, binary, config, name="hale", workers=1):
+    def __init__(self, children, directory, binary, config, name="hale", workers=1, env=None):
         self.name, self.children = name, children
+        env = env or {"PATH": os.environ.get("PATH", "")}
         command = [binary, "--config", config, "--port", "0", "--host", "127.0.0.1",
                    "--num_workers", str(workers)]
         self.started = time.monotonic()
         self.process = children.start(
-            command, PROXY_CPU, cwd=directory, env={"PATH": os.environ.get("PATH", "")},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            command, PROXY_CPU, cwd=directory, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )
         self.listening, line = Lines(self.process.stderr).wait("listening on http://")
         self.port = int("".join(filter(str.isdigit, line.rsplit("127.0.0.1:", 1)[1].split()[0])))
@@ -288,6 +312,19 @@ def cpu_seconds(pids):
         coarse = (int(fields[11]) + int(fields[12])) / ticks
         total += fine / 1e9 if coarse - fine / 1e9 < 3 / ticks else coarse
     return total
+
+
+def worker_seconds(pids):
+    """The scheduler's count of the threads that serve requests. They live as long as their process."""
+    total = 0
+    for pid in pids:
+        for task in glob.glob(f"/proc/{pid}/task/*"):
+            with open(f"{task}/comm", encoding="ascii") as file:
+                if not file.read().startswith("worker-"):
+                    continue
+            with open(f"{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+    return total / 1e9
 
 
 class Clock:
@@ -378,10 +415,11 @@ def wrk(proxy, mode, body, connections, seconds, refused=False):
     url = f"http://127.0.0.1:{proxy.port}{proxy.path(mode)}"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s",
                "-s", os.path.join(HERE, "chat.lua"), url]
-    clock = Clock(proxy.pids)
+    clock, workers = Clock(proxy.pids), worker_seconds(proxy.pids)
     done = subprocess.run(command, env={**os.environ, "BENCH_BODY": body, "BENCH_KEY": KEY},
                           capture_output=True, text=True, check=False)
     cpu, others = clock.stop()
+    workers = worker_seconds(proxy.pids) - workers
     line = next((line for line in done.stdout.splitlines() if line.startswith("BENCH ")), None)
     if not line:
         raise Failure(f"wrk failed: {done.stdout}{done.stderr}")
@@ -394,6 +432,7 @@ def wrk(proxy, mode, body, connections, seconds, refused=False):
     elapsed = result["duration_us"] / 1e6
     return {
         "cpu_us": cpu * 1e6 / result["requests"],
+        "worker_us": workers * 1e6 / result["requests"],
         "p50_us": result["p50_us"],
         "p99_us": result["p99_us"],
         "per_s": result["requests"] / elapsed,

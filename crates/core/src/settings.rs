@@ -330,6 +330,8 @@ pub struct SharedSettings {
     pub answers: Option<RedisSettings>,
     /// Whether one replica probes for all: `use_shared_health_check`.
     pub probes: bool,
+    /// Whether cooldowns that replicas of LiteLLM write count here too.
+    pub litellm: bool,
     /// How long a replica holds the lease of a probe without renewing it, milliseconds. 60 s.
     pub lease_ms: u64,
     /// How old a shared result may be, milliseconds. 300 s.
@@ -342,6 +344,7 @@ impl Default for SharedSettings {
             redis: None,
             answers: None,
             probes: false,
+            litellm: false,
             lease_ms: 60_000,
             result_ms: 300_000,
         }

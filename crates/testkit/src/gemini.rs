@@ -79,7 +79,12 @@ pub fn call() -> Value {
 /// Why Google refuses these contents, if it does.
 fn wrong_contents(model: &str, contents: &[Value]) -> Option<&'static str> {
     let has = |content: &Value, name: &str| {
-        content["parts"].as_array().into_iter().flatten().filter(|part| part[name].is_object()).count()
+        content["parts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|part| part[name].is_object())
+            .count()
     };
     for (at, content) in contents.iter().enumerate() {
         if content["parts"].as_array().is_none_or(Vec::is_empty) {
@@ -153,7 +158,8 @@ pub fn answer(request: &Request) -> Script {
 fn generated(request: &Request, model: &str, body: &Value) -> Script {
     let members = body.as_object().into_iter().flatten().map(|(name, _)| name);
     if let Some(name) = members.into_iter().find(|name| !MEMBERS.contains(&name.as_str())) {
-        let text = format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot find field.");
+        let text =
+            format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot find field.");
         return invalid(&text);
     }
     let contents = body["contents"].as_array().cloned().unwrap_or_default();
@@ -171,7 +177,8 @@ fn generated(request: &Request, model: &str, body: &Value) -> Script {
             let mut last = candidate(json!([{"text": ""}]), "STOP");
             last["candidates"][0]["content"]["parts"] = json!([{"text": ""}]);
             let pieces = parts.as_array().cloned().unwrap_or_default();
-            let mut chunks: Vec<Value> = pieces.into_iter().map(|part| chunk(json!([part]))).collect();
+            let mut chunks: Vec<Value> =
+                pieces.into_iter().map(|part| chunk(json!([part]))).collect();
             chunks.push(last);
             stream(&chunks)
         }

@@ -116,9 +116,9 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
-    let probes = settings.shared.probes;
+    let SharedSettings { probes, litellm, .. } = settings.shared;
     let redis = std::mem::take(&mut settings.redis);
-    settings.shared = SharedSettings { probes, ..shared::read(redis, top, env) };
+    settings.shared = SharedSettings { probes, litellm, ..shared::read(redis, top, env) };
     settings.elsewhere.complete(&mut settings.router, top);
     settings.gateway.json_logs = settings.elsewhere.json_logs();
     settings.gateway.cache = std::mem::take(&mut settings.cache).settings();
@@ -222,6 +222,7 @@ impl<'n> Settings<'n> {
             "accept_empty_answers" => put(&mut router.accept_empty_answers, field.flag(problems)),
             "max_wait_s" => put(&mut router.max_wait_ms, field.time(problems)),
             "max_waiting" => put(&mut router.max_waiting, field.small(problems)),
+            "read_litellm_cooldowns" => put(&mut self.shared.litellm, field.flag(problems)),
             _ => return false,
         }
         true

@@ -415,5 +415,6 @@ fn whole(share: f64) -> u64 {
     share as u64
 }
 
+mod litellm;
 #[cfg(test)]
 mod tests;

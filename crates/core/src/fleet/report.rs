@@ -25,6 +25,12 @@ impl ServerMs {
         ServerMs(self.0.saturating_add(ms))
     }
 
+    /// This moment less `ms` milliseconds.
+    #[must_use]
+    pub fn before(self, ms: u64) -> ServerMs {
+        ServerMs(self.0.saturating_sub(ms))
+    }
+
     /// Milliseconds since `earlier`; 0 if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: ServerMs) -> u64 {

@@ -148,6 +148,21 @@ impl Carrier {
         }
     }
 
+    /// The cooldowns of `deployments` that replicas of LiteLLM wrote, and how much longer each lasts, milliseconds.
+    ///
+    /// # Errors
+    /// Why the server did not answer.
+    pub(super) async fn litellm(
+        &self,
+        deployments: &[Arc<str>],
+    ) -> Result<Vec<Option<(Vec<u8>, u64)>>, Failed> {
+        match self {
+            Carrier::Redis(redis) => redis.litellm(deployments).await,
+            // They write to no other place.
+            Carrier::Postgres(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Keeps the last result of a deployment's probes for `kept_ms`.
     ///
     /// # Errors

@@ -25,12 +25,15 @@ pub(super) struct Keys {
     pub(super) scope: String,
     /// In PostgreSQL: where news are told.
     pub(super) channel: String,
+    /// In front of the keys of LiteLLM.
+    pub(super) litellm: String,
 }
 
 impl Keys {
     /// Those of the config: its namespace, else a hash of its deployments and groups.
     pub(super) fn of(snapshot: &Snapshot) -> Keys {
         let namespace = snapshot.shared.redis.as_ref().and_then(|redis| redis.namespace.clone());
+        let litellm = namespace.as_ref().map_or(String::new(), |name| format!("{name}:"));
         let scope = namespace.unwrap_or_else(|| identity(snapshot).into());
         // Braces would end the part that names the node.
         let scope = scope.replace(['{', '}'], "_");
@@ -44,6 +47,7 @@ impl Keys {
             probed: format!("{prefix}:probed"),
             channel: format!("hale_{VERSION}_{}", hash(&[&scope])),
             scope: format!("{VERSION}:{scope}"),
+            litellm,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use ::redis::{Cmd, Script};
+use ::redis::{Cmd, Pipeline, Script};
 use futures_util::StreamExt as _;
 use hale_core::fleet::{LIVE_MS, ServerClock, ServerMs, Want};
 use hale_core::time::Millis;
@@ -21,6 +21,8 @@ use crate::redis_client::{self, LIMIT, Redis};
 
 /// The pause before subscribing again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Keys that are asked for in one call.
+const AT_ONCE: usize = 256;
 
 static EXCHANGE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -216,6 +218,29 @@ impl ThroughRedis {
         let mut expire = ::redis::cmd("PEXPIRE");
         expire.arg(&self.keys.probes).arg(kept_ms);
         self.number(&expire).await
+    }
+
+    pub(super) async fn litellm(
+        &self,
+        deployments: &[Arc<str>],
+    ) -> Result<Vec<Option<(Vec<u8>, u64)>>, Failed> {
+        let mut found = Vec::with_capacity(deployments.len());
+        for some in deployments.chunks(AT_ONCE) {
+            let call = |id: &Arc<str>| {
+                let mut call = Pipeline::with_capacity(2);
+                let key = format!("{}deployment:{id}:cooldown", self.keys.litellm);
+                call.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
+                call
+            };
+            let calls: Vec<Pipeline> = some.iter().map(call).collect();
+            let answers = self.redis.each::<(Option<Vec<u8>>, i64)>(&calls, LIMIT).await?;
+            // What is no text there, or has no end, is no cooldown.
+            found.extend(answers.into_iter().map(|answer| match answer {
+                Ok((Some(text), left_ms)) => Some((text, u64::try_from(left_ms).ok()?)),
+                Ok((None, _)) | Err(_) => None,
+            }));
+        }
+        Ok(found)
     }
 
     /// Sends a command whose answer is a number of no interest.

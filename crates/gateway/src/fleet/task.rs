@@ -276,6 +276,9 @@ impl Replica {
             }
         }
         let clock = self.time();
+        if due == Due::Tick && self.lost.is_none() && serving.snapshot.shared.litellm {
+            self.hear_litellm(&serving.snapshot, clock).await;
+        }
         if due == Due::Tick {
             let mode = self.lost.map_or(Mode::Shared, Mode::Local);
             self.fleet.share(&serving.snapshot, clock, mode);
@@ -296,6 +299,19 @@ impl Replica {
             self.probes.lease(with, (me, &others), (clock, self.lost), presence).await;
         }
         self.show();
+    }
+
+    /// Learns the cooldowns that replicas of LiteLLM wrote.
+    async fn hear_litellm(&mut self, snapshot: &Snapshot, clock: ServerClock) {
+        let ids: Vec<Arc<str>> = snapshot.deployments.iter().map(|one| one.id.clone()).collect();
+        let written = self.carrier.litellm(&ids).await.unwrap_or_default();
+        for (id, written) in ids.iter().zip(written) {
+            if let Some((text, left_ms)) = written
+                && !self.fleet.litellm(id, (&text, left_ms), clock)
+            {
+                tracing::debug!(deployment = &**id, "a cooldown of LiteLLM's cannot be read");
+            }
+        }
     }
 
     /// A probe of this replica ended.

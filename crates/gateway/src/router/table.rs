@@ -126,8 +126,7 @@ static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
     let (passed, operations): (Vec<_>, Vec<_>) =
         Operation::ALL.into_iter().partition(|operation| operation.is_passed_through());
     let operations = operations.into_iter().filter(|operation| !operation.paths().is_empty());
-    let operations =
-        operations.map(|operation| endpoint(operation.method().name(), operation));
+    let operations = operations.map(|operation| endpoint(operation.method().name(), operation));
     let passed = passed
         .into_iter()
         .flat_map(|operation| PASSED_METHODS.map(|method| endpoint(method, operation)));

@@ -67,6 +67,36 @@ fn a_deadline_that_one_replica_is_told_holds_on_the_others_until_the_same_moment
 }
 
 #[test]
+fn a_429_that_replicas_of_litellm_noted_holds_here_where_the_config_says_so() {
+    let redis = Redis::start();
+    let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
+    let config = at(pair(&bad, &good), &redis).router(json!({"read_litellm_cooldowns": true}));
+    let note = |id: &str, status: u16| {
+        let text = format!(
+            "{{'exception_received': 'litellm.RateLimitError: \"slow\"', 'status_code': '{status}', \
+             'timestamp': 1800000000.5, 'cooldown_time': 40}}"
+        );
+        redis.call(&["SET", &format!("deployment:{id}:cooldown"), &text, "PX", "30000"]);
+    };
+    note("good", 500);
+    let hale = config.start();
+    eventually("it is shared", || (status(&hale)["mode"] == "shared").then_some(()));
+    note("bad", 429);
+    let closed = in_cooldown(&hale, "bad");
+    assert_eq!(
+        (&closed["cause"], &closed["provider_issued"]),
+        (&json!("rate_limited"), &json!(true))
+    );
+    assert_eq!(
+        deployment(&hale, "good")["state"],
+        "ready",
+        "what else failed there is no evidence"
+    );
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!((bad.requests().len(), good.requests().len()), (0, 1));
+}
+
+#[test]
 fn a_reset_on_one_replica_is_one_on_all() {
     let redis = Redis::start();
     let upstream = FakeUpstream::with(|_| Script::rate_limited(60));

@@ -150,10 +150,9 @@ fn chats_streams_and_embeddings_go_to_googles_openai_address() {
 #[test]
 fn the_address_and_the_key_may_come_from_the_environment() {
     let upstream = FakeUpstream::with(google);
-    for (variable, base) in [
-        ("GEMINI_API_KEY", base(&upstream)),
-        ("GOOGLE_API_KEY", format!("{}/", base(&upstream))),
-    ] {
+    for (variable, base) in
+        [("GEMINI_API_KEY", base(&upstream)), ("GOOGLE_API_KEY", format!("{}/", base(&upstream)))]
+    {
         let entry =
             json!({"model_name": "g", "litellm_params": {"model": format!("gemini/{OLDER}")}});
         let launch = Config::new().entry(entry).launch();
@@ -322,8 +321,7 @@ fn probes_say_what_is_wrong_with_a_key_and_how_long_a_limit_lasts() {
 #[test]
 fn the_models_behind_a_pattern_have_the_names_that_requests_use() {
     let upstream = FakeUpstream::with(google);
-    let more =
-        json!({"model": "gemini/*", "api_key": "AIza-test", "api_base": base(&upstream)});
+    let more = json!({"model": "gemini/*", "api_key": "AIza-test", "api_base": base(&upstream)});
     let hale = Config::new()
         .with("gemini/*", "a", &upstream, more)
         .litellm(json!({"check_provider_endpoint": true}))

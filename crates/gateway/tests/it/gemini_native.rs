@@ -177,8 +177,9 @@ fn probes_are_built_like_traffic_and_say_what_is_wrong() {
         FakeUpstream::with(|_| Script::ok().json(&gemini::candidate(json!([]), "MAX_TOKENS")));
     let page = health(&config(&thoughtful, OLDER).start());
     assert_eq!(page["healthy_count"], 1, "{page}");
-    let filtered =
-        FakeUpstream::with(|_| Script::ok().json(&json!({"promptFeedback": {"blockReason": "SAFETY"}})));
+    let filtered = FakeUpstream::with(|_| {
+        Script::ok().json(&json!({"promptFeedback": {"blockReason": "SAFETY"}}))
+    });
     let page = health(&config(&filtered, OLDER).start());
     assert_eq!(page["healthy_count"], 1, "{page}");
     let wrong = with(entry(&upstream, OLDER), json!({"api_key": "AIza-wrong"}));

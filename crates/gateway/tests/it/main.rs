@@ -41,6 +41,7 @@ mod faults;
 mod files;
 mod fleet;
 mod fleet_database;
+mod fleet_partition;
 mod fleet_restart;
 mod fleet_servers;
 mod floors;

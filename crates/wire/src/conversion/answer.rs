@@ -50,8 +50,8 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
     };
     let Observed { patches, usage } = observe_answer(conversion, text, view)?;
     // Google counts the thoughts before an answer that then is empty.
-    let has_output = conversion.wire != WireFormat::Gemini
-        && usage.is_some_and(|usage| usage.output > 0);
+    let has_output =
+        conversion.wire != WireFormat::Gemini && usage.is_some_and(|usage| usage.output > 0);
     let is_empty = text.len() <= EMPTY_MAX
         && !has_output
         && has_no_content(conversion, text)

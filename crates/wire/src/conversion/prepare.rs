@@ -152,8 +152,7 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit>
             Ok((openai::edits::request_body(&parsed(written)?, order), notes))
         }
         WireFormat::Anthropic => {
-            let (written, notes) =
-                with_defaults(peek, order, anthropic::write_request::write)?;
+            let (written, notes) = with_defaults(peek, order, anthropic::write_request::write)?;
             Ok((anthropic::edits::written_body(&parsed(written)?, order), notes))
         }
         WireFormat::Gemini => {

@@ -157,7 +157,10 @@ mod tests {
         for operation in Operation::ALL {
             let codec = of(operation);
             let is_of_google = matches!(codec, Codec::Contents(_));
-            assert_eq!(is_of_google, operation.format() == WireFormat::Gemini && !operation.is_passed_through());
+            assert_eq!(
+                is_of_google,
+                operation.format() == WireFormat::Gemini && !operation.is_passed_through()
+            );
             let is_anthropic = matches!(codec, Codec::Messages(_));
             let is_read_so =
                 operation.format() == WireFormat::Anthropic && !operation.is_passed_through();

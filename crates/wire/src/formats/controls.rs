@@ -264,7 +264,10 @@ pub fn estimated_input(peek: &Peek) -> u64 {
 pub fn estimated_output(answer: &[u8]) -> u64 {
     let mut bytes = 0;
     let _not_json: Result<(), _> = scan::members(answer, |key, value| {
-        if matches!(&answer[key], b"\"choices\"" | b"\"content\"" | b"\"output\"" | b"\"candidates\"") {
+        if matches!(
+            &answer[key],
+            b"\"choices\"" | b"\"content\"" | b"\"output\"" | b"\"candidates\""
+        ) {
             bytes += std::str::from_utf8(&answer[value]).map_or(0, text_of);
         }
     });

@@ -134,7 +134,8 @@ impl<'o> Target<'o> {
 
     /// Whether it refuses calls of the current turn without a signature: the model does, and Google serves it.
     pub(crate) fn demands_signatures(self) -> bool {
-        matches!(&*self.provider.name, "gemini" | "vertex_ai") && signed_call::is_demanded(self.model)
+        matches!(&*self.provider.name, "gemini" | "vertex_ai")
+            && signed_call::is_demanded(self.model)
     }
 
     /// Whether its model is one of Mistral's.

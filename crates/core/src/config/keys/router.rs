@@ -69,6 +69,7 @@ pub(super) const ROUTER: &[Row] = &[
     served("redis_password", Kind::Text, "none", "The password there."),
     served("redis_db", Kind::Count(0, 1_000_000), "0", "The number of the database there."),
     served("redis_ssl", Kind::Bool, "false", "Whether the connection to that host is encrypted. A URL says it itself."),
+    served("read_litellm_cooldowns", Kind::Bool, "false", "Whether a 429 that replicas of LiteLLM noted in that Redis holds here too: for a fleet of both, with the same `model_info.id`."),
     lacks("redis_*", &features::SHARED_STATE),
     lacks("cache_kwargs", &features::SHARED_STATE),
     lacks("cache_responses", &features::CACHING),

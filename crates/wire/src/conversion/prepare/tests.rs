@@ -456,10 +456,7 @@ fn parameters_with_their_default_value_are_left_out() {
 fn content_without_a_counterpart_is_refused_with_its_path_and_never_dropped() {
     let with = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
     let cases = [
-        (
-            json!([{"type": "input_audio", "input_audio": {}}]),
-            "messages[0].content[0].input_audio",
-        ),
+        (json!([{"type": "input_audio", "input_audio": {}}]), "messages[0].content[0].input_audio"),
         (
             json!([{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]),
             "messages: audio or video",

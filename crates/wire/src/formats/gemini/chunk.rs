@@ -64,17 +64,15 @@ const FILTERED: [&str; 11] = [
     "JAILBREAK",
 ];
 /// Those of an answer that the model spoilt. It is none, even if a text or a call came with it.
-const SPOILT: [&str; 4] =
-    ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"];
-/// Those of an answer that ended somehow.
-const ODD: [&str; 6] = [
-    "OTHER",
-    "IMAGE_OTHER",
-    "NO_IMAGE",
-    "FINISH_REASON_UNSPECIFIED",
-    "ESCALATION",
-    "CONTINUATION",
+const SPOILT: [&str; 4] = [
+    "MALFORMED_FUNCTION_CALL",
+    "UNEXPECTED_TOOL_CALL",
+    "TOO_MANY_TOOL_CALLS",
+    "MALFORMED_RESPONSE",
 ];
+/// Those of an answer that ended somehow.
+const ODD: [&str; 6] =
+    ["OTHER", "IMAGE_OTHER", "NO_IMAGE", "FINISH_REASON_UNSPECIFIED", "ESCALATION", "CONTINUATION"];
 
 /// Parts that a chunk of any size may have, and beyond them one for so many bytes: a part takes more room than its text.
 const PARTS_ALWAYS: usize = 4096;
@@ -109,7 +107,8 @@ pub(super) fn read(text: &str) -> Result<Chunk<'_>, Wrong> {
         texts(candidate, names).map_err(|_| broken("a candidate that is no object"))?;
     if let Some(content) = content {
         let [parts] = texts(content, ["parts"]).map_err(|_| broken("content that is no object"))?;
-        let parts = elements(parts.unwrap_or("[]")).ok_or_else(|| broken("parts that are no list"))?;
+        let parts =
+            elements(parts.unwrap_or("[]")).ok_or_else(|| broken("parts that are no list"))?;
         let most = PARTS_ALWAYS + text.len() / BYTES_PER_PART;
         for raw in parts {
             let part = part::read(raw).map_err(Wrong::Broken)?;
@@ -148,7 +147,9 @@ fn finished(reason: &str, message: Option<&str>) -> Result<Finish, Wrong> {
             code: Some("400".to_owned()),
             param: None,
         })),
-        reason if SPOILT.contains(&reason) => Err(Wrong::Broken(said("the model spoilt its answer"))),
+        reason if SPOILT.contains(&reason) => {
+            Err(Wrong::Broken(said("the model spoilt its answer")))
+        }
         reason if FILTERED.contains(&reason) => Ok(Finish::Stop(Stop::Refusal)),
         reason if ODD.contains(&reason) => Ok(Finish::Odd(said("the model broke off"))),
         other => Ok(Finish::Stop(Stop::other(other))),

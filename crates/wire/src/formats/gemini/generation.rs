@@ -122,9 +122,7 @@ fn write_config(
             name => says_thinking |= write_own(json, (name, raw), order),
         }
     }
-    if !says_thinking
-        && let Some(thinking) = thinking(request, order)?
-    {
+    if !says_thinking && let Some(thinking) = thinking(request, order)? {
         json.raw_member("thinkingConfig", &thinking);
     }
     Ok(())

@@ -100,7 +100,8 @@ pub(crate) fn write(peek: &Peek, edits: &[Edit<'_>], order: &Order<'_>) -> Resul
 pub(crate) fn translate(text: &str, view: &View) -> Result<Vec<u8>, Fault> {
     let broken = |why: &str| Fault::Malformed(format!("a broken answer: {why}"));
     let [predictions, candidates, counts] =
-        texts(text, ["predictions", "candidates", "usageMetadata"]).map_err(|_| broken("no JSON"))?;
+        texts(text, ["predictions", "candidates", "usageMetadata"])
+            .map_err(|_| broken("no JSON"))?;
     let mut json = JsonText::with_room(text.len());
     json.open(b'{').count_member("created", view.created).key("data").open(b'[');
     let mut images = 0;

@@ -14,10 +14,10 @@ mod model;
 pub(crate) mod observe;
 mod part;
 pub(crate) mod stream_read;
-pub(crate) mod tools;
-mod usage;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tools;
+mod usage;
 pub(crate) mod write_request;
 
 pub(crate) use self::chunk::{is_empty, is_stopped};

@@ -16,7 +16,8 @@ pub(crate) fn observe_answer(
     expected: OfContents,
     text: &str,
 ) -> Result<Observed, Fault> {
-    let names = ["candidates", "embeddings", "totalTokens", "predictions", "usageMetadata", "error"];
+    let names =
+        ["candidates", "embeddings", "totalTokens", "predictions", "usageMetadata", "error"];
     let [candidates, embeddings, total, predictions, counts, error] =
         texts(text, names).map_err(|_| Fault::not_json(text.as_bytes()))?;
     let is_answer = match expected {

@@ -39,7 +39,8 @@ fn chat(model: &str, more: Value) -> Value {
 }
 
 fn message(model: &str, more: Value) -> Value {
-    let body = json!({"model": "g", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    let body =
+        json!({"model": "g", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     asked(Operation::Messages, model, &with(body, more))
 }
 
@@ -101,11 +102,18 @@ fn parameters_have_googles_names_and_what_has_none_is_refused_by_its_own() {
             "seed": 3, "presencePenalty": 0.5, "topK": 40})
     );
     assert_eq!(sent["safetySettings"][0]["threshold"], "OFF");
-    assert_eq!((&sent["serviceTier"], &sent["cachedContent"]), (&json!("flex"), &json!("cachedContents/1")));
+    assert_eq!(
+        (&sent["serviceTier"], &sent["cachedContent"]),
+        (&json!("flex"), &json!("cachedContents/1"))
+    );
     let keys: Vec<&String> = sent.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["contents", "safetySettings", "serviceTier", "cachedContent", "generationConfig"]);
+    assert_eq!(
+        keys,
+        ["contents", "safetySettings", "serviceTier", "cachedContent", "generationConfig"]
+    );
     assert_eq!(chat(OLDER, json!({})).get("generationConfig"), None);
-    let body = |more| with(json!({"model": "g", "messages": [{"role": "user", "content": "hi"}]}), more);
+    let body =
+        |more| with(json!({"model": "g", "messages": [{"role": "user", "content": "hi"}]}), more);
     for (model, more, field) in [
         (OLDER, json!({"n": 2}), "n"),
         (OLDER, json!({"logit_bias": {"1": 2}}), "logit_bias"),
@@ -148,21 +156,32 @@ fn an_effort_becomes_a_budget_or_a_level_and_never_both() {
         (NEWER, "max", "thinkingLevel", json!("HIGH"), true),
     ] {
         let expected = (json!({name: value}), shown);
-        assert_eq!(config(model, json!({"reasoning_effort": effort})), expected, "{model} {effort}");
+        assert_eq!(
+            config(model, json!({"reasoning_effort": effort})),
+            expected,
+            "{model} {effort}"
+        );
     }
     let budget = |tokens| json!({"thinking": {"type": "enabled", "budget_tokens": tokens}});
     assert_eq!(config(OLDER, budget(3000)).0, json!({"thinkingBudget": 3000}));
     assert_eq!(config(OLDER, budget(99_999)).0, json!({"thinkingBudget": 24_576}));
     assert_eq!(config(NEWER, budget(6000)).0, json!({"thinkingLevel": "MEDIUM"}));
-    assert_eq!(config(OLDER, json!({"thinking": {"type": "disabled"}})).0, json!({"thinkingBudget": 0}));
+    assert_eq!(
+        config(OLDER, json!({"thinking": {"type": "disabled"}})).0,
+        json!({"thinkingBudget": 0})
+    );
     assert_eq!(config(OLDER, json!({"thinking": {"type": "adaptive"}})).0, json!({}));
-    let own = chat(OLDER, json!({"google": {"thinking_config": {"thinking_budget": 5}},
-        "reasoning_effort": "low"}));
+    let own = chat(
+        OLDER,
+        json!({"google": {"thinking_config": {"thinking_budget": 5}},
+        "reasoning_effort": "low"}),
+    );
     assert_eq!(own["generationConfig"]["thinkingConfig"], json!({"thinking_budget": 5}));
     let both = json!({"model": "g", "messages": [], "reasoning_effort": "low",
         "thinking": {"type": "enabled", "budget_tokens": 3000}});
     assert_eq!(refused(Operation::Chat, OLDER, &both), Err("reasoning_effort".to_owned()));
-    let claude_code = json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}});
+    let claude_code =
+        json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}});
     let sent = message(OLDER, claude_code);
     assert_eq!(sent["generationConfig"]["thinkingConfig"]["thinkingBudget"], 4096);
 }
@@ -171,8 +190,10 @@ fn an_effort_becomes_a_budget_or_a_level_and_never_both() {
 fn tools_keep_their_schemas_and_a_choice_becomes_a_mode() {
     let schema = json!({"type": "object", "properties": {"a": {"type": ["string", "null"],
         "exclusiveMinimum": 1, "const": 1, "oneOf": [{"$ref": "#/$defs/x"}]}}, "additionalProperties": false});
-    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "description": "d",
-        "parameters": schema, "strict": true}});
+    let tool = |name: &str| {
+        json!({"type": "function", "function": {"name": name, "description": "d",
+        "parameters": schema, "strict": true}})
+    };
     let named = json!({"type": "function", "function": {"name": "f"}});
     for (choice, expected) in [
         (json!("auto"), json!({"mode": "AUTO"})),
@@ -182,7 +203,10 @@ fn tools_keep_their_schemas_and_a_choice_becomes_a_mode() {
     ] {
         let sent = chat(OLDER, json!({"tools": [tool("f"), tool("g")], "tool_choice": choice}));
         let declarations = &sent["tools"][0]["functionDeclarations"];
-        assert_eq!(declarations[0], json!({"name": "f", "description": "d", "parametersJsonSchema": schema}));
+        assert_eq!(
+            declarations[0],
+            json!({"name": "f", "description": "d", "parametersJsonSchema": schema})
+        );
         assert_eq!(declarations[1]["name"], "g");
         assert_eq!(sent["toolConfig"]["functionCallingConfig"], expected);
     }
@@ -201,7 +225,8 @@ fn tools_keep_their_schemas_and_a_choice_becomes_a_mode() {
     let mixed = json!({"tools": [tool("f"), {"googleSearch": {}}]});
     let sent = chat(NEWER, mixed.clone());
     assert_eq!(sent["toolConfig"]["includeServerSideToolInvocations"], true);
-    let body = |more| with(json!({"model": "g", "messages": [{"role": "user", "content": "hi"}]}), more);
+    let body =
+        |more| with(json!({"model": "g", "messages": [{"role": "user", "content": "hi"}]}), more);
     assert_eq!(refused(Operation::Chat, OLDER, &body(mixed)), Err("tools".to_owned()));
     let two = body(json!({"tools": [tool("f"), tool("g")], "parallel_tool_calls": false}));
     assert_eq!(refused(Operation::Chat, OLDER, &two), Err("parallel_tool_calls".to_owned()));
@@ -234,7 +259,8 @@ fn content_in_data_is_inline_and_addresses_are_files() {
         let body = json!({"model": "g", "messages": [{"role": "user", "content": [part]}]});
         refused(Operation::Chat, OLDER, &body).map(|sent| sent["contents"][0]["parts"].clone())
     };
-    let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url, "detail": "low"}});
+    let image =
+        |url: &str| json!({"type": "image_url", "image_url": {"url": url, "detail": "low"}});
     let file = |file: Value| json!({"type": "file", "file": file});
     let inline = |kind: &str| json!([{"inlineData": {"mimeType": kind, "data": "AAAA"}}]);
     for (given, expected) in [
@@ -243,11 +269,17 @@ fn content_in_data_is_inline_and_addresses_are_files() {
             image("https://x.example/a/cat.PNG?size=1"),
             json!([{"fileData": {"fileUri": "https://x.example/a/cat.PNG?size=1", "mimeType": "image/png"}}]),
         ),
-        (image("https://x.example/cat"), json!([{"fileData": {"fileUri": "https://x.example/cat"}}])),
+        (
+            image("https://x.example/cat"),
+            json!([{"fileData": {"fileUri": "https://x.example/cat"}}]),
+        ),
         (file(json!({"file_data": "data:application/pdf;base64,AAAA"})), inline("application/pdf")),
         (file(json!({"file_data": "data:text/plain;base64,AAAA"})), inline("text/plain")),
         (file(json!({"file_data": "data:video/mp4;base64,AAAA"})), inline("video/mp4")),
-        (json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}), inline("audio/wav")),
+        (
+            json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+            inline("audio/wav"),
+        ),
         (
             json!({"type": "video_url", "video_url": {"url": "https://www.youtube.com/watch?v=x"}}),
             json!([{"fileData": {"fileUri": "https://www.youtube.com/watch?v=x"}}]),
@@ -277,9 +309,11 @@ fn calls(model: &str, messages: &[Value]) -> Value {
 #[test]
 fn results_follow_in_the_order_of_their_calls_with_the_names_of_these() {
     let user = json!({"role": "user", "content": "a"});
-    let both = json!({"role": "assistant", "content": "I look", "tool_calls": [call("c1"), call("c2")]});
+    let both =
+        json!({"role": "assistant", "content": "I look", "tool_calls": [call("c1"), call("c2")]});
     let more = json!({"role": "user", "content": "go on"});
-    let sent = calls(OLDER, &[user, both, result("c2", "{\"ok\":true}"), result("c1", "sunny"), more]);
+    let sent =
+        calls(OLDER, &[user, both, result("c2", "{\"ok\":true}"), result("c1", "sunny"), more]);
     let called = json!({"functionCall": {"name": "f", "args": {"a": 1}}});
     assert_eq!(sent[1], json!({"role": "model", "parts": [{"text": "I look"}, called, called]}));
     let answer = |response: Value| json!({"functionResponse": {"name": "f", "response": response}});
@@ -303,7 +337,8 @@ fn results_follow_in_the_order_of_their_calls_with_the_names_of_these() {
     assert!(older[2]["functionResponse"]["response"]["error"].is_string(), "{older}");
     let newer = message(NEWER, json!({"messages": messages}))["contents"][2]["parts"].clone();
     assert_eq!(newer[0]["functionResponse"]["parts"], json!([inline]));
-    let orphan = json!({"model": "g", "messages": [{"role": "user", "content": "a"}, result("x", "y")]});
+    let orphan =
+        json!({"model": "g", "messages": [{"role": "user", "content": "a"}, result("x", "y")]});
     assert!(refused(Operation::Chat, OLDER, &orphan).unwrap_err().contains('x'));
 }
 
@@ -324,7 +359,10 @@ fn a_signature_goes_back_once_and_on_its_own_part() {
         let parts = &sent[1]["parts"];
         assert_eq!(parts[0]["thoughtSignature"], SIGNATURE, "{id}");
         assert_eq!(parts[1].get("thoughtSignature"), None);
-        assert_eq!((&parts[0]["functionCall"]["id"], &parts[1]["functionCall"]["id"]), (&json!("c1"), &json!("c2")));
+        assert_eq!(
+            (&parts[0]["functionCall"]["id"], &parts[1]["functionCall"]["id"]),
+            (&json!("c1"), &json!("c2"))
+        );
         assert_eq!(sent[2]["parts"][0]["functionResponse"]["id"], "c1");
     }
     // Calls of another model get Google's placeholder, in the current turn of newer models.
@@ -350,9 +388,14 @@ fn a_full_answer_has_thoughts_text_calls_and_all_tokens() {
         {"functionCall": {"id": "own", "name": "g"}}]);
     let answer = answered(Operation::Chat, &candidate(parts.clone(), "STOP")).unwrap();
     let message = &answer["choices"][0]["message"];
-    assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("It is sunny"), &json!("hm")));
+    assert_eq!(
+        (&message["content"], &message["reasoning_content"]),
+        (&json!("It is sunny"), &json!("hm"))
+    );
     assert_eq!(answer["choices"][0]["finish_reason"], "tool_calls");
-    let [first, second] = &message["tool_calls"].as_array().unwrap()[..] else { panic!("{answer}") };
+    let [first, second] = &message["tool_calls"].as_array().unwrap()[..] else {
+        panic!("{answer}")
+    };
     assert_eq!(first["id"], format!("call_g0_r1__thought__{TAIL}"));
     assert_eq!(first["extra_content"]["google"]["thought_signature"], SIGNATURE);
     assert_eq!(first["function"], json!({"name": "f", "arguments": "{\"a\":1}"}));
@@ -362,10 +405,14 @@ fn a_full_answer_has_thoughts_text_calls_and_all_tokens() {
     assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 40);
     assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 30);
     let answer = answered(Operation::Messages, &candidate(parts, "STOP")).unwrap();
-    let kinds: Vec<&Value> = answer["content"].as_array().unwrap().iter().map(|block| &block["type"]).collect();
+    let kinds: Vec<&Value> =
+        answer["content"].as_array().unwrap().iter().map(|block| &block["type"]).collect();
     assert_eq!(kinds, ["thinking", "text", "tool_use", "tool_use"]);
     assert_eq!(answer["content"][2]["id"], format!("call_g0_r1__thought__{TAIL}"));
-    assert_eq!((&answer["stop_reason"], &answer["usage"]["input_tokens"]), (&json!("tool_use"), &json!(60)));
+    assert_eq!(
+        (&answer["stop_reason"], &answer["usage"]["input_tokens"]),
+        (&json!("tool_use"), &json!(60))
+    );
 }
 
 #[test]
@@ -375,11 +422,15 @@ fn code_that_ran_is_text_and_a_picture_is_an_image() {
     let answer = answered(Operation::Chat, &candidate(code, "STOP")).unwrap();
     let text = answer["choices"][0]["message"]["content"].as_str().unwrap();
     assert_eq!(text, "\n```python\nprint(1)\n```\n\n```\n1\n```\none");
-    let picture = json!([{"text": "a cat"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]);
+    let picture =
+        json!([{"text": "a cat"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]);
     let answer = answered(Operation::Chat, &candidate(picture.clone(), "STOP")).unwrap();
     let message = &answer["choices"][0]["message"];
     assert_eq!(message["images"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
-    assert!(matches!(answered(Operation::Messages, &candidate(picture, "STOP")), Err(Fault::Malformed(_))));
+    assert!(matches!(
+        answered(Operation::Messages, &candidate(picture, "STOP")),
+        Err(Fault::Malformed(_))
+    ));
 }
 
 #[test]
@@ -407,16 +458,28 @@ fn every_finish_reason_has_its_meaning() {
     ] {
         let answer = answered(Operation::Chat, &candidate(text(), word)).unwrap();
         assert_eq!(answer["choices"][0]["finish_reason"], expected, "{word}");
-        let (_, out) = streamed(conversion(Operation::Chat), &events(&[candidate(text(), word)]), &[]);
-        let finish = data(&out).iter().find_map(|event| event["choices"][0]["finish_reason"].as_str().map(str::to_owned));
+        let (_, out) =
+            streamed(conversion(Operation::Chat), &events(&[candidate(text(), word)]), &[]);
+        let finish = data(&out)
+            .iter()
+            .find_map(|event| event["choices"][0]["finish_reason"].as_str().map(str::to_owned));
         assert_eq!(finish.as_deref(), Some(expected), "{word}");
     }
-    for word in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"] {
-        let Err(Fault::Malformed(why)) = answered(Operation::Chat, &candidate(text(), word)) else { panic!("{word}") };
+    for word in [
+        "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "MALFORMED_RESPONSE",
+    ] {
+        let Err(Fault::Malformed(why)) = answered(Operation::Chat, &candidate(text(), word)) else {
+            panic!("{word}")
+        };
         assert!(why.contains(word), "{why}");
     }
     assert!(answered(Operation::Chat, &candidate(json!([]), "OTHER")).is_err());
-    let Err(Fault::Error(error)) = answered(Operation::Chat, &candidate(text(), "MISSING_THOUGHT_SIGNATURE")) else {
+    let Err(Fault::Error(error)) =
+        answered(Operation::Chat, &candidate(text(), "MISSING_THOUGHT_SIGNATURE"))
+    else {
         panic!("it passed")
     };
     assert_eq!(error.code.as_deref(), Some("400"));
@@ -434,7 +497,8 @@ fn a_block_is_a_refusal_and_an_empty_stop_is_empty() {
     assert!(answer::stopped_by_policy(&bytes(&candidate(json!([{"text": "a"}]), "SAFETY"))));
     assert!(!answer::stopped_by_policy(&bytes(&candidate(json!([{"text": "refusal"}]), "STOP"))));
     let is_empty = |body: &Value| {
-        answer::check(conversion(Operation::Chat), &bytes(body), &view()).map(|answer| answer.is_empty)
+        answer::check(conversion(Operation::Chat), &bytes(body), &view())
+            .map(|answer| answer.is_empty)
     };
     for (body, expected) in [
         (candidate(json!([]), "STOP"), true),
@@ -448,7 +512,9 @@ fn a_block_is_a_refusal_and_an_empty_stop_is_empty() {
     ] {
         assert_eq!(is_empty(&body), Ok(expected), "{body}");
     }
-    for body in [json!({}), json!({"candidates": []}), json!({"usageMetadata": {"promptTokenCount": 3}})] {
+    for body in
+        [json!({}), json!({"candidates": []}), json!({"usageMetadata": {"promptTokenCount": 3}})]
+    {
         assert!(matches!(is_empty(&body), Err(Fault::Malformed(_))), "{body}");
     }
     let error = json!([{"error": {"code": 429, "message": "no", "status": "RESOURCE_EXHAUSTED"}}]);
@@ -459,9 +525,14 @@ fn a_block_is_a_refusal_and_an_empty_stop_is_empty() {
 #[test]
 fn what_is_unknown_is_not_lost_in_silence() {
     let unknown = candidate(json!([{"text": "a"}, {"hologram": {}}]), "STOP");
-    let Err(Fault::Malformed(why)) = answered(Operation::Chat, &unknown) else { panic!("it passed") };
+    let Err(Fault::Malformed(why)) = answered(Operation::Chat, &unknown) else {
+        panic!("it passed")
+    };
     assert!(why.contains("hologram"), "{why}");
-    let known = candidate(json!([{}, {"thoughtSignature": SIGNATURE}, {"text": "a", "partMetadata": {}}]), "STOP");
+    let known = candidate(
+        json!([{}, {"thoughtSignature": SIGNATURE}, {"text": "a", "partMetadata": {}}]),
+        "STOP",
+    );
     assert_eq!(answered(Operation::Chat, &known).unwrap()["choices"][0]["message"]["content"], "a");
     let mut reader = crate::conversion::stream::Reader::new(conversion(Operation::Chat), view());
     let broken = reader.push(Bytes::from(events(&[unknown])), &mut Vec::new());
@@ -481,7 +552,9 @@ fn stream_of_chunks() -> Vec<Value> {
         chunk(json!([{"text": "let me see", "thought": true}])),
         chunk(json!([{"text": "日本 "}])),
         chunk(json!([{"text": "é"}])),
-        chunk(json!([{"functionCall": {"name": "f", "args": {"a": [1, 2]}}, "thoughtSignature": SIGNATURE}])),
+        chunk(
+            json!([{"functionCall": {"name": "f", "args": {"a": [1, 2]}}, "thoughtSignature": SIGNATURE}]),
+        ),
         json!({"usageMetadata": {"promptTokenCount": 8}}),
         last,
     ]
@@ -499,8 +572,14 @@ fn a_stream_has_the_same_content_and_counts_once() {
         let pieces = events.iter().filter_map(|event| event["choices"][0]["delta"][name].as_str());
         pieces.collect::<String>()
     };
-    assert_eq!((joined("content"), joined("reasoning_content")), ("日本 é".to_owned(), "let me see".to_owned()));
-    let call = events.iter().find(|event| event["choices"][0]["delta"]["tool_calls"][0]["id"].is_string()).unwrap();
+    assert_eq!(
+        (joined("content"), joined("reasoning_content")),
+        ("日本 é".to_owned(), "let me see".to_owned())
+    );
+    let call = events
+        .iter()
+        .find(|event| event["choices"][0]["delta"]["tool_calls"][0]["id"].is_string())
+        .unwrap();
     let call = &call["choices"][0]["delta"]["tool_calls"][0];
     assert_eq!(call["id"], format!("call_g0_r1__thought__{TAIL}"));
     assert_eq!(call["extra_content"]["google"]["thought_signature"], SIGNATURE);
@@ -508,14 +587,19 @@ fn a_stream_has_the_same_content_and_counts_once() {
     let finishes = events.iter().filter_map(|event| event["choices"][0]["finish_reason"].as_str());
     assert_eq!(finishes.collect::<Vec<_>>(), ["tool_calls"]);
     let (_, out) = streamed(conversion(Operation::Messages), &text, &[]);
-    let kinds: Vec<Value> = data(&out).iter().map(|event| event["content_block"]["type"].clone()).filter(|kind| !kind.is_null()).collect();
+    let kinds: Vec<Value> = data(&out)
+        .iter()
+        .map(|event| event["content_block"]["type"].clone())
+        .filter(|kind| !kind.is_null())
+        .collect();
     assert_eq!(kinds, ["thinking", "text", "tool_use", "thinking"]);
 }
 
 #[test]
 fn an_error_in_a_stream_is_the_providers_and_garbage_is_skipped() {
     let fine = candidate(json!([{"text": "a"}]), "STOP");
-    let (reader, out) = streamed(conversion(Operation::Chat), &format!("data: {{oops\n\n{}", events(&[fine])), &[]);
+    let (reader, out) =
+        streamed(conversion(Operation::Chat), &format!("data: {{oops\n\n{}", events(&[fine])), &[]);
     assert_eq!((reader.skipped(), reader.is_complete()), (1, true), "{out}");
     for error in [
         json!({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}),
@@ -535,19 +619,25 @@ fn embeddings_are_one_call_and_have_the_form_that_the_client_wants() {
     let order = order(&google, Operation::Embedding, "gemini-embedding-001");
     let body = json!({"model": "g", "input": ["a", "b\n"], "dimensions": 2, "input_type": "search_query",
         "encoding_format": "float", "user": "u"});
-    let one = |text: &str| json!({"model": "models/gemini-embedding-001", "content": {"parts": [{"text": text}]},
-        "taskType": "RETRIEVAL_QUERY", "outputDimensionality": 2});
+    let one = |text: &str| {
+        json!({"model": "models/gemini-embedding-001", "content": {"parts": [{"text": text}]},
+        "taskType": "RETRIEVAL_QUERY", "outputDimensionality": 2})
+    };
     assert_eq!(sent(&body, &order).unwrap(), json!({"requests": [one("a"), one("b\n")]}));
     let text = sent(&json!({"model": "g", "input": "a"}), &order).unwrap();
     assert_eq!(text["requests"].as_array().unwrap().len(), 1);
-    for (input, field) in [(json!([1, 2]), "input"), (json!([[1]]), "input"), (json!({}), "input")] {
+    for (input, field) in [(json!([1, 2]), "input"), (json!([[1]]), "input"), (json!({}), "input")]
+    {
         let body = json!({"model": "g", "input": input});
         assert_eq!(sent(&body, &order).map_err(|why| why.field), Err(field.to_owned()));
     }
     let answer = json!({"embeddings": [{"values": [0.5, -1e-3]}, {"values": [2, 3]}],
         "usageMetadata": {"promptTokenCount": 4}});
     let answer = answered(Operation::Embedding, &answer).unwrap();
-    assert_eq!(answer["data"][0], json!({"object": "embedding", "index": 0, "embedding": [0.5, -0.001]}));
+    assert_eq!(
+        answer["data"][0],
+        json!({"object": "embedding", "index": 0, "embedding": [0.5, -0.001]})
+    );
     assert_eq!((&answer["model"], &answer["usage"]["prompt_tokens"]), (&json!("mine"), &json!(4)));
 }
 
@@ -565,7 +655,10 @@ fn counts_ask_for_the_whole_request_and_answer_in_the_clients_format() {
     let sent = asked(Operation::CountPrompt, OLDER, &json!({"model": "g", "prompt": "hi"}));
     assert_eq!(sent["generateContentRequest"]["contents"][0]["parts"][0]["text"], "hi");
     let answer = answered(Operation::CountPrompt, &counted).unwrap();
-    assert_eq!((&answer["total_tokens"], &answer["tokenizer_type"]), (&json!(12), &json!("gemini_api")));
+    assert_eq!(
+        (&answer["total_tokens"], &answer["tokenizer_type"]),
+        (&json!(12), &json!("gemini_api"))
+    );
     assert!(answered(Operation::CountTokens, &json!({"totalTokens": "many"})).is_err());
 }
 
@@ -578,13 +671,23 @@ fn images_are_predicted_or_generated_and_filtered_ones_say_so() {
     let body = json!({"model": "g", "prompt": "a cat"});
     let sent = asked(Operation::GenerateImage, "gemini-2.5-flash-image", &body);
     assert_eq!(sent["generationConfig"]["responseModalities"], json!(["TEXT", "IMAGE"]));
-    let predicted = json!({"predictions": [{"bytesBase64Encoded": "AAAA", "mimeType": "image/png"}]});
-    assert_eq!(answered(Operation::GenerateImage, &predicted).unwrap()["data"], json!([{"b64_json": "AAAA"}]));
-    let generated = candidate(json!([{"inlineData": {"mimeType": "image/png", "data": "BBBB"}}]), "STOP");
-    assert_eq!(answered(Operation::GenerateImage, &generated).unwrap()["data"], json!([{"b64_json": "BBBB"}]));
+    let predicted =
+        json!({"predictions": [{"bytesBase64Encoded": "AAAA", "mimeType": "image/png"}]});
+    assert_eq!(
+        answered(Operation::GenerateImage, &predicted).unwrap()["data"],
+        json!([{"b64_json": "AAAA"}])
+    );
+    let generated =
+        candidate(json!([{"inlineData": {"mimeType": "image/png", "data": "BBBB"}}]), "STOP");
+    assert_eq!(
+        answered(Operation::GenerateImage, &generated).unwrap()["data"],
+        json!([{"b64_json": "BBBB"}])
+    );
     let filtered = json!({"predictions": [{"raiFilteredReason": "it violates our guidelines"}]});
     for none in [filtered, candidate(json!([]), "IMAGE_SAFETY")] {
-        let Err(Fault::Error(error)) = answered(Operation::GenerateImage, &none) else { panic!("{none}") };
+        let Err(Fault::Error(error)) = answered(Operation::GenerateImage, &none) else {
+            panic!("{none}")
+        };
         assert_eq!(error.code.as_deref(), Some("content_filter"));
     }
     let words = candidate(json!([{"text": "no"}]), "STOP");

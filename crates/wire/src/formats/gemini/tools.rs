@@ -104,11 +104,7 @@ fn check(
     Ok(())
 }
 
-fn write_choice(
-    json: &mut JsonText,
-    request: &Request<'_>,
-    (functions, is_mixed): (usize, bool),
-) {
+fn write_choice(json: &mut JsonText, request: &Request<'_>, (functions, is_mixed): (usize, bool)) {
     let choice = request.tool_choice.as_ref().filter(|_| functions > 0);
     if choice.is_none() && !is_mixed {
         return;

@@ -76,10 +76,13 @@ mod tests {
         let among = r#"{"promptTokenCount":100,"candidatesTokenCount":50,"thoughtsTokenCount":30,
             "totalTokenCount":150}"#;
         assert_eq!(counted(among), (100, 50, 0, 30));
-        let tools = r#"{"promptTokenCount":10,"toolUsePromptTokenCount":5,"candidatesTokenCount":1}"#;
+        let tools =
+            r#"{"promptTokenCount":10,"toolUsePromptTokenCount":5,"candidatesTokenCount":1}"#;
         assert_eq!(counted(tools), (15, 1, 0, 0));
         assert_eq!(counted(r#"{"promptTokenCount":4,"totalTokenCount":4}"#), (4, 0, 0, 0));
-        for nothing in ["{}", "[]", "null", r#"{"promptTokenCount":-1}"#, r#"{"totalTokenCount":3}"#] {
+        for nothing in
+            ["{}", "[]", "null", r#"{"promptTokenCount":-1}"#, r#"{"totalTokenCount":3}"#]
+        {
             assert_eq!(read(nothing), None, "{nothing}");
         }
     }

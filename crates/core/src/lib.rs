@@ -30,6 +30,7 @@ pub mod similar;
 pub mod snapshot;
 pub mod takes;
 pub mod time;
+pub mod trace;
 pub mod usage;
 pub mod waiting;
 pub mod wire_format;

@@ -1,10 +1,17 @@
 //! Everything known about one finished request.
 //!
 //! Made by the gateway exactly once per request to a model endpoint: on success, error,
-//! cancellation and panic. Read by metrics and sinks. Always true: it contains no content and no
-//! secret.
+//! cancellation and panic. Read by metrics and sinks. Always true: it contains no secret, and content only where a sink of
+//! the config shows it ([`Detail::messages`]).
+
+mod detail;
 
 use std::sync::Arc;
+
+pub use self::detail::{
+    AttemptStep, Detail, Gathered, GatheredCall, MESSAGES_MAX, Messages, STEPS_MAX, Said, Step,
+    StepKind,
+};
 
 use crate::cache::CacheAnswer;
 use crate::cause::Cause;
@@ -145,4 +152,6 @@ pub struct RequestRecord {
     pub request_bytes: u64,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
+    /// What only some sinks want to know, if there is such a sink.
+    pub detail: Option<Box<Detail>>,
 }

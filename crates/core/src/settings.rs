@@ -3,6 +3,8 @@
 //! Built by [`crate::config`] from `litellm_settings`, `router_settings` and `general_settings`.
 //! Always true: every number is within the range that its doc comment states.
 
+mod sinks;
+
 use std::collections::BTreeMap;
 
 use crate::cache::CacheSettings;
@@ -10,6 +12,11 @@ use crate::incident::AlertSettings;
 use crate::policy::ByKind;
 use crate::route::Strategy;
 use crate::secret::Secret;
+
+pub use self::sinks::{
+    DatadogTags, Encoding, Gets, Release, S3, Sink, SinkForm, SinkSettings, Telemetry, Wants,
+    WebhookForm,
+};
 
 /// How requests are routed.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,6 +165,8 @@ pub struct GatewaySettings {
     pub drain_token: Option<Secret>,
     /// The file to which a record of each finished request is appended, one JSON object a line.
     pub request_log: Option<Box<str>>,
+    /// Where else records of requests are sent.
+    pub sinks: SinkSettings,
     /// What is remembered over a restart, and how long.
     pub store: StoreSettings,
     /// Who is told of incidents, and when.
@@ -310,6 +319,7 @@ impl Default for GatewaySettings {
             drain_endpoint: false,
             drain_token: None,
             request_log: None,
+            sinks: SinkSettings::default(),
             store: StoreSettings::default(),
             alerts: AlertSettings::default(),
             cache: None,

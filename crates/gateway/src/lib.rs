@@ -33,6 +33,7 @@ mod redis_client;
 mod router;
 mod said;
 mod server;
+mod service;
 mod sink;
 mod state;
 mod unpack;

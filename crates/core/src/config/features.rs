@@ -15,7 +15,7 @@ pub(super) const VIRTUAL_KEYS: Feature =
     Feature { name: "virtual keys", effect: "The only key is the master key." };
 pub(super) const LOG_SINKS: Feature = Feature {
     name: "log sinks",
-    effect: "Nothing is sent there; `general_settings.request_log` writes a line per request to a file.",
+    effect: "Nothing is sent there; `callbacks` has the sinks that are served.",
 };
 pub(super) const CACHING: Feature = Feature {
     name: "other keys of caching",

@@ -6,6 +6,7 @@
 
 use super::field::Field;
 use super::problem::{Path, Problems, Wrong, shown};
+use super::sinks;
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{describe_kind, flag};
@@ -26,7 +27,7 @@ const HELPERS: &[&str] = &[
     "vector_store_pre_call_hook", "websearch_interception",
 ];
 
-/// Callbacks to which LiteLLM sends logs, metrics, costs or messages.
+/// Callbacks to which LiteLLM sends logs, metrics, costs or messages. Those that are served are in [`super::sinks`].
 #[rustfmt::skip]
 const SINKS: &[&str] = &[
     "agentops", "argilla", "arize", "arize_phoenix", "athina", "aws_sqs", "azure_sentinel", "azure_storage", "braintrust",
@@ -38,29 +39,56 @@ const SINKS: &[&str] = &[
     "smtp_email", "sqs", "supabase", "ternary", "traceloop", "vantage", "wandb", "weave_otel", "webhook", "zerobus",
 ];
 
-/// The one that is served: by `/metrics`.
+/// The one that is served by `/metrics`.
 const METRICS: &str = "prometheus";
+/// The lists whose sinks get records of requests.
+const FED: [&str; 3] = ["callbacks", "success_callback", "failure_callback"];
+/// The lists whose sinks would get records of Redis and the database.
+const OF_SERVICES: [&str; 2] = ["service_callback", "service_callbacks"];
 
 /// `callbacks`, `success_callback` and their kin.
-pub(super) fn callbacks(field: &Field<'_>, problems: &mut Problems) {
+pub(super) fn callbacks(field: &Field<'_>, served: &mut sinks::Written, problems: &mut Problems) {
     let (path, node) = (&field.path, field.node);
     let mut sinks: Vec<&str> = Vec::new();
+    let mut listed = |item: &Node, path: &Path<'_>, problems: &mut Problems| {
+        let Some(name) = item.text().map(str::trim).filter(|name| !name.is_empty()) else {
+            return callback(item, path, problems);
+        };
+        let is_fed = FED.contains(&field.row.name);
+        if (is_fed && served.serves(name)) || name == METRICS {
+            served.lists(field.row.name, name, item.at);
+            return None;
+        }
+        let sink = callback(item, path, problems);
+        if is_fed && sink.is_some() {
+            served.lists(field.row.name, name, item.at);
+        }
+        sink
+    };
     match &node.value {
         Value::List(items) => {
             for (i, item) in items.iter().enumerate() {
-                sinks.extend(callback(item, &path.item(i), problems));
+                sinks.extend(listed(item, &path.item(i), problems));
             }
         }
-        Value::Scalar(..) => sinks.extend(callback(node, path, problems)),
+        Value::Scalar(..) => sinks.extend(listed(node, path, problems)),
         Value::Map(_) | Value::Missing(_) => {
             let problem = format!("expected a list of names, got {}", describe_kind(node));
-            field.warn(Wrong::new(problem, "no callback is served but `prometheus`"), problems);
+            field.warn(Wrong::new(problem, "write `[langfuse]`"), problems);
         }
     }
     if !sinks.is_empty() {
         let names: Vec<String> = sinks.iter().map(|name| format!("`{name}`")).collect();
-        let problem = format!("not served yet: nothing is sent to {}", names.join(", "));
-        let hint = "`request_log` writes a record of each request, `/metrics` has the counters";
+        let names = names.join(", ");
+        let (problem, hint) = if OF_SERVICES.contains(&field.row.name) {
+            (
+                format!("nothing about Redis and the database is sent to {names}"),
+                "`/metrics` has it",
+            )
+        } else {
+            let hint = "`otel`, `generic_api` and `s3` are served, and `/metrics` has the counters";
+            (format!("not served yet: nothing is sent to {names}"), hint)
+        };
         field.warn(Wrong::new(problem, hint), problems);
     }
 }
@@ -72,11 +100,7 @@ fn callback(node: &Node, path: &Path<'_>, problems: &mut Problems) -> Option<&'s
         Value::Scalar(..) | Value::Missing(_) => return None,
         Value::List(_) | Value::Map(_) => {
             let problem = format!("expected a name, got {}", describe_kind(node));
-            problems.warn(
-                node.at,
-                path,
-                Wrong::new(problem, "no callback is served but `prometheus`"),
-            );
+            problems.warn(node.at, path, Wrong::new(problem, "write its name alone"));
             return None;
         }
     };

@@ -50,6 +50,7 @@ mod reference;
 mod scalar;
 mod settings;
 mod shared;
+mod sinks;
 mod source;
 mod store;
 mod suggest;

@@ -20,7 +20,7 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, alerts, budgets, cache, filters, origins, probing, shared, store, user_headers,
+    address, alerts, budgets, cache, filters, origins, probing, shared, sinks, store, user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -66,13 +66,14 @@ pub(super) struct Settings<'n> {
     redis: shared::Redis,
     cache: cache::Written,
     alerts: alerts::Written,
+    sinks: sinks::Written,
     strategy_args: StrategyArgs,
     elsewhere: Elsewhere,
 }
 
 /// Reads the sections of `top`.
 pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> Settings<'n> {
-    let mut settings = Settings::default();
+    let mut settings = Settings { sinks: sinks::Written::of(top), ..Settings::default() };
     settings.gateway.drop_params = env_flag(env, DROP_PARAMS, problems).unwrap_or(false);
     settings.gateway.permit_weak_master_key = env_flag(env, PERMIT_WEAK, problems).unwrap_or(false);
     settings.probing = probing::environment(env, problems);
@@ -87,6 +88,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
         visit(Section::Litellm, map, &path, problems, |field, problems| {
             let node = map.get(field.row.name);
             let known = settings.litellm(field, problems)
+                || settings.sinks.setting(field, problems)
                 || settings.elsewhere.read(field, problems)
                 || settings.refers("litellm_settings", field, node, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
@@ -108,6 +110,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
         let path = Path::Root.key("general_settings");
         visit(Section::General, map, &path, problems, |field, problems| {
             let known = settings.general(field, problems)
+                || settings.sinks.setting(field, problems)
                 || settings.elsewhere.read(field, problems)
                 || settings.bound(field, problems)
                 || settings.alerts.setting(field, problems)
@@ -125,6 +128,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings.gateway.alerts = std::mem::take(&mut settings.alerts).settings(env, problems);
     let has_redis = settings.shared.answers.is_some();
     cache::without_redis(&mut settings.gateway.cache, has_redis, (top, problems));
+    settings.gateway.sinks = std::mem::take(&mut settings.sinks).settings(top, env, problems);
     settings.router.strategy.args = settings.strategy_args;
     settings.router.enforce_rates |=
         settings.router.pre_call_checks || settings.router.strategy.limits_rates();
@@ -175,9 +179,7 @@ impl<'n> Settings<'n> {
             | "service_callbacks"
             | "audit_log_callbacks"
             | "post_call_rules"
-            | "pre_call_rules" => {
-                filters::callbacks(field, problems);
-            }
+            | "pre_call_rules" => filters::callbacks(field, &mut self.sinks, problems),
             "max_budget" | "budget_duration" => self.budgets.of_all(field, problems),
             "guardrails" => filters::guardrails(field, problems),
             "cache" => self.cache.is_on = field.flag(problems).unwrap_or(false),

@@ -14,6 +14,7 @@ mod robust;
 mod routing;
 mod secrets;
 mod sections;
+mod sinks;
 mod told;
 mod whose;
 

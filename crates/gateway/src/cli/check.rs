@@ -53,6 +53,10 @@ pub(crate) fn run(options: &CheckOptions) -> ExitCode {
     } else if !options.quiet {
         print(&listed(&loaded));
     }
+    let sinks = loaded.snapshot.as_ref().and_then(|snapshot| snapshot.gateway.sinks.summary());
+    if let Some(line) = sinks {
+        print(&format!("{line}\n"));
+    }
     let last = summary.text(&name, ending);
     let last = match ending {
         Ending::AllServed => paint.green(&last),
@@ -172,6 +176,7 @@ fn page(name: &str, loaded: &Loaded, summary: &Summary, code: u8) -> String {
         "model_groups": summary.groups,
         "not_served_because": summary.reasons,
         "ignored": summary.ignored,
+        "sinks": loaded.snapshot.as_ref().and_then(|snapshot| snapshot.gateway.sinks.summary()),
         "problems": problems,
     });
     format!("{page:#}\n")

@@ -3,6 +3,7 @@
 //! Called by `GET /metrics`. Always true: a metric is one row of [`FAMILIES`]; the page and the documentation are made from it.
 
 mod families;
+pub(crate) mod otlp;
 mod plain;
 mod system;
 
@@ -26,6 +27,7 @@ use crate::clock;
 use crate::http::COMPATIBLE_VERSION;
 use crate::http::reply::{self, Reply};
 use crate::metrics::GroupMetrics;
+use crate::sink::export::Figures;
 use crate::state::{Process, Serving};
 
 /// `GET /metrics`.
@@ -44,6 +46,7 @@ fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page {
         groups: shown_groups(process, serving),
+        sinks: process.sinks.exports.figures(),
         process: process.clone(),
         serving: serving.clone(),
     }));
@@ -66,6 +69,7 @@ struct Page {
     process: Arc<Process>,
     serving: Arc<Serving>,
     groups: Vec<(Box<str>, Arc<GroupMetrics>)>,
+    sinks: Vec<(Box<str>, Figures)>,
 }
 
 impl fmt::Debug for Page {
@@ -78,7 +82,10 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in FAMILIES {
             let kind = match &family.read {
-                Read::Process(kind, _) | Read::System(kind, _) | Read::Deployment(kind, _) => *kind,
+                Read::Process(kind, _)
+                | Read::System(kind, _)
+                | Read::Deployment(kind, _)
+                | Read::Sink(kind, _) => *kind,
                 Read::GroupSeconds(_) | Read::ProcessSeconds(_) => MetricType::Histogram,
                 Read::BudgetRemaining { .. } | Read::Build => MetricType::Gauge,
                 Read::Group(_)
@@ -127,6 +134,10 @@ impl Page {
                 })
             }
             Read::DeploymentByOutcome => self.attempts(&mut metric),
+            Read::Sink(kind, value) => self.sinks.iter().try_for_each(|(name, figures)| {
+                let labels = [("callback_name", &**name)];
+                number(&mut metric.encode_family(&labels)?, *kind, value(figures))
+            }),
             Read::BudgetRemaining { all } => self.budgets(&mut metric, *all),
             Read::Group(value) => self.each_group(|name, group| {
                 let labels = [("model_group", name)];

@@ -6,6 +6,7 @@
 pub(crate) mod alerting;
 pub(crate) mod budgets;
 pub(crate) mod cache;
+pub(crate) mod callbacks;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod home;
@@ -17,5 +18,6 @@ mod provider_lists;
 mod request;
 pub(crate) mod router;
 pub(crate) mod router_settings;
+pub(crate) mod services;
 
 pub(crate) use self::request::{PageRequest, Waiting};

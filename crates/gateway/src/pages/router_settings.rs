@@ -55,7 +55,7 @@ pub(crate) fn page(request: &PageRequest<'_>) -> Response<Reply> {
 }
 
 /// The settings in force, by their keys.
-fn values(router: &RouterSettings) -> Map<String, Value> {
+pub(super) fn values(router: &RouterSettings) -> Map<String, Value> {
     let seconds = |ms: u64| json!(std::time::Duration::from_millis(ms).as_secs_f64());
     let optional = |ms: Option<u64>| ms.map_or(Value::Null, seconds);
     let aliases = router.aliases.iter().map(|(name, alias)| {

@@ -326,6 +326,8 @@ impl Prober<'_> {
             object: transcribes.then_some(&intent),
             passed: None,
             simulated: None,
+            traced: None,
+            is_tapped: false,
             expect: Expect {
                 form: AnswerForm::Json,
                 shown_model: Cow::Borrowed(&request.model),

@@ -10,6 +10,7 @@ mod reload;
 mod remember;
 mod shutdown;
 mod start;
+mod telemetry;
 
 pub(crate) use self::address::{Listen, judge};
 pub(crate) use self::options::ServeOptions;

@@ -27,7 +27,7 @@ use crate::background::Background;
 use crate::events::{self, Reload, What};
 use crate::files::Files;
 use crate::server::ClientTls;
-use crate::sink::Replacement;
+use crate::sink::{self, Replacement};
 use crate::state::Process;
 use crate::{clock, logging, panics};
 
@@ -193,7 +193,8 @@ impl Reloader {
             );
         }
         let request_log = snapshot.gateway.request_log.as_deref();
-        let file = match process.sinks.replacement(request_log) {
+        let shows = sink::file_shows(&snapshot.gateway.sinks);
+        let file = match process.sinks.replacement(request_log, shows) {
             Ok(file) => file,
             Err(error) if before.snapshot.gateway.request_log.as_deref() == request_log => {
                 stays(request_log, &error);
@@ -213,6 +214,10 @@ impl Reloader {
             .map_err(|error| format!("request_log: {error}; the config in force stays"))?;
         let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
         carry_state(&before.snapshot, &snapshot);
+        let summary = snapshot.gateway.sinks.summary();
+        if summary != before.snapshot.gateway.sinks.summary() {
+            tracing::info!("{}", summary.unwrap_or_else(|| "no sink gets records".to_owned()));
+        }
         process.apply(snapshot);
         Ok(Reload::Applied { groups, deployments })
     }
@@ -222,7 +227,8 @@ impl Reloader {
 fn reopen(process: &Process) {
     let serving = process.serving();
     let request_log = serving.snapshot.gateway.request_log.as_deref();
-    let opened = process.sinks.replacement(request_log);
+    let shows = sink::file_shows(&serving.snapshot.gateway.sinks);
+    let opened = process.sinks.replacement(request_log, shows);
     if let Err(error) = opened.and_then(|file| process.sinks.replace(file, &process.metrics)) {
         stays(request_log, &error);
     }

@@ -33,6 +33,8 @@ const PER_SECOND_IN_A_FILE: u32 = 200;
 const DATA_DIR: &str = "HALE_DATA_DIR";
 /// The spool beside a server's address.
 const SPOOL: &str = "hale.spool";
+/// The directory of records that a sink does not take, in the directory of the store.
+const SINKS: &str = "hale.sinks";
 /// Deployments whose last action is kept in mind.
 const ACTED_MAX: usize = 10_000;
 /// Who acts with the master key.
@@ -80,6 +82,11 @@ impl Place {
             Address::Server(_) => data_dir.join(SPOOL),
         };
         Ok(Place { address, spool, data_dir })
+    }
+
+    /// Where records wait that a sink does not take.
+    pub(super) fn sinks(&self) -> PathBuf {
+        self.data_dir.join(SINKS)
     }
 }
 

@@ -23,6 +23,8 @@ use crate::state::Process;
 
 /// How long the end waits for what the background thread still has to write: records, and lines of the log.
 const BACKGROUND_MAX: Duration = Duration::from_secs(2);
+/// How long it waits for other servers that get records.
+const EXPORTS_MAX: Duration = Duration::from_secs(3);
 
 /// How long the end waits for workers that were told to stop: they do nothing that takes long.
 const WORKERS_MAX: Duration = Duration::from_secs(5);
@@ -89,11 +91,13 @@ impl Running {
     /// last lines.
     async fn finish(self) {
         let process = self.process;
-        let last = move || process.sinks.finish(&process.metrics);
+        let of_last = process.clone();
+        let last = move || of_last.sinks.finish(&of_last.metrics);
         let records = self.background.blocking("writing the last records", last);
         if timeout(BACKGROUND_MAX, records).await.is_err() {
             tracing::error!("the last records of requests could not be written in time");
         }
+        process.sinks.exports.finish(EXPORTS_MAX).await;
         failures::tell_counted();
         events::publish(What::Shutdown(Shutdown::Stopped));
         if let Some(memory) = self.memory {

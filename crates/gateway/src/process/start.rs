@@ -21,13 +21,14 @@ use super::options::{ServeOptions, override_settings};
 use super::reload::{Reloader, Reloads};
 use super::remember::{self, Place};
 use super::shutdown::Running;
+use super::telemetry;
 use crate::background::Background;
 use crate::console::{EXIT_CONFIG, complain};
 use crate::files::Files;
 use crate::http::browser::Reach;
 use crate::logging::{self, Form};
 use crate::server::{self, ClientTls, Door, Phase, listener};
-use crate::sink::Sinks;
+use crate::sink::{self, Sinks};
 use crate::state::Process;
 use crate::{alert, events, failures, fleet, limits, panics, prober, upstream};
 
@@ -57,6 +58,9 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
     let log_requests = logging::set_up(options.detail(), form).has_requests();
     report(&loaded);
     let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
+    if let Some(line) = snapshot.gateway.sinks.summary() {
+        tracing::info!("{line}");
+    }
     override_settings(&mut snapshot, &options);
     let listen = match bind_address(&snapshot.gateway, &options) {
         Ok(listen) => listen,
@@ -170,7 +174,8 @@ pub(crate) fn start(
     Keeps { log_requests, place }: Keeps,
 ) -> Result<Running, String> {
     let request_log = snapshot.gateway.request_log.as_deref();
-    let sinks = Sinks::open(request_log, log_requests).map_err(|error| {
+    let shows = sink::file_shows(&snapshot.gateway.sinks);
+    let sinks = Sinks::open_with(request_log, shows, log_requests).map_err(|error| {
         format!("request_log {} cannot be opened: {error}", request_log.unwrap_or_default())
     })?;
     let listeners = listener::bind(address, workers).map_err(|error| {
@@ -196,6 +201,8 @@ pub(crate) fn start(
     let data_dir = place.as_ref().map_or_else(|| ".".into(), |place| place.data_dir.clone());
     let (background, log) = start_background(&process, data_dir)
         .map_err(|error| format!("the background thread could not start: {error}"))?;
+    process.sinks.exports.start(&background, place.as_ref().map(Place::sinks));
+    process.sinks.configure(&process.serving().snapshot.gateway.sinks);
     let memory = place.map(|place| remember::start(&background, &process, place));
     let of_alerts = process.clone();
     background.supervise_here("telling people of incidents", move || alert::run(of_alerts.clone()));
@@ -258,6 +265,10 @@ fn start_background(
         of_sinks.sinks.clone().run(inner.clone(), of_sinks.metrics.clone())
     });
     background.supervise("the lines that count failed requests", failures::run);
+    let (of_metrics, inner) = (process.clone(), background.clone());
+    background.supervise("the export of metrics", move || {
+        telemetry::run(of_metrics.clone(), inner.clone())
+    });
     let waiting = process.waiting.clone();
     let answers = process.answers.clone();
     background

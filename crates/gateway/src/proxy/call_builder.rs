@@ -104,6 +104,8 @@ impl<'a> CallBuilder<'a> {
             object: request.object.as_ref(),
             passed: request.passed.as_deref(),
             simulated,
+            traced: None,
+            is_tapped: false,
             expect: Expect {
                 form: request.form,
                 view,

@@ -19,9 +19,11 @@ use hale_core::operation::Operation;
 use hale_core::record::{Ending, RequestRecord, Resends};
 use hale_core::usage::{CountedBy, Usage};
 use http::Response;
+use http::request::Parts;
 
 use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
+use super::capture::Capture;
 use super::counted::Counted;
 use super::{explain, story};
 use crate::arrival::Arrival;
@@ -56,6 +58,8 @@ pub(crate) struct Delivery {
     attempt: Option<AttemptGuard>,
     /// How far its attempts have come. It stands here because the client may leave in the middle of one.
     pub(super) sending: SendProgress,
+    /// What sinks want to know besides the record.
+    pub(super) capture: Capture,
     is_ended: bool,
 }
 
@@ -102,8 +106,9 @@ pub(super) struct Durations {
 
 impl Delivery {
     /// The record of a request that has just arrived.
-    pub(super) fn begin(arrival: &Arrival, operation: Operation) -> Delivery {
+    pub(super) fn begin(arrival: &Arrival, operation: Operation, head: &Parts) -> Delivery {
         Delivery {
+            capture: Capture::of(arrival, head),
             worker: arrival.worker.clone(),
             serving: arrival.serving.clone(),
             tag_budgets: Vec::new(),
@@ -144,6 +149,7 @@ impl Delivery {
                 cache: None,
                 request_bytes: 0,
                 response_bytes: 0,
+                detail: None,
             }),
         }
     }
@@ -297,6 +303,7 @@ impl Delivery {
             None => self.end(Ending::Success, 200, None),
             Some(failed) => {
                 self.end(Ending::Broken, 200, Some(failed.cause));
+                self.capture.failed(&failed.error.message);
                 let reason = explain::reason_of_break(failed);
                 self.tell(reason, || failed.error.message.clone());
             }
@@ -312,6 +319,7 @@ impl Delivery {
             attempt.failure(failed.failure());
         }
         self.end(Ending::Broken, carrier.status(), Some(failed.cause));
+        self.capture.failed(&failed.error.message);
         self.tell(explain::reason_of_break(failed), || match &deployment {
             Some(deployment) => story::of_break(deployment, failed),
             None => failed.error.message.clone(),
@@ -323,6 +331,7 @@ impl Delivery {
         let is_gone = refusal.cause == Cause::ClientClosed;
         let ending = if is_gone { Ending::ClientClosed } else { Ending::Error };
         self.end(ending, refusal.status.as_u16(), Some(refusal.cause));
+        self.capture.failed(&refusal.reply.message);
         if !is_gone {
             self.tell(refusal.reply.reason, || story::of_refusal(&refusal.reply));
         }
@@ -473,6 +482,7 @@ impl Drop for Delivery {
         if record.first_content_us.is_none() {
             record.overhead_us = own_us;
         }
+        record.detail = self.capture.finish(&record, now);
         let process = &self.worker.process;
         self.group.count(&record);
         process.sinks.send(record, &process.metrics);

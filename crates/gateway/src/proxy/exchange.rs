@@ -12,7 +12,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::{Lacking, ProviderError};
 use hale_core::health::{Failure, Known};
-use hale_core::record::Resends;
+use hale_core::record::{Resends, StepKind};
 use hale_core::route::{AttemptPlan, GiveUp, Need, Next, Repeat, RoutePlan, Target, Tried};
 use hale_wire::images;
 use hale_wire::prepare::Prepared;
@@ -171,7 +171,9 @@ impl Exchange {
             // Each wait below ends with a look at the clock.
             let plan = match turn.take().map_or_else(|| self.next(), Next::Attempt) {
                 Next::Pause(ms) => {
+                    self.delivery.capture.waits(StepKind::Pause);
                     self.delivery.waiting(tokio::time::sleep(Duration::from_millis(ms))).await;
+                    self.delivery.capture.has_waited();
                     continue;
                 }
                 Next::Wait(wait) => match self.join_line(*wait) {
@@ -247,7 +249,9 @@ impl Exchange {
     fn pass_over(&mut self, winner: Winner, answered: Answered, begun: &Begun) {
         let (target, overrides) = (self.plan.target().clone(), self.plan.overrides());
         let message = "the answer has no content".to_owned();
-        self.failed(&winner.plan, Failed::of(Cause::EmptyAnswer, Some(200), message), begun);
+        let empty = Failed::of(Cause::EmptyAnswer, Some(200), message);
+        self.delivery.capture.attempt_failed(&empty);
+        self.failed(&winner.plan, empty, begun);
         // The first one is kept.
         match self.empty {
             Some(_) => self.discard(answered),
@@ -320,7 +324,7 @@ impl Exchange {
         if self.plan.is_late(clock::recent().millis()) {
             return None;
         }
-        let call = builder.call(&destination, prepared);
+        let mut call = builder.call(&destination, prepared);
         let guard = match call.simulated {
             // No upstream is called.
             Some(_) => entry.stay_local(),
@@ -328,6 +332,10 @@ impl Exchange {
         };
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         self.delivery.at(deployment);
+        let capture = &mut self.delivery.capture;
+        let group = self.plan.target().name(&serving.snapshot);
+        call.traced = capture.attempt_begins(deployment, &destination.model, group);
+        call.is_tapped = capture.shows_messages();
         let scope = Scope {
             process: &self.arrival.worker.process,
             serving: &serving,
@@ -346,6 +354,10 @@ impl Exchange {
         self.delivery.wait_begins();
         let result = attempt.run(guard).await;
         self.delivery.wait_ends();
+        match &result {
+            Ok(answered) => self.delivery.capture.attempt_answered(answered.status()),
+            Err(failed) => self.delivery.capture.attempt_failed(failed),
+        }
         Some(result)
     }
 

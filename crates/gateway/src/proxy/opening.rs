@@ -68,7 +68,7 @@ impl Opening {
         path_name: Option<Box<str>>,
         head: Parts,
     ) -> Opening {
-        let delivery = Delivery::begin(&arrival, operation);
+        let delivery = Delivery::begin(&arrival, operation, &head);
         Opening { arrival, delivery, operation, head, path_name }
     }
 
@@ -206,6 +206,7 @@ impl Opening {
         addressed: Addressed,
     ) -> Result<(ModelRequest, RoutePlan), Refusal> {
         let (operation, peek) = (self.operation, &body.peek);
+        self.delivery.capture.body(peek);
         let Facts { mut controls, units, wants_text } = facts;
         let streams = self.wants_stream(peek)?;
         // Audio and files are relayed as they come, too.

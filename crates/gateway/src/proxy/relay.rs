@@ -212,7 +212,9 @@ impl StreamedBody for Relay {
                     ));
                 }
                 Poll::Ready(None) => {
-                    if let Err(broken) = self.reader.finish(&mut self.ready) {
+                    let finished = self.reader.finish(&mut self.ready);
+                    self.room.gather(&self.reader);
+                    if let Err(broken) = finished {
                         self.fail(&Failed::broken(&broken));
                     } else if self.reader.is_complete() {
                         self.complete();
@@ -261,6 +263,7 @@ impl Drop for Relay {
         let progress = if is_complete { Progress::Complete } else { Progress::Partial };
         let Exchange { delivery, request, .. } = &mut *self.exchange;
         let counted = Counted::of_stream(&self.reader, request);
+        delivery.capture.streamed(&mut self.room);
         delivery.carrier_dropped(self.carrier, progress, counted);
     }
 }

@@ -105,6 +105,7 @@ impl Exchange {
             }
         }
         self.delivery.note(|record| record.response_bytes = body.len() as u64);
+        self.delivery.capture.answered(&body);
         let mut headers = self.headers(winner);
         answer_headers::cost(&mut headers, cost);
         answer_headers::upstream(&mut headers, &theirs);

@@ -145,6 +145,7 @@ impl Exchange {
     /// Answers with the whole answer to another request.
     fn answer_whole(mut self: Box<Self>, answer: FromCache<'_>, body: Bytes) -> Response<Reply> {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
+        self.delivery.capture.answered(&body);
         self.delivery.answered_by_cache(answer.how, body.len() as u64);
         let headers = self.headers_from_cache(answer);
         response(headers, Reply::full(body))

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use hale_core::record::StepKind;
 use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
 use hale_core::waiting::{Grant, Wait, Why};
@@ -83,7 +84,9 @@ impl Exchange {
 
     /// Waits in line. The attempt to make; `None` if the route plan has to look again.
     async fn wait_for_turn(&mut self, mut place: Place) -> Option<AttemptPlan> {
+        self.delivery.capture.waits(StepKind::InLine);
         let why = self.delivery.in_line(&mut place).await;
+        self.delivery.capture.has_waited();
         let now = clock::recent().millis();
         match why {
             Why::Open(grant) => return self.go_on(grant, now),

@@ -14,8 +14,8 @@ use super::routes;
 use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
-    PageRequest, Waiting, alerting, budgets, cache, explain, health, home, metrics, model_groups,
-    models, router, router_settings,
+    PageRequest, Waiting, alerting, budgets, cache, callbacks, explain, health, home, metrics,
+    model_groups, models, router, router_settings, services,
 };
 
 /// One row.
@@ -89,6 +89,9 @@ const PAGES: &[Endpoint] = &[
     get("license", &["/health/license"], Role::Admin, Page(health::readiness::license)),
     get("healthhistory", &["/health/history"], Role::Admin, WaitingPage(health::history::page)),
     get("healthlatest", &["/health/latest"], Role::Admin, Page(health::history::latest)),
+    get("services", &["/health/services"], Role::Admin, WaitingPage(services::test)),
+    get("activecallbacks", &["/active/callbacks", "/settings"], Role::Admin, Page(callbacks::active)),
+    get("configcallbacks", &["/get/config/callbacks"], Role::Admin, Page(callbacks::config)),
     get("drain", &["/health/drain"], Role::Public, WaitingPage(health::drain::page)),
     post("testconnection", &["/health/test_connection"], Role::Admin, WaitingPage(health::test_connection::page)),
     get("test", &["/test"], Role::Public, Page(home::test)),

@@ -12,6 +12,8 @@ use hale_core::usage::{CountedBy, Usage};
 use hale_wire::edit::push_string;
 use rustix::fs::OFlags;
 
+use super::export::{Shows, Told};
+
 /// Text that a file may leave untaken before records are dropped, bytes.
 const HELD_MAX: usize = 8 << 20;
 /// Memory that is kept after a burst, bytes.
@@ -27,6 +29,8 @@ pub(crate) struct Jsonl {
     text: Vec<u8>,
     /// How many records that are, one that is partly written included.
     records: u64,
+    /// Whether each line has what was said.
+    shows: Shows,
 }
 
 /// Records that will not be written.
@@ -38,7 +42,7 @@ pub(super) struct Lost {
 
 impl Jsonl {
     /// Opens `path` to append to it. Never waits, whatever it is.
-    pub(super) fn open(path: &str) -> io::Result<Jsonl> {
+    pub(super) fn open(path: &str, shows: Shows) -> io::Result<Jsonl> {
         let kind = fs::metadata(path).ok().map(|found| found.file_type());
         let is_fifo = kind.is_some_and(|kind| kind.is_fifo());
         let is_regular = kind.is_none_or(|kind| kind.is_file());
@@ -55,11 +59,15 @@ impl Jsonl {
             is_torn: ends_in_a_line(path).unwrap_or(false),
             text: Vec::new(),
             records: 0,
+            shows,
         })
     }
 
     /// Whether `path` leads to this file, which is not so after a rename.
-    pub(super) fn is_at(&self, path: &str) -> bool {
+    pub(super) fn is_at(&self, path: &str, shows: Shows) -> bool {
+        if self.shows != shows {
+            return false;
+        }
         let place = |found: fs::Metadata| (found.dev(), found.ino());
         let (own, there) = (self.file.metadata().map(place), fs::metadata(path).map(place));
         *self.path == *path && own.is_ok_and(|own| there.is_ok_and(|there| own == there))
@@ -83,6 +91,9 @@ impl Jsonl {
         }
         for record in batch {
             append(record, &mut self.text);
+            if self.shows == Shows::Messages {
+                append_said(record, &mut self.text);
+            }
             self.text.push(b'\n');
             self.records += 1;
         }
@@ -209,6 +220,25 @@ fn append(record: &RequestRecord, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// Adds what was said to the object at the end of `out`.
+fn append_said(record: &RequestRecord, out: &mut Vec<u8>) {
+    let Some(told) = Told::of(record, Shows::Messages).filter(Told::shows) else { return };
+    if out.last() == Some(&b'}') {
+        out.pop();
+    }
+    for (name, json) in [
+        (name!("messages"), told.messages().map(str::to_owned)),
+        (name!("response"), told.output()),
+    ] {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(json.as_deref().unwrap_or("null").as_bytes());
+    }
+    if let Some(left_out) = told.left_out() {
+        Line { out }.word(name!("left_out"), left_out);
+    }
+    out.push(b'}');
+}
+
 /// A JSON object that is being written.
 struct Line<'o> {
     out: &'o mut Vec<u8>,
@@ -315,6 +345,7 @@ mod tests {
             cache: None,
             request_bytes: 4,
             response_bytes: u64::MAX,
+            detail: None,
         }
     }
 

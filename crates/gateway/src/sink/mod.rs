@@ -1,9 +1,10 @@
-//! Where records of finished requests go: a file of JSON lines, the log, and the store.
+//! Where records of finished requests go: a file of JSON lines, the log, the store, and other servers.
 //!
 //! Fed by the end of each request through a bounded list; emptied on the background thread. Always true: no
 //! request waits for a sink; what does not fit is dropped and counted; a file is replaced between two
 //! batches, so that a reload loses no record.
 
+pub(crate) mod export;
 mod jsonl;
 mod log;
 mod store;
@@ -15,17 +16,23 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hale_core::incident::Tally;
-use hale_core::record::RequestRecord;
+use hale_core::record::{Messages, RequestRecord};
+use hale_core::settings::SinkSettings;
 use hale_store::Store;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use self::export::{Exports, Shows};
 use self::jsonl::Jsonl;
 use crate::background::Background;
 use crate::metrics::Metrics;
 
 /// Records that may wait for the sinks.
 const WAITING_MAX: usize = 64 << 10;
+/// Bytes of what was said that may wait with them. Beyond it a record waits without.
+const SAID_MAX: usize = 64 << 20;
+/// Why a record has nothing of what was said.
+const NO_ROOM: &str = "there was no memory for it while the record waited";
 /// How often the sinks look for records: with little traffic, and with much. No record wakes them:
 /// waking another thread costs a request two system calls, a tenth of its whole cost.
 /// A long pause under load makes a batch so large that it takes a core from a worker for milliseconds.
@@ -42,7 +49,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// The sinks.
 pub(crate) struct Sinks {
-    waiting: Mutex<Vec<RequestRecord>>,
+    waiting: Mutex<Waiting>,
     /// Whether there is any sink. Without one, records cost nothing.
     is_wanted: AtomicBool,
     /// Wakes the loop when a reload adds the first sink.
@@ -58,6 +65,21 @@ pub(crate) struct Sinks {
     tally: Mutex<Tally>,
     /// Whether it is wanted.
     is_tallied: AtomicBool,
+    /// Other servers.
+    pub(crate) exports: Exports,
+}
+
+/// The list of records.
+#[derive(Default)]
+struct Waiting {
+    records: Vec<RequestRecord>,
+    /// Bytes of what was said.
+    said: usize,
+}
+
+/// Whether the file of records of `settings` has what was said.
+pub(crate) fn file_shows(settings: &SinkSettings) -> Shows {
+    if settings.file_has_messages { Shows::Messages } else { Shows::Facts }
 }
 
 /// What writes the records.
@@ -81,7 +103,19 @@ impl Sinks {
     /// # Errors
     /// When the file cannot be opened.
     pub(crate) fn open(request_log: Option<&str>, log_requests: bool) -> io::Result<Sinks> {
-        let file = request_log.map(Jsonl::open).transpose()?;
+        Sinks::open_with(request_log, Shows::Facts, log_requests)
+    }
+
+    /// The same; whether the file `shows` what was said.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn open_with(
+        request_log: Option<&str>,
+        shows: Shows,
+        log_requests: bool,
+    ) -> io::Result<Sinks> {
+        let file = request_log.map(|path| Jsonl::open(path, shows)).transpose()?;
         Ok(Sinks {
             waiting: Mutex::default(),
             is_wanted: AtomicBool::new(log_requests || file.is_some()),
@@ -92,6 +126,7 @@ impl Sinks {
             store: OnceLock::new(),
             tally: Mutex::default(),
             is_tallied: AtomicBool::new(false),
+            exports: Exports::default(),
         })
     }
 
@@ -115,14 +150,33 @@ impl Sinks {
         self.wanted.notify_one();
     }
 
+    /// Sends records to these servers from now on.
+    pub(crate) fn configure(&self, settings: &SinkSettings) {
+        self.exports.configure(settings);
+        if self.exports.any() {
+            self.is_wanted.store(true, Ordering::Relaxed);
+            self.wanted.notify_one();
+        }
+    }
+
     /// Adds a record to the list, or drops and counts it if the list is full.
-    pub(crate) fn send(&self, record: RequestRecord, metrics: &Metrics) {
+    pub(crate) fn send(&self, mut record: RequestRecord, metrics: &Metrics) {
         if !self.is_wanted.load(Ordering::Relaxed) {
             return;
         }
         let mut waiting = self.waiting.lock();
-        if waiting.len() < WAITING_MAX {
-            waiting.push(record);
+        if waiting.records.len() < WAITING_MAX {
+            if let Some(detail) = &mut record.detail {
+                let bytes = detail.bytes();
+                if waiting.said + bytes > SAID_MAX
+                    && let Some(messages) = &mut detail.messages
+                {
+                    *messages = Messages { left_out: Some(NO_ROOM), ..Messages::default() };
+                } else {
+                    waiting.said += bytes;
+                }
+            }
+            waiting.records.push(record);
         } else {
             drop(waiting);
             metrics.records_dropped.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +205,7 @@ impl Sinks {
     }
 
     fn has_work(&self) -> bool {
-        self.is_held_up.load(Ordering::Relaxed) || !self.waiting.lock().is_empty()
+        self.is_held_up.load(Ordering::Relaxed) || !self.waiting.lock().records.is_empty()
     }
 
     /// Writes the records that wait now; returns their number.
@@ -162,7 +216,10 @@ impl Sinks {
     fn write(&self, writer: &mut Writer, metrics: &Metrics) -> usize {
         // Taken out, so that a batch that makes a sink panic is not written again.
         let mut batch = std::mem::take(&mut writer.batch);
-        std::mem::swap(&mut *self.waiting.lock(), &mut batch);
+        let mut waiting = self.waiting.lock();
+        std::mem::swap(&mut waiting.records, &mut batch);
+        waiting.said = 0;
+        drop(waiting);
         let count = batch.len();
         if let Some(file) = &mut writer.file {
             if let Err(lost) = file.write(&batch) {
@@ -177,6 +234,7 @@ impl Sinks {
             store::write(store, &batch);
         }
         tally::count(&mut self.tally.lock(), &batch);
+        self.exports.take(&batch);
         batch.clear();
         // A burst is no reason to keep its memory.
         batch.shrink_to(8 << 10);
@@ -189,15 +247,20 @@ impl Sinks {
     ///
     /// # Errors
     /// When it cannot be opened, or the one in use hangs.
-    pub(crate) fn replacement(&self, request_log: Option<&str>) -> io::Result<Replacement> {
+    pub(crate) fn replacement(
+        &self,
+        request_log: Option<&str>,
+        shows: Shows,
+    ) -> io::Result<Replacement> {
         let known = match &self.writer()?.file {
-            Some(file) => request_log.is_some_and(|path| file.is_at(path)),
+            Some(file) => request_log.is_some_and(|path| file.is_at(path, shows)),
             None => request_log.is_none(),
         };
         if known {
             return Ok(Replacement::Keep);
         }
-        request_log.map(Jsonl::open).transpose().map(Replacement::With)
+        let open = |path| Jsonl::open(path, shows);
+        request_log.map(open).transpose().map(Replacement::With)
     }
 
     /// Changes to another file. Records that wait now go into the old one.
@@ -209,9 +272,11 @@ impl Sinks {
         let mut writer = self.writer()?;
         self.write(&mut writer, metrics);
         self.abandon(&mut writer, metrics);
-        let is_tallied = self.is_tallied.load(Ordering::Relaxed);
-        let is_wanted =
-            self.log_requests || file.is_some() || self.store.get().is_some() || is_tallied;
+        let is_wanted = self.log_requests
+            || file.is_some()
+            || self.store.get().is_some()
+            || self.exports.any()
+            || self.is_tallied.load(Ordering::Relaxed);
         self.is_wanted.store(is_wanted, Ordering::Relaxed);
         writer.file = file;
         self.wanted.notify_one();

@@ -178,6 +178,8 @@ impl Process {
         let (old, key) = (self.serving.load(), snapshot.gateway.master_key.as_ref());
         let ids = if old.ids.is_of(key) { old.ids.clone() } else { ObjectIds::of(key) };
         let serving = Arc::new(Serving::new(snapshot, ids, &self.metrics, self.reach));
+        // First: what the new config captures has its sinks already.
+        self.sinks.configure(&serving.snapshot.gateway.sinks);
         self.serving.store(serving.clone());
         let snapshot = &serving.snapshot;
         self.answers.configure(snapshot.gateway.cache.as_ref(), answers_place(snapshot));

@@ -102,7 +102,15 @@ fn config(upstream: &FakeUpstream) -> Config {
             "request_log": LOG,
             "database_url": format!("postgresql://user:{}@host/db", canary("database")),
         }))
-        .litellm(json!({"cache_params": {"type": "redis", "password": canary("redis")}}))
+        .litellm(json!({
+            "cache_params": {"type": "redis", "password": canary("redis")},
+            "callbacks": ["langfuse", "langsmith", "datadog", "generic_api", "otel", "s3"],
+            "generic_logger_headers": {"x-hook": canary("hook")},
+            "s3_callback_params": {
+                "s3_bucket_name": "b", "s3_endpoint_url": upstream.url(), "s3_aws_access_key_id": "id",
+                "s3_aws_secret_access_key": canary("s3"), "s3_aws_session_token": canary("s3-token"),
+            },
+        }))
         .router(json!({
             "num_retries": 0, "disable_cooldowns": true, "redis_password": canary("router-redis"),
         }))
@@ -112,8 +120,15 @@ fn text(config: &Config) -> String {
     let mut all: Value = serde_json::from_str(&config.text()).unwrap();
     all["credential_list"] =
         json!([{"credential_name": "shared", "credential_values": {"api_key": canary("shared")}}]);
-    all["environment_variables"] =
-        json!({"OWN_KEY": canary("own"), "UNUSED_SECRET": canary("unused")});
+    let sinks = all["litellm_settings"]["s3_callback_params"]["s3_endpoint_url"].clone();
+    all["environment_variables"] = json!({
+        "OWN_KEY": canary("own"), "UNUSED_SECRET": canary("unused"),
+        "LANGFUSE_HOST": sinks, "LANGFUSE_PUBLIC_KEY": "pk", "LANGFUSE_SECRET_KEY": canary("langfuse"),
+        "LANGSMITH_BASE_URL": sinks, "LANGSMITH_API_KEY": canary("langsmith"),
+        "DD_BASE_URL": sinks, "DD_SITE": "datadog.example", "DD_API_KEY": canary("datadog"),
+        "GENERIC_LOGGER_ENDPOINT": sinks,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sinks, "OTEL_EXPORTER_OTLP_HEADERS": format!("x-otel={}", canary("otel")),
+    });
     all.to_string()
 }
 

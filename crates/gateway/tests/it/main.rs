@@ -100,6 +100,7 @@ mod routing;
 mod sessions;
 mod sessions_yield;
 mod shutdown;
+mod sinks;
 mod small_keys;
 mod spending;
 mod store;

@@ -15,6 +15,9 @@ fn the_page_is_valid_and_every_family_shows_after_traffic() {
     let hale = Config::new()
         .with("m", "a", &upstream, prices)
         .router(json!({"provider_budget_config": budget}))
+        .litellm(json!({"callbacks": ["generic_api"]}))
+        .launch()
+        .env("GENERIC_LOGGER_ENDPOINT", &upstream.url())
         .start();
     assert_eq!(chat(&hale, "m").status, 200);
     client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).remaining();

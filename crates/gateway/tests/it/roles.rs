@@ -32,6 +32,8 @@ fn verdict(answer: &Response) -> &'static str {
         200 | 400 | 404 | 415 | 426 => "in",
         // No cache is on.
         503 if answer.text().contains("cache_ping_error") => "in",
+        // No service is named.
+        422 if answer.text().contains("service_missing") => "in",
         status => panic!("{status}: {}", answer.text()),
     }
 }

@@ -3,6 +3,7 @@
 //! Used by the gateway. Always true: between equal formats bytes pass; between others they are translated.
 
 pub mod answer;
+pub mod gather;
 mod merged;
 mod observe;
 pub mod prepare;

@@ -236,11 +236,11 @@ fn unknown_keys_warn_and_strict_refuses_them() {
 #[test]
 fn known_keys_that_are_not_served_say_so() {
     let (_, warnings) =
-        with("litellm_settings: {s3_callback_params: {a: b}, set_verbose: true}\n").warned();
+        with("litellm_settings: {datadog_params: {a: b}, set_verbose: true}\n").warned();
     assert_eq!(
         warnings,
         [
-            "warning: c.yaml:6:20: litellm_settings.s3_callback_params: not served: ignored. nothing is sent there; `general_settings.request_log` writes a line per request to a file"
+            "warning: c.yaml:6:20: litellm_settings.datadog_params: not served: ignored. nothing is sent there; `callbacks` has the sinks that are served"
         ]
     );
 }
@@ -372,14 +372,14 @@ fn of_callbacks_filters_refuse_and_the_others_say_what_is_lost() {
     with("litellm_settings: {success_callback: ['prometheus'], failure_callback: [prometheus]}\n")
         .clean();
     let (_, warnings) =
-        callbacks("[my_hooks.policy_hook, langfuse, otel, websearch_interception]").warned();
+        callbacks("[my_hooks.policy_hook, lago, helicone, websearch_interception]").warned();
     one(
         &warnings,
         "callbacks[0]: `my_hooks.policy_hook` is Python code, which is never run: if it rejects or changes",
     );
     one(
         &warnings,
-        "litellm_settings.callbacks: not served yet: nothing is sent to `langfuse`, `otel`",
+        "litellm_settings.callbacks: not served yet: nothing is sent to `lago`, `helicone`",
     );
     one(&warnings, "`websearch_interception` is not served yet: what it adds to requests is lost");
     assert_eq!(warnings.len(), 3);

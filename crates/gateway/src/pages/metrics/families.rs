@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::system;
 use crate::metrics::{GroupMetrics, Histogram};
+use crate::sink::export::Figures;
 use crate::state::Process;
 use crate::{clock, events, logging};
 
@@ -48,6 +49,8 @@ pub(super) enum Read {
         all: bool,
     },
     DeploymentByOutcome,
+    /// Of each other server that gets records.
+    Sink(MetricType, fn(&Figures) -> u64),
 }
 
 pub(super) fn load(counter: &AtomicU64) -> u64 {
@@ -324,6 +327,36 @@ pub(super) static FAMILIES: &[Family] = &[
         name: "hale_records_dropped",
         help: "Records of requests that no sink had room for.",
         read: Read::Process(MetricType::Counter, |p| load(&p.metrics.records_dropped)),
+    },
+    Family {
+        name: "hale_sink_records_sent",
+        help: "Records of requests that a sink took, by sink.",
+        read: Read::Sink(MetricType::Counter, |figures| figures.sent),
+    },
+    Family {
+        name: "hale_sink_records_dropped",
+        help: "Records of requests that a sink refused, or for which there was no room, by sink.",
+        read: Read::Sink(MetricType::Counter, |figures| figures.lost),
+    },
+    Family {
+        name: "hale_sink_failures",
+        help: "Requests to a sink that failed, by sink.",
+        read: Read::Sink(MetricType::Counter, |figures| figures.failures),
+    },
+    Family {
+        name: "hale_sink_queue_bytes",
+        help: "Bytes of records that wait for a sink in memory, by sink.",
+        read: Read::Sink(MetricType::Gauge, |figures| figures.queued_bytes),
+    },
+    Family {
+        name: "hale_sink_spool_bytes",
+        help: "Bytes of records that wait for a sink on the disk, by sink.",
+        read: Read::Sink(MetricType::Gauge, |figures| figures.spooled_bytes),
+    },
+    Family {
+        name: "litellm_callback_logging_failures_metric",
+        help: "Requests to a callback that failed.",
+        read: Read::Sink(MetricType::Counter, |figures| figures.failures),
     },
     Family {
         name: "hale_store_rows_written",

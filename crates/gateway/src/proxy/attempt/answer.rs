@@ -44,6 +44,20 @@ pub(crate) enum Content {
     Socket(Box<Socket>),
 }
 
+impl Answered {
+    /// The status that its upstream answered with, as far as that is known.
+    pub(crate) fn status(&self) -> u16 {
+        match &self.content {
+            Content::Full(..) | Content::Empty(..) => 200,
+            Content::Stream(stream) => {
+                let relayed = stream.bytes.as_ref().and_then(|head| head.relayed.as_ref());
+                relayed.map_or(200, |(status, _)| status.as_u16())
+            }
+            Content::Socket(_) => 101,
+        }
+    }
+}
+
 impl Content {
     /// Whether it is empty: no text, reasoning, refusal, call or audio.
     pub(crate) fn is_empty(&self) -> bool {

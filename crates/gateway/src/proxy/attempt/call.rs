@@ -21,6 +21,7 @@ use crate::limits::Buffered;
 use crate::proxy::dialect::Dialect;
 use crate::proxy::pass_through::PassThrough;
 use crate::proxy::simulated::Simulated;
+use crate::proxy::traced::Traced;
 use crate::state::{Process, Serving};
 use crate::upstream::{ObjectPath, SendProgress, Target};
 
@@ -118,6 +119,10 @@ pub(crate) struct OperationCall<'a> {
     pub(crate) passed: Option<&'a PassThrough>,
     /// What is simulated in place of an upstream's answer.
     pub(crate) simulated: Option<&'a Simulated>,
+    /// What the upstream is told of the trace that the request belongs to.
+    pub(crate) traced: Option<Traced>,
+    /// Whether what a stream says is gathered.
+    pub(crate) is_tapped: bool,
     /// The expected answer.
     pub(crate) expect: Expect<'a>,
 }

@@ -23,7 +23,8 @@ pub(super) async fn read(
     mut source: Source,
 ) -> Result<Stream, Failed> {
     let most = scope.serving.snapshot.gateway.bounds.response_bytes;
-    let mut reader = Reader::new(call.conversion, call.expect.view.clone()).within(most);
+    let make = if call.is_tapped { Reader::tapped } else { Reader::new };
+    let mut reader = make(call.conversion, call.expect.view.clone()).within(most);
     let (mut ready, mut room) = (Vec::new(), StreamRoom::default());
     loop {
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
@@ -33,7 +34,10 @@ pub(super) async fn read(
             Some(Err(error)) => {
                 return Err(Failed::of_body(&error, "the stream was cut before its first content"));
             }
-            None => reader.finish(&mut ready).map_err(|broken| Failed::broken(&broken))?,
+            None => {
+                reader.finish(&mut ready).map_err(|broken| Failed::broken(&broken))?;
+                room.gather(&reader);
+            }
         }
         if reader.has_content() {
             let mut stream = Stream { source, reader, ready, room, token: None, bytes: None };

@@ -15,9 +15,21 @@ pub(super) fn of_request(
     target: &Target,
     content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    if let Some(passed) = call.passed {
-        return passed.headers(target.headers.map());
+    let mut headers = match call.passed {
+        Some(passed) => passed.headers(target.headers.map()),
+        None => of_operation(call, target, content_type),
+    };
+    if let Some(traced) = &call.traced {
+        traced.write(&mut headers);
     }
+    headers
+}
+
+fn of_operation(
+    call: &OperationCall<'_>,
+    target: &Target,
+    content_type: Option<&HeaderValue>,
+) -> Vec<(HeaderName, HeaderValue)> {
     let accept = if call.wants_events() {
         "text/event-stream"
     } else if call.conversion.operation.answers_bytes() {

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hale_core::record::Gathered;
 use hale_core::settings::Bounds;
+use hale_wire::gather;
 use hale_wire::stream::Reader;
 
 use super::failed::Failed;
@@ -20,6 +22,8 @@ const UNCOUNTED: usize = 64 << 10;
 pub(crate) struct StreamRoom {
     /// What is counted, once the stream has held much.
     held: Option<Held>,
+    /// What it has said so far, if that is gathered.
+    said: Option<Box<Gathered>>,
 }
 
 impl StreamRoom {
@@ -30,7 +34,9 @@ impl StreamRoom {
         piece: Bytes,
         (all, bounds): (&Arc<Buffered>, &Bounds),
     ) -> Result<(), Failed> {
-        reader.push(piece, ready).map_err(|broken| Failed::broken(&broken))?;
+        let pushed = reader.push(piece, ready);
+        self.gather(reader);
+        pushed.map_err(|broken| Failed::broken(&broken))?;
         let holds = reader.waiting() + ready.len();
         let counted = if holds > UNCOUNTED { holds } else { 0 };
         if counted == 0 && self.held.is_none() {
@@ -43,5 +49,17 @@ impl StreamRoom {
             true => Ok(()),
             false => Err(Failed::no_room()),
         }
+    }
+
+    /// Gathers what the events of the last push said, if `reader` has a tap.
+    pub(crate) fn gather(&mut self, reader: &Reader) {
+        if let Some(tap) = reader.tap() {
+            gather::add(self.said.get_or_insert_default(), tap.deltas());
+        }
+    }
+
+    /// What the stream has said so far.
+    pub(crate) fn said(&mut self) -> Option<Box<Gathered>> {
+        self.said.take()
     }
 }

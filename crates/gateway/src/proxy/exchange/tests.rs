@@ -63,7 +63,8 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         cache_wish: None,
         shows: Shows::default(),
     };
-    let delivery = Delivery::begin(&arrival, Operation::Chat);
+    let (head, ()) = http::Request::new(()).into_parts();
+    let delivery = Delivery::begin(&arrival, Operation::Chat, &head);
     Exchange::new(arrival, request, plan, delivery)
 }
 

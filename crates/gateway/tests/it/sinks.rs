@@ -576,6 +576,29 @@ fn a_service_is_really_tested_and_says_what_it_said() {
 }
 
 #[test]
+fn a_channel_of_alerts_is_a_service_too() {
+    let (upstream, slack) =
+        (FakeUpstream::start(), FakeUpstream::with(|_| Script::ok().body("text/plain", "ok")));
+    let config = lone(&upstream).general(json!({"alerting": ["slack"]}));
+    let hale = config
+        .launch()
+        .env("SLACK_WEBHOOK_URL", &format!("{}/services/secret", slack.url()))
+        .start();
+    let test = || client(&hale).get("/health/services?service=slack");
+    assert_eq!(test().json()["status"], "success");
+    assert!(
+        slack.request(0).text().contains("a test of Hale's alerts"),
+        "{}",
+        slack.request(0).text()
+    );
+    slack.push(Script::with_status(404).body("text/plain", "no_service"));
+    let revoked = test();
+    assert!(revoked.status == 500 && revoked.text().contains("no_service"), "{}", revoked.text());
+    assert!(!revoked.text().contains("/services/secret"), "{}", revoked.text());
+    assert_eq!(client(&hale).get("/active/callbacks").json()["alerting"], "['slack']");
+}
+
+#[test]
 fn every_service_of_the_reference_has_an_answer() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();

@@ -64,10 +64,9 @@ impl SinkSettings {
         };
         match (&named(true)[..], &named(false)[..]) {
             ([], []) => None,
-            ([], facts) => Some(format!(
-                "no sink gets prompts and answers; {} get facts only",
-                facts.join(", ")
-            )),
+            ([], facts) => {
+                Some(format!("no sink gets prompts and answers; facts go to {}", facts.join(", ")))
+            }
             (shows, []) => Some(format!("prompts and answers are sent to {}", shows.join(", "))),
             (shows, facts) => Some(format!(
                 "prompts and answers are sent to {}; only facts to {}",

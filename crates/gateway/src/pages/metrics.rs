@@ -3,6 +3,7 @@
 //! Called by `GET /metrics`. Always true: a metric is one row of [`FAMILIES`]; the page and the documentation are made from it.
 
 mod families;
+mod family;
 pub(crate) mod otlp;
 mod plain;
 mod system;
@@ -20,7 +21,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use self::families::{FAMILIES, Read, load};
+use self::families::FAMILIES;
+use self::family::{Read, load};
 use self::plain::Format;
 use super::PageRequest;
 use crate::clock;

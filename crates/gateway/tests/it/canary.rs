@@ -99,6 +99,7 @@ fn config(upstream: &FakeUpstream) -> Config {
         .entry(from_environment)
         .general(json!({
             "drain_endpoint_token": canary("drain"),
+            "alerting_args": {"webhook_secret": canary("alert-hook")},
             "request_log": LOG,
             "database_url": format!("postgresql://user:{}@host/db", canary("database")),
         }))

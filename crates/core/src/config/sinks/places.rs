@@ -292,7 +292,7 @@ impl<'a> Reading<'a> {
             token: or("s3_aws_session_token", "AWS_SESSION_TOKEN").map(|text| Secret::new(&text)),
             by_hour: text("s3_partition_granularity") == Some("hour"),
         };
-        let hidden = vec![form.secret_key.clone()];
+        let hidden = form.token.iter().chain([&form.secret_key]).cloned().collect();
         let sink = self.sink(url, Vec::new(), SinkForm::S3(Box::new(form)));
         Ok(Sink { messages: true, hidden, ..sink })
     }

@@ -2,8 +2,6 @@
 //!
 //! Read by [`super`] for the page, and by the test of its documentation. Always true: a metric is one row.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::probe::Status;
@@ -11,51 +9,9 @@ use hale_core::health::{RateLimit, Verdict};
 use hale_core::time::Millis;
 use prometheus_client::metrics::MetricType;
 
+use super::family::{Family, Read, load};
 use super::system;
-use crate::metrics::{GroupMetrics, Histogram};
-use crate::sink::export::Figures;
-use crate::state::Process;
 use crate::{clock, events, logging};
-
-/// One family of metrics.
-pub(super) struct Family {
-    /// Its name; counters get `_total` on the page.
-    pub(super) name: &'static str,
-    /// What it says.
-    pub(super) help: &'static str,
-    /// Where its values come from.
-    pub(super) read: Read,
-}
-
-/// Where a family's values come from.
-pub(super) enum Read {
-    Process(MetricType, fn(&Process) -> u64),
-    ProcessUsd(fn(&Process) -> u64),
-    /// What the system counts, if it does.
-    System(MetricType, fn() -> Option<f64>),
-    /// 1, with the version as label.
-    Build,
-    ProcessSeconds(fn(&Process) -> &Histogram),
-    Group(fn(&GroupMetrics) -> u64),
-    GroupSeconds(fn(&GroupMetrics) -> &Histogram),
-    GroupUsd(fn(&GroupMetrics) -> u64),
-    GroupByEnding,
-    GroupByStatus,
-    /// Why attempts were sent again.
-    GroupByReason,
-    Deployment(MetricType, fn(&Deployment) -> u64),
-    /// USD that are left of budgets: of those of providers, or of all.
-    BudgetRemaining {
-        all: bool,
-    },
-    DeploymentByOutcome,
-    /// Of each other server that gets records.
-    Sink(MetricType, fn(&Figures) -> u64),
-}
-
-pub(super) fn load(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
 
 /// All families.
 pub(super) static FAMILIES: &[Family] = &[

@@ -3,7 +3,6 @@
 //! Read by [`super`] for the page, and by the test of its documentation. Always true: a metric is one row.
 
 use hale_core::cause::Cause;
-use hale_core::deployment::Deployment;
 use hale_core::health::probe::Status;
 use hale_core::health::{RateLimit, Verdict};
 use hale_core::time::Millis;

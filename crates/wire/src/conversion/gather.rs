@@ -34,7 +34,9 @@ pub fn add(sum: &mut Gathered, deltas: &[Delta<'_>]) {
             }
             Delta::ToolInput { .. } => sum.is_cut = true,
             Delta::Stop(stop, _) => sum.stop = Some(word(stop).into()),
-            Delta::Start(_)
+            // Pictures are no text.
+            Delta::Image { .. }
+            | Delta::Start(_)
             | Delta::Signature(_)
             | Delta::Redacted(_)
             | Delta::Usage(_)

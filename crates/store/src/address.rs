@@ -15,7 +15,6 @@ use crate::error::{Error, Kind};
 pub(crate) const FILE: &str = "hale.db";
 /// Parameters of Prisma, which LiteLLM uses, and of poolers.
 const IGNORED: &[&str] = &[
-    "schema",
     "connection_limit",
     "pool_timeout",
     "socket_timeout",
@@ -59,6 +58,8 @@ pub struct Server {
     pub(crate) verify: Verify,
     /// The file of roots that its certificate is verified against, if it is not the system's.
     pub(crate) root_cert: Option<PathBuf>,
+    /// The schema in which LiteLLM's tables would be.
+    pub(crate) schema: Box<str>,
 }
 
 /// What is verified of a server's certificate.
@@ -153,10 +154,12 @@ fn server(url: &str) -> Result<Server, Error> {
     let mut kept: Vec<String> = Vec::new();
     let mut verify = Verify::Nothing;
     let mut root_cert = None;
+    let mut schema = "public";
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match (name, value) {
             (name, _) if IGNORED.contains(&name) => {}
+            ("schema", name) => schema = name,
             ("sslrootcert", "system") => {}
             ("sslrootcert", path) => root_cert = Some(PathBuf::from(path)),
             ("sslmode", "verify-ca") => {
@@ -190,7 +193,7 @@ fn server(url: &str) -> Result<Server, Error> {
     if verify != Verify::Nothing {
         config.ssl_mode(SslMode::Require);
     }
-    Ok(Server { config, verify, root_cert })
+    Ok(Server { config, verify, root_cert, schema: schema.into() })
 }
 
 #[cfg(test)]
@@ -230,7 +233,10 @@ mod tests {
         let url = "postgres://u:p@h/d?connection_limit=5&pgbouncer=true&sslaccept=strict&connect_timeout=7";
         let Ok(Address::Server(server)) = Address::parse(url) else { panic!("it is an address") };
         assert_eq!(server.config.get_connect_timeout().map(|limit| limit.as_secs()), Some(7));
-        assert_eq!(server.verify, Verify::Nothing);
+        assert_eq!((server.verify, &*server.schema), (Verify::Nothing, "public"));
+        let other = Address::parse("postgres://u:p@h/d?schema=llm&pgbouncer=true");
+        let Ok(Address::Server(server)) = other else { panic!("it is an address") };
+        assert_eq!(&*server.schema, "llm");
     }
 
     #[test]

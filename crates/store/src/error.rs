@@ -26,6 +26,8 @@ pub enum Kind {
     Corrupt,
     /// A newer Hale changed the schema.
     Newer,
+    /// It has some of LiteLLM's tables and lacks others that belong to them.
+    Incomplete,
     /// It has no tables yet, and this command makes none.
     Empty,
     /// It can be read and not written.
@@ -62,6 +64,9 @@ impl Kind {
                 "move the file away, or put a backup in its place: hale db restore FILE"
             }
             Kind::Newer => "run the newer Hale, or restore a backup that was made before it",
+            Kind::Incomplete => {
+                "let LiteLLM finish its migrations or restore what is missing, or name another database"
+            }
             Kind::Empty => "make its tables: hale db migrate",
             Kind::ReadOnly => "make it writable for this process, or name another place",
             Kind::Full => "free space on its disk",

@@ -10,6 +10,7 @@ pub mod copy;
 mod database;
 mod error;
 mod failure;
+mod litellm;
 mod migrations;
 mod pending;
 mod postgres;

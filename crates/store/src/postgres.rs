@@ -15,6 +15,7 @@ use crate::address::{Purpose, Server};
 use crate::batch::{Batch, Committed};
 use crate::error::{Error, Kind};
 use crate::failure::of_postgres;
+use crate::litellm;
 use crate::migrations::{self, Found};
 use crate::sql::in_schema;
 use crate::table::{OnConflict, Table, Type};
@@ -40,6 +41,8 @@ pub(crate) struct Postgres {
 
 struct Open {
     place: Box<str>,
+    /// The schema in which LiteLLM's tables would be.
+    others: Box<str>,
     writer: Client,
     reader: Client,
 }
@@ -60,7 +63,9 @@ impl Postgres {
         }
         let writer = connect(&config, &tls, &place).await?;
         let reader = connect(&config, &tls, &place).await?;
-        let opened = Postgres { inner: Arc::new(Open { place: place.into(), writer, reader }) };
+        let others = server.schema.clone();
+        let open = Open { place: place.into(), others, writer, reader };
+        let opened = Postgres { inner: Arc::new(open) };
         match purpose {
             Purpose::Serve | Purpose::Change => opened.migrate(now).await?,
             Purpose::Look => {
@@ -213,6 +218,7 @@ impl Postgres {
         let writer = &self.inner.writer;
         self.query(writer, "select 1::bigint from pg_advisory_xact_lock($1)", &[LOCK.into()])
             .await?;
+        self.look_at_others().await?;
         let found = self.found().await?;
         let missing: Vec<_> =
             migrations::missing(found.unwrap_or_default(), &self.inner.place)?.collect();
@@ -232,6 +238,17 @@ impl Postgres {
             self.execute(&note, &values).await?;
         }
         Ok(())
+    }
+
+    /// Refuses a database with a part of LiteLLM's tables: it is another one than was meant, or half of a restore.
+    async fn look_at_others(&self) -> Result<(), Error> {
+        let schema = &self.inner.others;
+        let rows = self.query(&self.inner.writer, litellm::MISSING, &[(&**schema).into()]).await?;
+        let missing: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(litellm::incomplete(&self.inner.place, schema, &missing))
     }
 
     async fn run(&self, sql: &str) -> Result<(), Error> {

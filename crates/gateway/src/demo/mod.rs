@@ -60,10 +60,12 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::C
     if let Err(problem) = std::net::TcpListener::bind(at(options.port)) {
         print(&format!("port {} is taken ({problem}); using another one\n", options.port));
         return process::start(snapshot, listen(0), 1, None, keeps)
-            .map(|running| (running, providers));
+            .map(|running| (running, providers))
+            .map_err(|refusal| refusal.problem);
     }
     process::start(snapshot, listen(options.port), 1, None, keeps)
         .map(|running| (running, providers))
+        .map_err(|refusal| refusal.problem)
 }
 
 /// The config of the demo, as a user would write it.

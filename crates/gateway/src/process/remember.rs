@@ -12,8 +12,8 @@ use hale_core::deployment::Deployment;
 use hale_core::health::{Evidence, HealthPart, HealthSubject, OperatorAction};
 use hale_core::settings::StoreSettings;
 use hale_store::{
-    Address, HealthChange, Means, OperatorAction as Action, Options, Retention, Sample, Setting,
-    Status, Store, Stored, Threads, locate,
+    Address, HealthChange, Kind, Means, OperatorAction as Action, Options, Retention, Sample,
+    Setting, Status, Store, Stored, Threads, locate,
 };
 use tokio::task::JoinHandle;
 
@@ -157,6 +157,16 @@ fn options(background: &Background, process: &Process, place: Place) -> Options 
 }
 
 impl Memory {
+    /// Why this process must not run beside that database, if it must not.
+    pub(super) fn refuses(&self) -> Option<String> {
+        match self.store.status() {
+            Status::Disconnected(error) if error.kind == Kind::Incomplete => {
+                Some(error.to_string())
+            }
+            Status::Disconnected(_) | Status::Opening | Status::Connected | Status::NoPlace => None,
+        }
+    }
+
     /// Writes the last rows, within a bound. Called behind the last event.
     pub(super) async fn finish(self, background: &Background) {
         let _late: Result<_, _> = tokio::time::timeout(FINISH_MAX, self.recorder).await;

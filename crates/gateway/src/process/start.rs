@@ -19,7 +19,7 @@ use super::control::{catch_signals, control};
 use super::event_log;
 use super::options::{ServeOptions, override_settings};
 use super::reload::{Reloader, Reloads};
-use super::remember::{self, Place};
+use super::remember::{self, Memory, Place};
 use super::shutdown::Running;
 use super::telemetry;
 use crate::background::Background;
@@ -100,9 +100,9 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
     let running = match start(snapshot, listen, workers, tls.clone(), Keeps { log_requests, place })
     {
         Ok(running) => running,
-        Err(problem) => {
+        Err(Refusal { exit, problem }) => {
             complain(&problem);
-            return ExitCode::from(1);
+            return ExitCode::from(exit);
         }
     };
     let reloader =
@@ -154,6 +154,19 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// Why a process does not start.
+pub(crate) struct Refusal {
+    exit: u8,
+    /// In words for a person.
+    pub(crate) problem: String,
+}
+
+impl From<String> for Refusal {
+    fn from(problem: String) -> Refusal {
+        Refusal { exit: 1, problem }
+    }
+}
+
 /// Where a process writes down what happens.
 pub(crate) struct Keeps {
     /// Whether each request is a line of the log.
@@ -172,7 +185,7 @@ pub(crate) fn start(
     workers: usize,
     tls: Option<Arc<ClientTls>>,
     Keeps { log_requests, place }: Keeps,
-) -> Result<Running, String> {
+) -> Result<Running, Refusal> {
     let request_log = snapshot.gateway.request_log.as_deref();
     let shows = sink::file_shows(&snapshot.gateway.sinks);
     let sinks = Sinks::open_with(request_log, shows, log_requests).map_err(|error| {
@@ -204,6 +217,9 @@ pub(crate) fn start(
     process.sinks.exports.start(&background, place.as_ref().map(Place::sinks));
     process.sinks.configure(&process.serving().snapshot.gateway.sinks);
     let memory = place.map(|place| remember::start(&background, &process, place));
+    if let Some(problem) = memory.as_ref().and_then(Memory::refuses) {
+        return Err(Refusal { exit: EXIT_CONFIG, problem });
+    }
     let of_alerts = process.clone();
     background.supervise_here("telling people of incidents", move || alert::run(of_alerts.clone()));
     // It may share through the database of the store.

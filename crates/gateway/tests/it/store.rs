@@ -352,6 +352,110 @@ fn replicas_that_start_at_once_share_one_server() {
     assert_eq!(Postgres::shared().sql(&url, once), "t", "each migration ran once");
 }
 
+/// LiteLLM's tables as far as they are needed, each with a row and an index.
+const THEIRS: &str = r#"
+    create table "LiteLLM_VerificationToken" (token text primary key, spend float8 not null default 0, models text[], metadata jsonb);
+    create table "LiteLLM_TeamTable" (team_id text primary key, team_alias text);
+    create table "LiteLLM_UserTable" (user_id text primary key, spend float8);
+    create table "LiteLLM_BudgetTable" (budget_id text primary key);
+    create table "LiteLLM_HealthCheckTable" (health_check_id text primary key, model_name text not null);
+    create index "LiteLLM_TeamTable_alias" on "LiteLLM_TeamTable" (team_alias);
+    insert into "LiteLLM_VerificationToken" values ('t', 1.5, '{a}', '{}');
+    insert into "LiteLLM_TeamTable" values ('team', 'alias')"#;
+
+#[test]
+fn litellms_tables_are_left_as_they_are_by_a_gateway_that_serves_beside_them() {
+    let upstream = FakeUpstream::start();
+    let server = Postgres::shared();
+    let url = server.database();
+    server.sql(&url, THEIRS);
+    let all = "select md5(string_agg(line, ',' order by line)) from (
+        select concat_ws(' ', table_name, column_name, data_type, column_default, is_nullable) as line
+            from information_schema.columns where table_schema = 'public'
+        union all select indexdef from pg_indexes where schemaname = 'public'
+        union all select conname || pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace
+        union all select t::text from \"LiteLLM_VerificationToken\" t union all select t::text from \"LiteLLM_TeamTable\" t
+        union all select concat(relname, n_tup_ins + n_tup_upd + n_tup_del) from pg_stat_user_tables where schemaname = 'public'
+        union all select concat(grantee, table_name, privilege_type) from information_schema.table_privileges where table_schema = 'public'
+    ) as lines";
+    let settled = || {
+        server.sql(&url, "select pg_stat_force_next_flush()");
+        server.sql(&url, all)
+    };
+    let before = settled();
+    let config = lone(&upstream)
+        .general(json!({"database_url": format!("{url}?schema=public&connection_limit=5")}));
+    let directory = TempDir::new();
+    let hale = at(&config, &directory).start();
+    wait_for_db(&hale, "connected");
+    assert_eq!(chat(&hale, "m").status, 200);
+    client(&hale).post_json("/router/deployments/a/disable", &[], &json!({}));
+    wait_until_written(&hale, 5.0);
+    eventually("replicas share", || {
+        (readiness(&hale).1["sharing"]["mode"] == "shared").then_some(())
+    });
+    assert_eq!(settled(), before);
+}
+
+#[test]
+fn a_database_with_a_part_of_litellms_tables_stops_the_start() {
+    let upstream = FakeUpstream::start();
+    let server = Postgres::shared();
+    let url = server.database();
+    server.sql(&url, THEIRS);
+    server.sql(&url, "drop table \"LiteLLM_TeamTable\"");
+    let directory = TempDir::new();
+    let launch = at(&lone(&upstream), &directory).env("DATABASE_URL", &url);
+    let config = launch.dir().join("config.yaml");
+    let ended = launch.arg("--config").arg(config).arg("--port").arg("0").run();
+    assert_eq!(ended.code(), Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("lacks \"LiteLLM_TeamTable\""), "{}", ended.stderr);
+    assert!(ended.stderr.contains("or name another database"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+    let made = "select count(*) from pg_namespace where nspname = 'hale'";
+    assert_eq!(server.sql(&url, made), "0");
+    let migrated = db(&url, &["migrate"]);
+    assert_ne!(migrated.code(), Some(0));
+    assert_eq!(server.sql(&url, made), "0");
+}
+
+#[test]
+fn what_a_killed_gateway_left_in_the_spool_is_written_by_another_one_with_the_same_directory() {
+    let upstream = FakeUpstream::start();
+    let mut server = Postgres::start();
+    let url = server.database();
+    let directory = TempDir::new();
+    let start = || at(&lone(&upstream), &directory).env("DATABASE_URL", &url).start();
+    let one = start();
+    wait_for_db(&one, "connected");
+    let two = start();
+    wait_for_db(&two, "connected");
+    two.wait_for_line("there is no spool yet");
+    server.kill();
+    wait_for_db(&one, "disconnected");
+    wait_for_db(&two, "disconnected");
+    for _ in 0..10 {
+        assert_eq!(chat(&one, "m").status, 200);
+    }
+    assert_eq!(chat(&two, "m").status, 200);
+    let spooled = || {
+        let text = fs::read_to_string(directory.path().join("hale.spool")).unwrap_or_default();
+        let batches = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let tables =
+            batches.flat_map(|batch| batch["rows"].as_array().cloned().unwrap_or_default());
+        let requests = tables.filter(|table| table[0] == "requests");
+        requests.map(|table| table[1].as_array().map_or(0, Vec::len)).sum::<usize>()
+    };
+    eventually("its rows are in the spool", || (spooled() >= 10).then_some(()));
+    one.signal(Signal::Kill);
+    two.wait_for_line("the spool is this process's now");
+    server.run();
+    wait_for_db(&two, "connected");
+    eventually("all rows are written once", || (rows(&url, "requests") == 11).then_some(()));
+    let counted = "select sum(requests) from hale.rollups where width_s = 60";
+    assert_eq!(server.sql(&url, counted), "11");
+}
+
 #[test]
 fn an_address_that_cannot_be_one_stops_the_start_without_its_password() {
     let upstream = FakeUpstream::start();

@@ -226,21 +226,82 @@ async fn note(address: &hale_store::Address, version: i64, least: i64) {
     }
 }
 
+/// The least of LiteLLM's tables, in that schema.
+const THEIRS: [(&str, &str); 4] = [
+    ("VerificationToken", "token text primary key, spend float8, models text[], metadata jsonb"),
+    ("TeamTable", "team_id text primary key"),
+    ("UserTable", "user_id text primary key"),
+    ("BudgetTable", "budget_id text primary key"),
+];
+
+fn theirs(schema: &str, but: &str) -> String {
+    let wanted = THEIRS.iter().filter(|(name, _)| *name != but);
+    let table = |(name, columns): &(&str, &str)| {
+        format!("create table {schema}.\"LiteLLM_{name}\" ({columns});")
+    };
+    format!("create schema if not exists {schema};") + &wanted.map(table).collect::<String>()
+}
+
 #[test]
 fn tables_of_others_in_the_same_database_are_not_touched() {
     run(async {
         let server = hale_testkit::Postgres::shared();
         let url = server.database();
-        server.sql(&url, "create table \"LiteLLM_SpendLogs\" (request_id text primary key)");
+        server.sql(&url, &theirs("public", ""));
         let before = "select count(*) from information_schema.tables where table_schema = 'public'";
         let address = hale_store::Address::parse(&url).unwrap();
         drop(open(&address, Purpose::Serve).await.unwrap());
-        assert_eq!(server.sql(&url, before), "1");
+        assert_eq!(server.sql(&url, before), "4");
         assert_eq!(
             server.sql(&url, "select count(*) from pg_tables where schemaname = 'hale'"),
             "10",
             "seven tables of rows, the writers, the schema, and what replicas share"
         );
+    });
+}
+
+#[test]
+fn a_database_with_a_part_of_litellms_tables_is_refused_by_name_and_nothing_is_made() {
+    run(async {
+        let server = hale_testkit::Postgres::shared();
+        let cases = [
+            ("public", theirs("public", "TeamTable"), "lacks \"LiteLLM_TeamTable\";"),
+            (
+                "public",
+                theirs("public", "VerificationToken"),
+                "lacks \"LiteLLM_VerificationToken\";",
+            ),
+            (
+                "llm",
+                theirs("llm", "")
+                    + "alter table llm.\"LiteLLM_VerificationToken\" drop column models",
+                "schema llm has tables of LiteLLM and lacks \"LiteLLM_VerificationToken\".models;",
+            ),
+            (
+                "public",
+                "create table \"LiteLLM_SpendLogs\" (request_id text)".to_owned(),
+                "lacks \"LiteLLM_VerificationToken\", \"LiteLLM_TeamTable\", \"LiteLLM_UserTable\", \"LiteLLM_BudgetTable\";",
+            ),
+        ];
+        for (schema, sql, words) in cases {
+            let url = server.database();
+            server.sql(&url, &sql);
+            let address = hale_store::Address::parse(&format!("{url}?schema={schema}")).unwrap();
+            for purpose in [Purpose::Serve, Purpose::Change] {
+                let Err(error) = open(&address, purpose).await else { panic!("{sql}") };
+                assert_eq!(error.kind, Kind::Incomplete, "{sql}");
+                assert!(error.to_string().contains(words), "{error}");
+                assert!(!error.to_string().contains("s3cret"), "{error}");
+            }
+            let made = "select count(*) from pg_namespace where nspname = 'hale'";
+            assert_eq!(server.sql(&url, made), "0", "{sql}");
+        }
+        // Those of another schema, names that only begin alike, and views are none of LiteLLM's here.
+        let url = server.database();
+        server.sql(&url, &theirs("llm", "TeamTable"));
+        server.sql(&url, "create table litellm_notes (a text); create table \"LiteLLMx\" (a text)");
+        server.sql(&url, "create view \"LiteLLM_VerificationTokenView\" as select 1 as one");
+        open(&hale_store::Address::parse(&url).unwrap(), Purpose::Serve).await.unwrap();
     });
 }
 

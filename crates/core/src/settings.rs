@@ -3,6 +3,7 @@
 //! Built by [`crate::config`] from `litellm_settings`, `router_settings` and `general_settings`.
 //! Always true: every number is within the range that its doc comment states.
 
+mod metrics;
 mod sinks;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ use crate::policy::ByKind;
 use crate::route::Strategy;
 use crate::secret::Secret;
 
+pub use self::metrics::{
+    ClientLabel, ClientSource, LATENCY_BUCKETS, MetricsSettings, Shown, ShownMetrics,
+};
 pub use self::sinks::{
     DatadogTags, Encoding, Gets, Release, S3, Sink, SinkForm, SinkSettings, Telemetry, Wants,
     WebhookForm,
@@ -144,6 +148,8 @@ pub struct GatewaySettings {
     pub origins: Origins,
     /// Whether `/metrics` needs a key.
     pub metrics_need_key: bool,
+    /// What `/metrics` shows.
+    pub metrics: MetricsSettings,
     /// Whether a request may ask for simulated answers and failures.
     pub allows_mocks: bool,
     /// Whether parameters that the provider does not know are removed.
@@ -309,6 +315,7 @@ impl Default for GatewaySettings {
             user_headers: Vec::new(),
             origins: Origins::Any,
             metrics_need_key: true,
+            metrics: MetricsSettings::default(),
             allows_mocks: false,
             drop_params: false,
             always_include_stream_usage: false,

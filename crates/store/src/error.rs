@@ -43,6 +43,29 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Address => "address",
+            Kind::NoPlace => "no_place",
+            Kind::Away => "away",
+            Kind::Refused => "refused",
+            Kind::Locked => "locked",
+            Kind::Lost => "lost",
+            Kind::NotADatabase => "not_a_database",
+            Kind::Corrupt => "corrupt",
+            Kind::Newer => "newer",
+            Kind::Incomplete => "incomplete",
+            Kind::Empty => "empty",
+            Kind::ReadOnly => "read_only",
+            Kind::Full => "full",
+            Kind::Disk => "disk",
+            Kind::BadRow => "bad_row",
+            Kind::Other => "other",
+        }
+    }
+
     /// What an operator can do about it.
     #[must_use]
     pub const fn fix(self) -> &'static str {

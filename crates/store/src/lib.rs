@@ -25,6 +25,7 @@ mod store;
 mod table;
 mod tls;
 mod value;
+mod watch;
 
 pub use self::address::{Address, Purpose, locate};
 pub use self::batch::{Batch, Committed};
@@ -40,3 +41,4 @@ pub use self::shared_table::{Delivery, Exchanged, Lease, Leased, Scope, SharedTa
 pub use self::store::{Figures, Options, Sample, Status, Store};
 pub use self::table::Table;
 pub use self::value::Value;
+pub use self::watch::{Call, Watch};

@@ -5,10 +5,10 @@
 //! written in order; the log has one line when the database is lost and one when it is back.
 
 mod disk;
+mod options;
 mod queue;
 mod reads;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,16 +17,17 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+pub use self::options::{Options, Sample};
 use self::queue::Queue;
 use crate::address::{Address, Purpose};
 use crate::batch::Batch;
-use crate::database::{Database, Means};
+use crate::database::Database;
 use crate::error::{Error, Kind};
 use crate::pending::{Pending, Place};
-use crate::retention::Retention;
 use crate::rows::{Request, Stored};
 use crate::shared_table::{Scope, SharedTable};
 use crate::spool::Spool;
+use crate::watch::Call;
 
 /// How often rows become a batch. What the database does not have after the next time goes to the disk.
 const TICK: Duration = Duration::from_millis(200);
@@ -47,36 +48,6 @@ const RETAIN_FIRST: Duration = Duration::from_secs(10);
 const RETAIN_AGAIN: Duration = Duration::from_secs(600);
 /// How often the end looks whether all is written.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// What a store needs to know.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where the database is.
-    pub address: Address,
-    /// The file for what the database does not have yet.
-    pub spool: PathBuf,
-    /// What opening needs.
-    pub means: Means,
-    /// The name of this process among its replicas.
-    pub replica: Box<str>,
-    /// Its name among all processes that ever wrote: another one at each start.
-    pub writer: Box<str>,
-    /// What is deleted when.
-    pub retention: Retention,
-    /// Which records of requests are written.
-    pub sample: Sample,
-}
-
-/// Which records of requests are written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
-    /// Whether those of failures are.
-    pub failures: bool,
-    /// The share of those of successes, from 0 to 1.
-    pub share: f64,
-    /// How many of these a second, at most.
-    pub per_second: u32,
-}
 
 /// Whether there is a database, as `/health/readiness` says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,6 +187,22 @@ impl Store {
         }
     }
 
+    /// The result of a call, of which is told. After the limit it is an error with that text.
+    async fn called<T>(
+        &self,
+        what: &'static str,
+        (limit, slow): (Duration, &str),
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let now = self.options.means.now;
+        let began = now();
+        let ended = timeout(limit, call).await;
+        let ended = ended.unwrap_or_else(|_| Err(self.error(Kind::Away, slow)));
+        let failed = ended.as_ref().err().map(|error| error.kind);
+        self.options.watch.tell(Call { what, ms: now().saturating_sub(began), failed });
+        ended
+    }
+
     /// Makes batches of rows, and brings to the disk what the database does not take. Never ends.
     pub async fn collect(self: Arc<Store>) {
         self.open_spool().await;
@@ -271,17 +258,14 @@ impl Store {
     /// Opens the database and writes to it until it fails.
     async fn serve(&self) -> Result<std::convert::Infallible, Error> {
         let opening = Database::open(&self.options.address, Purpose::Serve, &self.options.means);
-        let opened = timeout(OPEN_MAX, opening).await;
-        let database = opened
-            .unwrap_or_else(|_| Err(self.error(Kind::Away, "it does not answer within 10 s")))?;
+        let slow = "it does not answer within 10 s";
+        let database = self.called("open", (OPEN_MAX, slow), opening).await?;
         loop {
             self.write_all(&database).await?;
             self.is_open(&database);
             if timeout(PROBE, self.news.notified()).await.is_err() {
-                let probed = timeout(PROBE, database.probe()).await;
-                probed.unwrap_or_else(|_| {
-                    Err(self.error(Kind::Away, "it does not answer within 2 s"))
-                })?;
+                let slow = "it does not answer within 2 s";
+                self.called("probe", (PROBE, slow), database.probe()).await?;
             }
         }
     }
@@ -328,9 +312,8 @@ impl Store {
 
     async fn write(&self, database: &Database, batch: &Arc<Batch>, id: u64) -> Result<(), Error> {
         let writing = database.commit(batch, self.options.means.unix_ms());
-        let written = timeout(COMMIT_MAX, writing).await;
-        let slow = |_| Err(self.error(Kind::Away, "it takes no rows within 10 s"));
-        match written.unwrap_or_else(slow) {
+        let slow = "it takes no rows within 10 s";
+        match self.called("write", (COMMIT_MAX, slow), writing).await {
             Ok(_) => {
                 let rows = self.pending.lock().remove(id);
                 self.written.fetch_add(rows, Ordering::Relaxed);

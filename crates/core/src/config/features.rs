@@ -83,6 +83,6 @@ pub(super) const VERTEX: Feature =
 pub(super) const PRICES: Feature =
     Feature { name: "further prices", effect: "They are shown, and not part of a cost." };
 pub(super) const OWN_METRICS: Feature =
-    Feature { name: "own metrics", effect: "`/metrics` has Hale's own names." };
+    Feature { name: "own metrics", effect: "`/metrics` is as docs/metrics.md says." };
 pub(super) const BRIDGE: Feature =
     Feature { name: "bridges between APIs", effect: "Requests go to the API that they name." };

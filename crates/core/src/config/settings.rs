@@ -20,7 +20,8 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, alerts, budgets, cache, filters, origins, probing, shared, sinks, store, user_headers,
+    address, alerts, budgets, cache, filters, metrics, origins, probing, shared, sinks, store,
+    user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -89,6 +90,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let node = map.get(field.row.name);
             let known = settings.litellm(field, problems)
                 || settings.sinks.setting(field, problems)
+                || metrics::setting(&mut settings.gateway.metrics, field, problems)
                 || settings.elsewhere.read(field, problems)
                 || settings.refers("litellm_settings", field, node, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);

@@ -5,6 +5,7 @@
 //! [`DeploymentState::apply`] says what follows for the deployment.
 
 mod breaker;
+mod by_failure;
 mod credential;
 mod event;
 mod evidence;
@@ -27,6 +28,7 @@ mod state;
 pub use breaker::{
     BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, Cooldown, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
 };
+pub use by_failure::ByFailure;
 pub use credential::CredentialId;
 pub use event::{Carried, HealthEvent, HealthEvents, HealthPart, HealthSubject, Source, Standing};
 pub use evidence::{

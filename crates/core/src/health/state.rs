@@ -4,6 +4,7 @@
 //! state of the same kind. Always true: health changes only by evidence
 //! ([`DeploymentState::apply`]); selection reads one atomic word.
 
+mod counts;
 mod lacking;
 mod ramp;
 mod reduce;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::breaker::{Breaker, Cooldown, Origin};
+use super::by_failure::ByFailure;
 use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, Standing};
 use super::half_open::{Permit, Proof};
 use super::lacks::Lacks;
@@ -106,7 +108,11 @@ pub struct DeploymentState {
     in_flight: AtomicU32,
     successes: AtomicU64,
     failures: [AtomicU64; Cause::ALL.len()],
+    /// The same by status.
+    failed: ByFailure,
     opens: AtomicU64,
+    /// The failures that the cooldowns came from.
+    opened: ByFailure,
     /// The last status that counted against it; 0 is none.
     last_status: AtomicU32,
     /// Whether an operator disabled it.
@@ -134,7 +140,9 @@ impl Default for DeploymentState {
             in_flight: AtomicU32::new(0),
             successes: AtomicU64::new(0),
             failures: [const { AtomicU64::new(0) }; Cause::ALL.len()],
+            failed: ByFailure::default(),
             opens: AtomicU64::new(0),
+            opened: ByFailure::default(),
             last_status: AtomicU32::new(0),
             disabled: AtomicBool::new(false),
             back_since: AtomicU64::new(0),
@@ -166,7 +174,9 @@ impl DeploymentState {
         DeploymentState {
             successes: copy(&self.successes),
             failures: std::array::from_fn(|cause| copy(&self.failures[cause])),
+            failed: self.failed.copied(),
             opens: copy(&self.opens),
+            opened: self.opened.copied(),
             disabled: AtomicBool::new(self.is_disabled()),
             ..DeploymentState::of(self.log.subject().clone())
         }
@@ -329,34 +339,10 @@ impl DeploymentState {
         self.in_flight.load(Ordering::SeqCst)
     }
 
-    /// Successes so far.
-    #[must_use]
-    pub fn successes(&self) -> u64 {
-        self.successes.load(Ordering::Relaxed)
-    }
-
-    /// Failures of that cause so far.
-    #[must_use]
-    pub fn failures(&self, cause: Cause) -> u64 {
-        self.failures[cause as usize].load(Ordering::Relaxed)
-    }
-
-    /// Cooldowns so far.
-    #[must_use]
-    pub fn opens(&self) -> u64 {
-        self.opens.load(Ordering::Relaxed)
-    }
-
     /// Whether an operator disabled it.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.disabled.load(Ordering::Relaxed)
-    }
-
-    /// Changes of its health so far.
-    #[must_use]
-    pub fn changed(&self) -> u64 {
-        self.log.count()
     }
 
     /// The last changes of its health, oldest first.

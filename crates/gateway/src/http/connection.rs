@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -111,6 +112,8 @@ pub(crate) trait Session {
 
 /// One client's connection.
 pub(crate) struct ClientConn {
+    /// The address at its other end, if that is known.
+    peer: Option<IpAddr>,
     phase: Cell<Phase>,
     late_body: Cell<Option<LateBody>>,
     /// The body of the request in flight.
@@ -124,9 +127,10 @@ pub(crate) struct ClientConn {
 }
 
 impl ClientConn {
-    /// A connection that waits for its first request.
-    pub(crate) fn new() -> ClientConn {
+    /// A connection from `peer` that waits for its first request.
+    pub(crate) fn new(peer: Option<IpAddr>) -> ClientConn {
         ClientConn {
+            peer,
             phase: Cell::new(Phase::Idle(clock::now().millis())),
             late_body: Cell::new(None),
             coming: Cell::new(None),
@@ -135,6 +139,11 @@ impl ClientConn {
             waker: RefCell::new(None),
             next: RefCell::new(None),
         }
+    }
+
+    /// The address at its other end, if that is known.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// What the worker tells it to do.

@@ -1,50 +1,147 @@
-//! A lock-free histogram with fixed buckets.
+//! A lock-free histogram, and sums of several.
+//!
+//! Written where something ends, read by the page of metrics. Always true: an observation is two additions; what is read
+//! at other bounds than it was counted at is never smaller than the truth at the bound before.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Upper bounds of buckets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Bounds(Box<[u64]>);
+
+impl Bounds {
+    /// All bounds of these lists, seconds.
+    pub(crate) fn of(lists: &[&[f64]]) -> Arc<Bounds> {
+        let mut all: Vec<u64> =
+            lists.iter().flat_map(|list| list.iter().copied().map(us)).collect();
+        all.sort_unstable();
+        all.dedup();
+        Arc::new(Bounds(all.into()))
+    }
+}
+
+/// Seconds as microseconds.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, and a bound is positive"
+)]
+fn us(seconds: f64) -> u64 {
+    (seconds * 1e6).round() as u64
+}
 
 /// Counts of observations by upper bound.
 pub(crate) struct Histogram {
-    bounds: &'static [f64],
-    bounds_us: Vec<u64>,
-    counts: Vec<AtomicU64>,
+    bounds: Arc<Bounds>,
+    counts: Box<[AtomicU64]>,
     sum_us: AtomicU64,
 }
 
 impl Histogram {
-    /// A histogram with these upper bounds, seconds, ascending.
-    pub(crate) fn new(bounds: &'static [f64]) -> Histogram {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "bounds are small positive constants"
-        )]
-        let bounds_us = bounds.iter().map(|bound| (bound * 1e6) as u64).collect();
+    /// One with these bounds.
+    pub(crate) fn new(bounds: &Arc<Bounds>) -> Histogram {
         Histogram {
-            bounds,
-            bounds_us,
-            counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
+            bounds: bounds.clone(),
+            counts: (0..=bounds.0.len()).map(|_| AtomicU64::new(0)).collect(),
             sum_us: AtomicU64::new(0),
         }
     }
 
     /// Counts one observation.
     pub(crate) fn observe_us(&self, us: u64) {
-        let bucket = self.bounds_us.partition_point(|bound| *bound < us);
-        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        self.observe(us, 1, us);
     }
 
-    /// Sum in seconds, count, and the count of each bucket with its bound.
-    pub(crate) fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
-        let counts: Vec<u64> = self.counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
-        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "a sum beyond 2^53 microseconds is 285 years"
-        )]
-        let sum = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
-        (sum, counts.iter().sum(), buckets)
+    fn observe(&self, us: u64, times: u64, sum_us: u64) {
+        let bucket = self.bounds.0.partition_point(|bound| *bound < us);
+        self.counts[bucket].fetch_add(times, Ordering::Relaxed);
+        self.sum_us.fetch_add(sum_us, Ordering::Relaxed);
+    }
+
+    /// Adds all that another one counted.
+    pub(crate) fn absorb(&self, other: &Histogram) {
+        let mut sum_us = other.sum_us.load(Ordering::Relaxed);
+        let bounds = other.bounds.0.iter().copied().chain([u64::MAX]);
+        for (bound, count) in bounds.zip(&other.counts) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                self.observe(bound, count, std::mem::take(&mut sum_us));
+            }
+        }
+    }
+}
+
+/// What histograms add up to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reading {
+    /// The count of each bound, not cumulated, ascending.
+    counts: Vec<(u64, u64)>,
+    sum_us: u64,
+}
+
+impl Reading {
+    /// Adds what a histogram counted.
+    pub(crate) fn add(&mut self, histogram: &Histogram) {
+        self.sum_us += histogram.sum_us.load(Ordering::Relaxed);
+        let bounds = histogram.bounds.0.iter().copied().chain([u64::MAX]);
+        let found = bounds.zip(histogram.counts.iter().map(|count| count.load(Ordering::Relaxed)));
+        let is_same = self.counts.len() == histogram.counts.len();
+        for (at, (bound, count)) in found.enumerate() {
+            if is_same && self.counts[at].0 == bound {
+                self.counts[at].1 += count;
+                continue;
+            }
+            match self.counts.binary_search_by_key(&bound, |one| one.0) {
+                Ok(at) => self.counts[at].1 += count,
+                Err(at) => self.counts.insert(at, (bound, count)),
+            }
+        }
+    }
+
+    /// Adds observations that took no time.
+    pub(crate) fn add_zeros(&mut self, count: u64) {
+        if let Some(first) = self.counts.first_mut() {
+            first.1 += count;
+        }
+    }
+
+    /// Adds another reading.
+    pub(crate) fn merge(&mut self, other: &Reading) {
+        self.sum_us += other.sum_us;
+        for &(bound, count) in &other.counts {
+            match self.counts.binary_search_by_key(&bound, |one| one.0) {
+                Ok(at) => self.counts[at].1 += count,
+                Err(at) => self.counts.insert(at, (bound, count)),
+            }
+        }
+    }
+
+    /// The number of observations.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The sum of the observations, seconds.
+    #[allow(clippy::cast_precision_loss, reason = "a sum beyond 2^53 microseconds is 285 years")]
+    pub(crate) fn sum(&self) -> f64 {
+        self.sum_us as f64 / 1e6
+    }
+
+    /// How many observations are not above each of these bounds, seconds, ascending.
+    pub(crate) fn cumulated<'b>(
+        &'b self,
+        bounds: &'b [f64],
+    ) -> impl Iterator<Item = (f64, u64)> + 'b {
+        let (mut at, mut sum) = (0, 0);
+        bounds.iter().map(move |bound| {
+            let limit = us(*bound);
+            while let Some((_, count)) = self.counts.get(at).filter(|(own, _)| *own <= limit) {
+                sum += count;
+                at += 1;
+            }
+            (*bound, sum)
+        })
     }
 }
 
@@ -52,15 +149,53 @@ impl Histogram {
 mod tests {
     use super::*;
 
+    fn counted(bounds: &[f64], us: &[u64]) -> Histogram {
+        let histogram = Histogram::new(&Bounds::of(&[bounds]));
+        us.iter().for_each(|us| histogram.observe_us(*us));
+        histogram
+    }
+
     #[test]
     fn observations_fall_into_their_buckets() {
-        let histogram = Histogram::new(&[0.001, 0.01]);
-        for us in [1, 1_000, 1_001, 10_000, 10_001] {
-            histogram.observe_us(us);
-        }
-        let (sum, count, buckets) = histogram.read();
-        assert_eq!(count, 5);
-        assert!((sum - 0.022_003).abs() < 1e-9);
-        assert_eq!(buckets.iter().map(|(_, n)| *n).collect::<Vec<_>>(), vec![2, 2, 1]);
+        let mut reading = Reading::default();
+        reading.add(&counted(&[0.001, 0.01], &[1, 1_000, 1_001, 10_000, 10_001]));
+        assert_eq!(reading.count(), 5);
+        assert!((reading.sum() - 0.022_003).abs() < 1e-9);
+        let cumulated: Vec<_> = reading.cumulated(&[0.001, 0.01]).collect();
+        assert_eq!(cumulated, [(0.001, 2), (0.01, 4)]);
+    }
+
+    #[test]
+    fn a_histogram_is_read_at_some_of_its_bounds_and_together_with_others() {
+        let mut reading = Reading::default();
+        reading.add(&counted(&[0.001, 0.01, 0.1], &[500, 5_000, 50_000, 5_000_000]));
+        reading.add(&counted(&[0.01, 1.0], &[5_000, 500_000]));
+        let cumulated: Vec<_> = reading.cumulated(&[0.01, 1.0]).map(|(_, count)| count).collect();
+        assert_eq!(cumulated, [3, 5]);
+        assert_eq!(reading.count(), 6);
+        reading.add_zeros(2);
+        assert_eq!(reading.cumulated(&[0.001]).next(), Some((0.001, 3)));
+        let mut twice = reading.clone();
+        twice.merge(&reading);
+        assert_eq!((twice.count(), twice.sum()), (16, 2.0 * reading.sum()));
+    }
+
+    #[test]
+    fn what_another_histogram_counted_is_kept() {
+        let (kept, gone) = (counted(&[0.01, 0.1], &[5_000]), counted(&[0.05], &[20_000, 70_000]));
+        kept.absorb(&gone);
+        let mut reading = Reading::default();
+        reading.add(&kept);
+        assert_eq!(reading.count(), 3);
+        assert!((reading.sum() - 0.095).abs() < 1e-9);
+        assert_eq!(reading.cumulated(&[0.01, 0.1]).map(|(_, n)| n).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn bounds_of_several_lists_are_one_list() {
+        assert_eq!(
+            *Bounds::of(&[&[0.5, 0.1], &[0.1, 2.0]]),
+            Bounds([100_000, 500_000, 2_000_000].into())
+        );
     }
 }

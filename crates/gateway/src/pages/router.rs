@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::{
-    AnswerMode, Evidence, HealthEvent, HealthPart, Lack, Lacked, OperatorAction, Verdict,
+    AnswerMode, Cooldown, Evidence, HealthEvent, HealthPart, Lack, Lacked, OperatorAction, Verdict,
 };
 use hale_core::provider::WireFormat;
 use hale_core::route::{Candidate, Controls, Excluded, Explanation, Fit, explain, windows};
@@ -156,27 +156,7 @@ fn line<'s>(
     let state = &deployment.state;
     let report = state.report();
     let ttl_ms = snapshot.router.strategy.args.ttl_ms;
-    let (name, cooldown) = match deployment.verdict(now) {
-        _ if deployment.misconfigured.is_some() => ("misconfigured", None),
-        _ if deployment.routing.is_paused => ("paused", None),
-        _ if state.is_disabled() => ("disabled", None),
-        _ if windows::reserved(&deployment.routing.windows, clock::unix_ms()).is_some() => {
-            ("reserved", None)
-        }
-        Verdict::Ready | Verdict::Reopening if is_kept_away(snapshot, deployment, now) => {
-            ("unhealthy", None)
-        }
-        Verdict::Ready | Verdict::Reopening
-            if snapshot.budgets.exhausted(&deployment.routing.budgets, now).is_some() =>
-        {
-            ("over_budget", None)
-        }
-        // Where requests wait for slots only, none is held back otherwise.
-        Verdict::Reopening if deployment.allowed_at_once().is_some() => ("reopening", None),
-        Verdict::Ready | Verdict::Reopening => ("ready", None),
-        Verdict::Cooling(cooldown) => ("cooldown", Some(cooldown)),
-        Verdict::HalfOpen(cooldown) => ("trial", Some(cooldown)),
-    };
+    let (name, cooldown) = state_of(snapshot, deployment, now);
     let failures = Cause::ALL.into_iter().map(|cause| (cause.name(), state.failures(cause)));
     let learned = state.learned().all().into_iter();
     let past = |&(at, cause, status): &(Millis, Cause, Option<u16>)| PastError {
@@ -234,8 +214,37 @@ fn change(event: &HealthEvent, now: Millis) -> Change {
     }
 }
 
+/// The name of a deployment's state, and its cooldown if it has one.
+pub(super) fn state_of(
+    snapshot: &Snapshot,
+    deployment: &Deployment,
+    now: Millis,
+) -> (&'static str, Option<Cooldown>) {
+    match deployment.verdict(now) {
+        _ if deployment.misconfigured.is_some() => ("misconfigured", None),
+        _ if deployment.routing.is_paused => ("paused", None),
+        _ if deployment.state.is_disabled() => ("disabled", None),
+        _ if windows::reserved(&deployment.routing.windows, clock::unix_ms()).is_some() => {
+            ("reserved", None)
+        }
+        Verdict::Ready | Verdict::Reopening if is_kept_away(snapshot, deployment, now) => {
+            ("unhealthy", None)
+        }
+        Verdict::Ready | Verdict::Reopening
+            if snapshot.budgets.exhausted(&deployment.routing.budgets, now).is_some() =>
+        {
+            ("over_budget", None)
+        }
+        // Where requests wait for slots only, none is held back otherwise.
+        Verdict::Reopening if deployment.allowed_at_once().is_some() => ("reopening", None),
+        Verdict::Ready | Verdict::Reopening => ("ready", None),
+        Verdict::Cooling(cooldown) => ("cooldown", Some(cooldown)),
+        Verdict::HalfOpen(cooldown) => ("trial", Some(cooldown)),
+    }
+}
+
 /// Whether failed probes keep traffic from it.
-fn is_kept_away(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> bool {
+pub(super) fn is_kept_away(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> bool {
     let checks = &snapshot.probing;
     checks.routes() && deployment.state.probes().unhealthy(now, checks.staleness_ms()).is_some()
 }

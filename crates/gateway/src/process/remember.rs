@@ -13,12 +13,13 @@ use hale_core::health::{Evidence, HealthPart, HealthSubject, OperatorAction};
 use hale_core::settings::StoreSettings;
 use hale_store::{
     Address, HealthChange, Kind, Means, OperatorAction as Action, Options, Retention, Sample,
-    Setting, Status, Store, Stored, Threads, locate,
+    Setting, Status, Store, Stored, Threads, Watch, locate,
 };
 use tokio::task::JoinHandle;
 
 use crate::background::Background;
 use crate::events::{self, Event, Received, Reload, Shutdown, Subscriber, What};
+use crate::metrics::{Metrics, Service};
 use crate::pages::health::history;
 use crate::state::Process;
 use crate::{clock, upstream};
@@ -127,10 +128,15 @@ fn options(background: &Background, process: &Process, place: Place) -> Options 
     let replica = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let replica = replica.unwrap_or_else(|| "hale".to_owned());
     let writer = format!("{replica}-{:x}-{:06x}", clock::unix_ms(), fastrand::u32(..1 << 24));
-    let per_second = match &place.address {
-        Address::File(_) => PER_SECOND_IN_A_FILE,
-        Address::Server(_) => u32::MAX,
+    let (per_second, calls): (u32, fn(&Metrics) -> &Service) = match &place.address {
+        Address::File(_) => (PER_SECOND_IN_A_FILE, |metrics| &metrics.sqlite),
+        Address::Server(_) => (u32::MAX, |metrics| &metrics.postgres),
     };
+    let metrics = process.metrics.clone();
+    let watch = Watch::new(move |call| {
+        let failed = call.failed.map(|kind| (kind.name(), call.what));
+        calls(&metrics).called(call.ms.saturating_mul(1000), failed);
+    });
     Options {
         address: place.address,
         spool: place.spool,
@@ -153,6 +159,7 @@ fn options(background: &Background, process: &Process, place: Place) -> Options 
             share: if settings.no_requests { 0.0 } else { settings.requests_sample },
             per_second: settings.requests_per_second.unwrap_or(per_second),
         },
+        watch,
     }
 }
 

@@ -53,7 +53,7 @@ const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 thread_local! {
     /// Provider header names with their prefix: a lookup is cheaper than building the name again.
-    static PREFIXED: RefCell<HeaderMap<HeaderName>> = RefCell::default();
+    static PREFIXED: RefCell<HeaderMap<(HeaderName, Means)>> = RefCell::default();
 }
 
 /// Adds the headers of an event stream.
@@ -280,24 +280,69 @@ pub(super) fn cost(headers: &mut HeaderMap, usd: Option<f64>) {
     }
 }
 
-/// The provider's headers, with a prefix.
-pub(super) fn upstream(headers: &mut HeaderMap, theirs: &HeaderMap) {
+/// What a provider's header says of its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    Nothing,
+    RequestsLeft,
+    TokensLeft,
+}
+
+impl Means {
+    fn of(name: &str) -> Means {
+        match name {
+            "x-ratelimit-remaining-requests" | "anthropic-ratelimit-requests-remaining" => {
+                Means::RequestsLeft
+            }
+            "x-ratelimit-remaining-tokens" | "anthropic-ratelimit-tokens-remaining" => {
+                Means::TokensLeft
+            }
+            _ => Means::Nothing,
+        }
+    }
+}
+
+/// What a provider says is left of its limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) requests: Option<u64>,
+    pub(super) tokens: Option<u64>,
+}
+
+impl Left {
+    fn read(&mut self, means: Means, value: &HeaderValue) {
+        let number = || value.to_str().ok()?.trim().parse().ok();
+        match means {
+            Means::Nothing => {}
+            Means::RequestsLeft => self.requests = number(),
+            Means::TokensLeft => self.tokens = number(),
+        }
+    }
+}
+
+/// The provider's headers, with a prefix. Returns what they say of its limits.
+pub(super) fn upstream(headers: &mut HeaderMap, theirs: &HeaderMap) -> Left {
+    let mut left = Left::default();
     PREFIXED.with_borrow_mut(|prefixed| {
         for (name, value) in theirs.iter().take(UPSTREAM_MAX) {
             if *name == header::SET_COOKIE {
                 continue;
             }
-            if let Some(known) = prefixed.get(name) {
+            if let Some((known, means)) = prefixed.get(name) {
                 headers.append(known.clone(), value.clone());
+                left.read(*means, value);
                 continue;
             }
             let Ok(long) = HeaderName::try_from(format!("llm_provider-{name}")) else { continue };
+            let means = Means::of(name.as_str());
+            left.read(means, value);
             if prefixed.len() < NAMES_MAX {
-                prefixed.insert(name.clone(), long.clone());
+                prefixed.insert(name.clone(), (long.clone(), means));
             }
             headers.append(long, value.clone());
         }
     });
+    left
 }
 
 /// Microseconds as milliseconds with three decimal places.
@@ -369,9 +414,28 @@ mod tests {
         theirs.insert("set-cookie", HeaderValue::from_static("c"));
         for _ in 0..2 {
             let mut ours = HeaderMap::new();
-            upstream(&mut ours, &theirs);
+            assert_eq!(upstream(&mut ours, &theirs), Left::default());
             assert_eq!(ours.len(), 1);
             assert_eq!(ours.get("llm_provider-x-request-id").unwrap(), "r");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_limit_is_read_in_the_dialects_of_two_providers() {
+        for (requests, tokens) in [
+            ("x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens"),
+            ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-tokens-remaining"),
+        ] {
+            let mut theirs = HeaderMap::new();
+            theirs.insert(requests, HeaderValue::from_static(" 59 "));
+            theirs.insert(tokens, HeaderValue::from_static("149984"));
+            let left = Left { requests: Some(59), tokens: Some(149_984) };
+            for _ in 0..2 {
+                assert_eq!(upstream(&mut HeaderMap::new(), &theirs), left, "{requests}");
+            }
+            theirs.insert(tokens, HeaderValue::from_static("many"));
+            let left = Left { tokens: None, ..left };
+            assert_eq!(upstream(&mut HeaderMap::new(), &theirs), left, "{tokens}");
         }
     }
 }

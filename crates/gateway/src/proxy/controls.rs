@@ -17,7 +17,7 @@ use crate::state::Serving;
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
 const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
-const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
+pub(super) const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 
 /// A request whose controls are read.

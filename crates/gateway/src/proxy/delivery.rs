@@ -25,6 +25,7 @@ use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
 use super::capture::Capture;
 use super::counted::Counted;
+use super::counting::Counting;
 use super::{explain, story};
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
@@ -33,7 +34,6 @@ use crate::failures::FailedRequest;
 use crate::http::call_id;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
-use crate::metrics::GroupMetrics;
 use crate::state::{Serving, Worker};
 use crate::upstream::SendProgress;
 
@@ -44,7 +44,8 @@ pub(crate) struct Delivery {
     /// The budgets of the request's tags.
     tag_budgets: Vec<BudgetIndex>,
     operation: Operation,
-    group: Arc<GroupMetrics>,
+    /// Where it is counted.
+    pub(super) counting: Counting,
     arrived: Micros,
     /// Time spent waiting for the client, an upstream or a pause, microseconds.
     waited_us: Cell<u64>,
@@ -113,7 +114,7 @@ impl Delivery {
             serving: arrival.serving.clone(),
             tag_budgets: Vec::new(),
             operation,
-            group: arrival.serving.no_group.clone(),
+            counting: Counting::default(),
             arrived: arrival.at,
             waited_us: Cell::new(0),
             waiting_since: Cell::new(None),
@@ -161,15 +162,14 @@ impl Delivery {
         }
     }
 
-    /// Sets the group whose metrics count the request.
-    pub(super) fn in_group(&mut self, group: &Arc<GroupMetrics>) {
-        if !Arc::ptr_eq(&self.group, group) {
-            self.group = group.clone();
-        }
+    /// The user that a header named, if the config says which.
+    pub(super) fn user(&self) -> Option<Arc<str>> {
+        self.record.as_ref()?.user.clone()
     }
 
     /// The deployment that is called.
     pub(super) fn at(&mut self, deployment: &Deployment) {
+        self.counting.at(deployment);
         self.note(|record| {
             record.deployment = Some(deployment.id.clone());
             record.deployment_name = Some(deployment.display.name.clone());
@@ -184,6 +184,7 @@ impl Delivery {
     /// The request goes on in another config.
     pub(super) fn in_config(&mut self, serving: &Arc<Serving>, tag_budgets: &[BudgetIndex]) {
         self.serving = serving.clone();
+        self.counting.in_config();
         self.charge_tags(tag_budgets);
     }
 
@@ -222,6 +223,7 @@ impl Delivery {
     pub(super) fn first_content(&mut self, mut attempt: AttemptGuard, now: Micros) {
         attempt.has_content();
         self.attempt = Some(attempt);
+        self.counting.first_content(now);
         let Durations { total_us, own_us } = self.durations(now);
         self.note(|record| {
             record.first_content_us = Some(total_us);
@@ -484,7 +486,7 @@ impl Drop for Delivery {
         }
         record.detail = self.capture.finish(&record, now);
         let process = &self.worker.process;
-        self.group.count(&record);
+        self.counting.count((&self.serving, &process.metrics), &record, now);
         process.sinks.send(record, &process.metrics);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
+use hale_core::group::GroupIndex;
 use hale_core::health::outcome::{Lacking, ProviderError};
 use hale_core::health::{Failure, Known};
 use hale_core::record::{Resends, StepKind};
@@ -26,6 +27,7 @@ use super::call_builder::CallBuilder;
 use super::counted::Counted;
 use super::delivery::Delivery;
 use super::explain;
+use super::fallbacks;
 use super::kept_parts::Parts;
 use super::model_request::ModelRequest;
 use super::turn::Waiting;
@@ -153,10 +155,22 @@ impl Exchange {
     pub(super) async fn proceed(mut self: Box<Exchange>, turn: Option<AttemptPlan>) -> Stage {
         match self.attempt_until_answered(turn).await {
             Ok(Attempted::Answered(winner, answered)) => {
+                self.count_fallbacks(Some(self.plan.target().group));
                 Stage::Answered(self.respond(&winner, answered))
             }
             Ok(Attempted::Waits(place)) => Stage::Waits(Waiting::new(self, place)),
-            Err(refusal) => Stage::Answered(self.refuse(refusal)),
+            Err(refusal) => {
+                self.count_fallbacks(None);
+                Stage::Answered(self.refuse(refusal))
+            }
+        }
+    }
+
+    /// Counts the groups that it tried after its own; `answered` is the one that gave an answer.
+    fn count_fallbacks(&self, answered: Option<GroupIndex>) {
+        if self.plan.fallbacks() > 0 {
+            let metrics = &self.arrival.worker.process.metrics;
+            fallbacks::count(metrics, &self.arrival.serving.snapshot, &self.plan, answered);
         }
     }
 
@@ -459,6 +473,7 @@ impl Exchange {
 
 /// Records the group and the counts before the upstream call: the client may disconnect during it.
 pub(super) fn note_group(arrival: &Arrival, plan: &RoutePlan, delivery: &mut Delivery) {
+    delivery.counting.in_group(plan.first_target().group, plan.target().group);
     note_target(arrival, plan.target(), delivery);
     delivery.note(|record| {
         record.retries = plan.retries();
@@ -468,7 +483,6 @@ pub(super) fn note_group(arrival: &Arrival, plan: &RoutePlan, delivery: &mut Del
 
 /// Records the group whose metrics count the request.
 fn note_target(arrival: &Arrival, target: &Target, delivery: &mut Delivery) {
-    delivery.in_group(arrival.serving.group(target.group));
     delivery.note(|record| {
         record.model_group = Some(match &target.wildcard_name {
             Some(name) => Arc::from(&**name),

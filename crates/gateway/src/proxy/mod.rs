@@ -9,14 +9,17 @@ pub(crate) mod attempt_guard;
 mod cache_wish;
 mod call_builder;
 mod capture;
+mod client_labels;
 mod content;
 pub(crate) mod controls;
 mod counted;
+mod counting;
 mod delivery;
 pub(crate) mod dialect;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 mod facts;
+mod fallbacks;
 mod followed;
 pub(crate) mod handshake;
 

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use super::attempt::AnswerForm;
 use super::cache_wish::{CacheWish, Source};
+use super::client_labels;
 use super::content;
 use super::controls::{header_controls, wants_explanation};
 use super::delivery::Delivery;
@@ -90,6 +91,7 @@ impl Opening {
             Some(ReadApart { first_model, facts }) => (Some(first_model), Some(facts)),
             None => (None, None),
         };
+        self.note_client(&body.peek);
         let addressed = self.authorize(&body.peek, first_model)?;
         let facts = match facts {
             Some(facts) => facts?,
@@ -106,6 +108,17 @@ impl Opening {
             let user: Arc<str> = user.chars().take(200).collect::<String>().into();
             self.delivery.note(|record| record.user = Some(user));
         }
+    }
+
+    /// Notes what labels of metrics tell of the client, if the config has such labels.
+    fn note_client(&mut self, peek: &Peek) {
+        if self.arrival.serving.snapshot.gateway.metrics.client_labels.is_empty() {
+            return;
+        }
+        let user = self.delivery.user();
+        let values =
+            client_labels::values(&self.arrival, &self.head.headers, user.as_deref(), peek);
+        self.delivery.counting.client(values);
     }
 
     /// Reads the body, after its declared type has been accepted.

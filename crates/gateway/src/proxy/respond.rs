@@ -108,7 +108,7 @@ impl Exchange {
         self.delivery.capture.answered(&body);
         let mut headers = self.headers(winner);
         answer_headers::cost(&mut headers, cost);
-        answer_headers::upstream(&mut headers, &theirs);
+        self.theirs(winner, &mut headers, &theirs);
         if self.request.form == AnswerForm::Text {
             answer_headers::text(&mut headers, &theirs);
         }
@@ -138,7 +138,7 @@ impl Exchange {
             }
             None => answer_headers::events(&mut headers),
         }
-        answer_headers::upstream(&mut headers, theirs);
+        self.theirs(winner, &mut headers, theirs);
         self.explain(winner, &mut headers);
         self.request.keep_small_body(self.arrival.serving.snapshot.gateway.bounds.buffered_bytes);
         let operation = self.request.operation;
@@ -156,6 +156,14 @@ impl Exchange {
         response(status, headers, body)
     }
 
+    /// The provider's headers, and what they say of its limits.
+    fn theirs(&self, winner: &Winner, headers: &mut HeaderMap, theirs: &HeaderMap) {
+        let left = answer_headers::upstream(headers, theirs);
+        let series = self.arrival.serving.series(winner.plan.deployment);
+        series.requests_left.set(left.requests);
+        series.tokens_left.set(left.tokens);
+    }
+
     fn socket(
         mut self: Box<Self>,
         winner: &Winner,
@@ -164,7 +172,7 @@ impl Exchange {
     ) -> Response<Reply> {
         let mut headers = self.headers(winner);
         self.request.dialect.handshake.agree(&mut headers, socket.protocol);
-        answer_headers::upstream(&mut headers, theirs);
+        self.theirs(winner, &mut headers, theirs);
         self.explain(winner, &mut headers);
         self.request.body = None;
         let connection = self.arrival.connection.clone();

@@ -60,6 +60,7 @@ pub(super) async fn serve(mut exchange: Box<Exchange>, wish: Box<CacheWish>) -> 
                     return Stage::Answered(exchange.answer_whole(answer, kept.body.clone()));
                 }
                 answers.misses.fetch_add(1, Ordering::Relaxed);
+                exchange.delivery.counting.missed_cache();
                 let watch = leader.watch();
                 exchange.lead = Some(Box::new(leader));
                 let attempts = Box::pin(exchange.proceed(None));
@@ -112,6 +113,7 @@ impl Exchange {
             return Stage::Answered(self.answer_whole(answer, body));
         }
         answers.misses.fetch_add(1, Ordering::Relaxed);
+        self.delivery.counting.missed_cache();
         if let Some(body) = &mut self.request.body
             && let Some(missing) = parts.missing(&body.peek)
             && let Ok(peek) = Peek::parse(missing)

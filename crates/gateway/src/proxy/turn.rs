@@ -133,6 +133,7 @@ impl Exchange {
         }
         self.arrival.serving = current;
         self.delivery.in_config(&self.arrival.serving, self.plan.tag_budgets());
+        note_group(&self.arrival, &self.plan, &mut self.delivery);
         true
     }
 }

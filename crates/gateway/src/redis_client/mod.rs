@@ -8,7 +8,7 @@ mod breaker;
 mod connect;
 mod delete;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
@@ -17,11 +17,16 @@ use ::redis::{
     ServerErrorKind, Value,
 };
 use arc_swap::ArcSwapOption;
-use hale_core::settings::RedisSettings;
+use hale_core::settings::{LATENCY_BUCKETS, RedisSettings};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::breaker::{Breaker, Call};
+use crate::clock;
+use crate::metrics::Service;
+
+/// The calls of all servers of the process.
+static CALLS: LazyLock<Service> = LazyLock::new(|| Service::new(LATENCY_BUCKETS));
 
 /// The time limit of one call.
 pub(crate) const LIMIT: Duration = Duration::from_millis(50);
@@ -31,6 +36,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 const BACKOFF_MS: (u64, u64) = (500, 30_000);
 /// The pause between calls that find out whether the server still answers.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The calls of all servers of the process.
+pub(crate) fn calls() -> &'static Service {
+    &CALLS
+}
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +54,18 @@ pub(crate) enum Failed {
     /// It answered with an error, or the connection broke.
     #[error("Redis: {0}")]
     Error(#[from] RedisError),
+}
+
+impl Failed {
+    /// The name in metrics, as in `LiteLLM`.
+    fn class(&self) -> &'static str {
+        match self {
+            Failed::Down => "ConnectionError",
+            Failed::TooSlow => "TimeoutError",
+            Failed::Error(error) if is_lost(error) => "ConnectionError",
+            Failed::Error(_) => "ResponseError",
+        }
+    }
 }
 
 /// A connection; clones share it.
@@ -224,7 +246,7 @@ impl Redis {
         limit: Duration,
     ) -> Result<T, Failed> {
         let Some(mut connection) = self.connection() else { return Err(Failed::Down) };
-        self.within(limit, command.query_async(&mut connection)).await
+        self.within("query", limit, command.query_async(&mut connection)).await
     }
 
     /// Sends several pipelines at once, each with keys of one place; an error of the server's is that of its pipeline only.
@@ -246,7 +268,7 @@ impl Redis {
                 }
             }
         });
-        self.within(limit, futures_util::future::try_join_all(sent)).await
+        self.within("pipelines", limit, futures_util::future::try_join_all(sent)).await
     }
 
     /// Runs a script; `keys` decide which node of a cluster has it.
@@ -267,7 +289,7 @@ impl Redis {
         for argument in arguments {
             call.arg(&argument[..]);
         }
-        self.within(LIMIT, call.invoke_async(&mut connection)).await
+        self.within("script", LIMIT, call.invoke_async(&mut connection)).await
     }
 
     /// A connection of its own that gets what is published on `channels`.
@@ -296,13 +318,17 @@ impl Redis {
 
     async fn within<T>(
         &self,
+        what: &'static str,
         limit: Duration,
         call: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, Failed> {
+        let began = clock::now();
         let ended = match tokio::time::timeout(limit, call).await {
             Ok(ended) => ended.map_err(Failed::Error),
             Err(_) => Err(Failed::TooSlow),
         };
+        let failed = ended.as_ref().err().map(|failed| (failed.class(), what));
+        CALLS.called(clock::now().since(began), failed);
         // Other errors that the server itself sends show that it works.
         let call = match &ended {
             Ok(_) | Err(Failed::Down) => Call::Answered,

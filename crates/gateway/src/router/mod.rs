@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hale_core::provider::WireFormat;
+use hale_core::record::Ending;
 use hale_wire::errors::clean;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
@@ -33,6 +34,7 @@ use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
 use crate::http::{call_id, query};
 use crate::limits::Held;
+use crate::metrics::{Cached, Metrics, Outcome};
 use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
 use crate::proxy::exchange::Stage;
@@ -123,12 +125,14 @@ async fn answer(
     if row.role != Role::Public
         && let Err(refusal) = admit(&serving, row, &head)
     {
+        count_turned_away(&worker.process.metrics, row, &refusal);
         return Stage::Answered(turning_away.answer(refusal));
     }
     let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
         Ok(access) => access,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
+            count_turned_away(&worker.process.metrics, row, &refusal);
             return Stage::Answered(turning_away.answer(refusal));
         }
     };
@@ -164,6 +168,20 @@ async fn answer(
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => turning_away.answer(refusal),
     })
+}
+
+/// Counts a request for a model that gets no record because its client may not make it.
+#[cold]
+fn count_turned_away(metrics: &Metrics, row: &Endpoint, refusal: &Refusal) {
+    if let Handler::Upstream(operation) = row.handler {
+        metrics.turned_away.count(Outcome {
+            operation,
+            ending: Ending::Error,
+            cause: Some(refusal.cause),
+            cached: Cached::Unused,
+            status: refusal.status.as_u16(),
+        });
+    }
 }
 
 /// What is needed to refuse a request before it reaches the proxy: for its client and for the log.

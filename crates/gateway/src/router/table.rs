@@ -95,7 +95,7 @@ const PAGES: &[Endpoint] = &[
     get("drain", &["/health/drain"], Role::Public, WaitingPage(health::drain::page)),
     post("testconnection", &["/health/test_connection"], Role::Admin, WaitingPage(health::test_connection::page)),
     get("test", &["/test"], Role::Public, Page(home::test)),
-    get("metrics", &["/metrics"], Role::Metrics, Page(metrics::page)),
+    get("metrics", &["/metrics"], Role::Metrics, WaitingPage(metrics::page)),
     get("routerstate", &["/router/state"], Role::Admin, Page(router::state)),
     get("routersettings", &["/router/settings"], Role::Admin, Page(router_settings::page)),
     get("providerbudgets", &["/provider/budgets"], Role::Admin, Page(budgets::of_providers)),

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -26,8 +27,8 @@ use crate::router;
 use crate::state::Worker;
 
 /// Serves `stream` in a task of its own.
-pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
-    let state = Rc::new(ClientConn::new());
+pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream, peer: SocketAddr) {
+    let state = Rc::new(ClientConn::new(Some(peer.ip())));
     clients.connections.borrow_mut().push(Rc::downgrade(&state));
     let open = Open::count(clients, &state);
     match clients.tls.clone() {

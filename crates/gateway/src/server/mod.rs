@@ -9,6 +9,7 @@ mod socket;
 mod tls;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
@@ -118,7 +119,7 @@ async fn serve(clients: &Rc<Clients>, listener: TcpListener, mut phase: watch::R
         }
         tokio::select! {
             accepted = accept(listener.as_ref()), if clients.has_room() => match accepted {
-                Ok(stream) => connection::spawn(clients, stream),
+                Ok((stream, peer)) => connection::spawn(clients, stream, peer),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     // Out of descriptors, most likely: trying again at once would only spin.
@@ -135,12 +136,14 @@ async fn serve(clients: &Rc<Clients>, listener: TcpListener, mut phase: watch::R
     }
 }
 
-async fn accept(listener: Option<&TcpListener>) -> std::io::Result<tokio::net::TcpStream> {
+async fn accept(
+    listener: Option<&TcpListener>,
+) -> std::io::Result<(tokio::net::TcpStream, SocketAddr)> {
     match listener {
         Some(listener) => {
-            let (stream, _peer) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(stream)
+            Ok((stream, peer))
         }
         None => std::future::pending().await,
     }
@@ -149,8 +152,8 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<tokio::net::T
 /// Accepts the connections in the backlog: closing the listener would reset them.
 async fn accept_waiting(clients: &Rc<Clients>, listener: &TcpListener) {
     std::future::poll_fn(|cx| {
-        while let Poll::Ready(Ok((stream, _peer))) = listener.poll_accept(cx) {
-            connection::spawn(clients, stream);
+        while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(cx) {
+            connection::spawn(clients, stream, peer);
         }
         Poll::Ready(())
     })

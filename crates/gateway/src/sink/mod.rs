@@ -313,6 +313,7 @@ impl Sinks {
 
 /// Counts records that are lost; only the first loss is logged.
 fn count_lost(metrics: &Metrics, records: u64, error: &io::Error) {
+    metrics.callbacks.failed("request_log", records);
     if metrics.records_dropped.fetch_add(records, Ordering::Relaxed) == 0 {
         tracing::error!(%error, "records of requests cannot be written; they are dropped");
     }

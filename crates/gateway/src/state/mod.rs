@@ -18,7 +18,6 @@ use arc_swap::ArcSwap;
 use hale_core::cache::CacheKind;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::GroupIndex;
-use hale_core::settings::KeptConnections;
 use hale_core::snapshot::Snapshot;
 use hale_store::{Address, Store};
 
@@ -32,7 +31,7 @@ use crate::cache::{self, AnswerCache};
 use crate::clock;
 use crate::http::browser::{Guard, Reach};
 use crate::limits::Buffered;
-use crate::metrics::{GroupMetrics, Metrics};
+use crate::metrics::{Metrics, Series};
 use crate::sink::Sinks;
 use crate::upstream::Target;
 use crate::waiting::Waiting;
@@ -95,9 +94,9 @@ pub(crate) struct Serving {
     /// Signs the ids of stored objects.
     pub(crate) ids: Arc<ObjectIds>,
     /// The counters of each group, in the snapshot's order.
-    groups: Vec<Arc<GroupMetrics>>,
+    groups: Vec<Arc<Series>>,
     /// The counters of requests without a group.
-    pub(crate) no_group: Arc<GroupMetrics>,
+    pub(crate) no_group: Arc<Series>,
     /// What keeps foreign pages out.
     pub(crate) guard: Guard,
     /// Whether what a request needs from a model is read: some deployment is known to lack something, or said so.
@@ -110,12 +109,14 @@ struct Ready {
     target: Target,
     /// The headers that its answers share.
     answers: AnswerTemplate,
+    /// What the requests add up to that it ended.
+    series: Arc<Series>,
 }
 
 impl Process {
     /// A process that serves `snapshot` to the machines within `reach`.
     pub(crate) fn new(snapshot: Snapshot, sinks: Sinks, reach: Reach) -> Process {
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&snapshot.gateway.metrics));
         let ids = ObjectIds::of(snapshot.gateway.master_key.as_ref());
         let waiting = Arc::new(Waiting::new(&snapshot));
         let answers = Arc::new(AnswerCache::new());
@@ -230,9 +231,9 @@ impl Serving {
     fn new(snapshot: Snapshot, ids: Arc<ObjectIds>, metrics: &Metrics, reach: Reach) -> Serving {
         Serving {
             ids,
-            deployments: Ready::all(&snapshot),
+            deployments: Ready::all(&snapshot, |group, one| metrics.deployment(group, one)),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
-            no_group: metrics.group(""),
+            no_group: metrics.group(&Arc::default()),
             guard: Guard::of(snapshot.gateway.master_key.as_ref(), reach),
             reads_needs: reads_needs(&snapshot),
             snapshot,
@@ -241,10 +242,10 @@ impl Serving {
 
     /// A config that is tested and never in force: its groups have no counters.
     pub(crate) fn apart(snapshot: Snapshot) -> Serving {
-        let uncounted: Arc<GroupMetrics> = Arc::default();
+        let uncounted = Metrics::default().hidden();
         Serving {
             ids: ObjectIds::of(None),
-            deployments: Ready::all(&snapshot),
+            deployments: Ready::all(&snapshot, |_, _| uncounted.clone()),
             groups: snapshot.groups.iter().map(|_| uncounted.clone()).collect(),
             no_group: uncounted,
             guard: Guard::OriginAndHost,
@@ -264,19 +265,28 @@ impl Serving {
     }
 
     /// The counters of the group at `index`.
-    pub(crate) fn group(&self, index: GroupIndex) -> &Arc<GroupMetrics> {
+    pub(crate) fn group(&self, index: GroupIndex) -> &Series {
         &self.groups[index.0 as usize]
+    }
+
+    /// The counters of the deployment at `index`.
+    pub(crate) fn series(&self, index: DeploymentIndex) -> &Series {
+        &self.deployments[index.0 as usize].series
     }
 }
 
 impl Ready {
-    /// All deployments of `snapshot`.
-    fn all(snapshot: &Snapshot) -> Vec<Ready> {
+    /// All deployments of `snapshot`; `counted` says where the requests of each are counted.
+    fn all(
+        snapshot: &Snapshot,
+        counted: impl Fn(&Arc<str>, &Deployment) -> Arc<Series>,
+    ) -> Vec<Ready> {
         let kept = snapshot.gateway.kept_connections;
-        snapshot.deployments.iter().map(|deployment| Ready::new(deployment, kept)).collect()
-    }
-
-    fn new(deployment: &Arc<Deployment>, kept: KeptConnections) -> Ready {
-        Ready { target: Target::new(deployment, kept), answers: AnswerTemplate::new(deployment) }
+        let ready = |deployment: &Arc<Deployment>| Ready {
+            target: Target::new(deployment, kept),
+            answers: AnswerTemplate::new(deployment),
+            series: counted(&snapshot.group(deployment.group).name, deployment),
+        };
+        snapshot.deployments.iter().map(ready).collect()
     }
 }

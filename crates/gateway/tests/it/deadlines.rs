@@ -5,7 +5,7 @@ use std::time::Duration;
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::json;
 
-use crate::support::{chat, chat_with, column, expect_error, lone, metric, pair};
+use crate::support::{blamed, chat, chat_with, column, expect_error, lone, pair};
 use crate::timing::Stopwatch;
 
 fn silent() -> FakeUpstream {
@@ -31,8 +31,7 @@ fn a_clients_deadline_is_kept_and_counts_against_no_deployment() {
     }
     assert_eq!(upstream.requests().len(), 2, "one attempt each");
     upstream.wait_until_dropped();
-    let blamed = [("deployment", "a")];
-    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &blamed), 0.0);
+    assert_eq!(blamed(&hale), 0.0);
 }
 
 #[test]

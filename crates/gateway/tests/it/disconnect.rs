@@ -5,7 +5,7 @@ use std::time::Duration;
 use hale_testkit::{Client, FakeUpstream, Hale, Script, openai};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, LOG, client, lone, metric, wait_for_records, wait_until_idle};
+use crate::support::{CHAT, LOG, blamed, client, lone, metric, wait_for_records, wait_until_idle};
 use crate::timing::{Stopwatch, within_bound};
 
 /// How soon the upstream must be released: it works, and bills, until then.
@@ -27,8 +27,7 @@ fn expect_let_go(upstream: &FakeUpstream, hale: &Hale, count: usize) -> Value {
     assert_eq!((&record["status"], &record["cause"]), (&json!(499), &json!("client_closed")));
     let counted = metric(hale, "hale_requests_total", &[("ending", "client_closed")]);
     assert!(counted.total_cmp(&(count as f64)).is_eq(), "{counted} of {count}");
-    let blamed = metric(hale, "litellm_deployment_failure_responses_total", &[]);
-    assert_eq!(blamed, 0.0, "the deployment is blamed");
+    assert_eq!(blamed(hale), 0.0, "the deployment is blamed");
     record
 }
 

@@ -3,7 +3,7 @@
 use hale_testkit::{FakeUpstream, Response, Script, anthropic, openai};
 use serde_json::{Value, json};
 
-use crate::support::{Config, client, lone, metric, pair};
+use crate::support::{Config, blamed, client, lone, metric, pair};
 
 /// A chat answer with this message and so many output tokens.
 fn chat_answer(message: &Value, output: u64) -> Value {
@@ -43,8 +43,7 @@ fn an_empty_answer_moves_on_to_a_sibling_and_no_side_is_blamed() {
         let route = answer.header("x-hale-route").unwrap();
         assert!(route.starts_with("m/bad=200 empty_answer"), "{route}");
         assert_eq!((bad.requests().len(), good.requests().len()), (1, 1));
-        let blamed = metric(&hale, "litellm_deployment_failure_responses_total", &[]);
-        assert_eq!(blamed, 0.0, "no deployment is blamed");
+        assert_eq!(blamed(&hale), 0.0, "no deployment is blamed");
     }
 }
 

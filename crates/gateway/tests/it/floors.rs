@@ -53,7 +53,7 @@ const HOUSES: [House; 4] = [
         krate: "store",
         floors: &[
             &["error", "table", "value"],
-            &["address", "batch", "failure", "litellm", "sql"],
+            &["address", "batch", "failure", "litellm", "sql", "watch"],
             &["migrations", "rows", "spool", "tls"],
             &["pending", "postgres", "rollup", "sqlite"],
             &["database", "shared_table"],
@@ -66,9 +66,9 @@ const HOUSES: [House; 4] = [
     House {
         krate: "gateway",
         floors: &[
-            &["clock", "offload", "redis_client", "unpack"],
-            &["cache", "coalesce", "files", "limits", "logging", "metrics"],
-            &["console", "events", "failures", "panics", "said", "upstream", "waiting"],
+            &["clock", "metrics", "offload", "unpack"],
+            &["coalesce", "files", "limits", "logging", "redis_client"],
+            &["cache", "console", "events", "failures", "panics", "said", "upstream", "waiting"],
             &["advice", "background", "http"],
             &["sink"],
             &["state"],

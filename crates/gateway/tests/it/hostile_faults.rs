@@ -12,8 +12,8 @@ use hale_testkit::{Client, FakeUpstream, Hale, Script, Signal, TIMEOUT, openai};
 use serde_json::json;
 
 use crate::support::{
-    CHAT, Config, LOG, chat, client, column, error, eventually, expect_error, lone, metric, pair,
-    records, wait_until_idle, within,
+    CHAT, Config, LOG, blamed, chat, client, column, error, eventually, expect_error, lone, metric,
+    pair, records, wait_until_idle, within,
 };
 use crate::timing::Stopwatch;
 
@@ -260,7 +260,7 @@ fn with_64_descriptors_idle_clients_keep_no_client_out_and_no_deployment_is_blam
         let answer = chat(&hale, "m");
         assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
     }
-    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+    assert_eq!(blamed(&hale), 0.0);
     // It waits for a free slot without spinning: the log has one line for each round of the loop.
     let mark = hale.mark();
     assert!(mark < 200, "{}", hale.stderr());
@@ -311,7 +311,7 @@ fn with_64_descriptors_the_streams_that_fit_are_served_and_the_others_wait() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         client.disconnect();
     }
-    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+    assert_eq!(blamed(&hale), 0.0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::json;
 
 use crate::hostile_table::{quoted, rows};
-use crate::support::{CHAT, chat, client, column, error, lone, metric, pair};
+use crate::support::{CHAT, blamed, chat, client, column, error, lone, metric, pair};
 
 /// What follows from an answer.
 enum Expected {
@@ -101,8 +101,7 @@ fn alone(given: &Script, expected: &Expected) {
                 "{text}"
             );
             assert!(says.iter().all(|part| text.contains(part)), "{says:?}: {text}");
-            let blamed = metric(&hale, "litellm_deployment_failure_responses_total", &[]);
-            assert_eq!(blamed, 0.0, "the deployment is blamed");
+            assert_eq!(blamed(&hale), 0.0, "the deployment is blamed");
         }
         Good => assert_eq!(answer.status, 200, "{text}"),
     }

@@ -4,7 +4,7 @@ use hale_testkit::{FakeUpstream, Hale, Response, Script, anthropic, openai};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Config, KEY, LOG, UPSTREAM_KEY, client, expect_error, metric, wait_for_records,
+    CHAT, Config, KEY, LOG, UPSTREAM_KEY, blamed, client, expect_error, metric, wait_for_records,
 };
 
 const MESSAGES: &str = "/v1/messages";
@@ -281,7 +281,7 @@ fn an_untranslatable_request_is_refused_before_any_call_and_counts_against_no_de
     for _ in 0..10 {
         post(&hale, CHAT, &body);
     }
-    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+    assert_eq!(blamed(&hale), 0.0);
     let state = client(&hale).get("/router/state").json();
     for deployment in state["deployments"].as_array().unwrap() {
         assert_eq!((&deployment["state"], &deployment["opens"]), (&json!("ready"), &json!(0)));

@@ -4,7 +4,7 @@
 use hale_testkit::{FakeUpstream, Hale, Request, Response, Script, anthropic, openai};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, Config, client, expect_error, metric};
+use crate::support::{CHAT, Config, blamed, client, expect_error};
 
 pub(crate) const MESSAGES: &str = "/v1/messages";
 /// An id that Anthropic refuses, and how its clients see it.
@@ -323,7 +323,7 @@ fn a_chat_client_takes_the_calls_of_any_server_to_claude() {
     let error =
         expect_error(&post(&hale, CHAT, &chat("claude", orphan)), 400, "unsupported_parameter");
     assert!(error["message"].as_str().unwrap().contains("gone"), "{error}");
-    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+    assert_eq!(blamed(&hale), 0.0);
 }
 
 #[test]
@@ -569,7 +569,7 @@ fn a_server_that_refuses_its_thoughts_is_asked_again_without_them_and_remembered
     let own = json!({"messages": [user("hi"), {"role": "assistant", "content": "x", "reasoning_content": "hm"}, user("on")]});
     served(&hale, CHAT, &chat("m", own));
     assert_eq!(strict.requests().len(), 5);
-    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+    assert_eq!(blamed(&hale), 0.0);
 }
 
 #[test]
@@ -761,5 +761,5 @@ fn a_schema_beyond_all_bounds_is_refused_by_its_name_and_blames_no_deployment() 
     let answer = client(&hale).request("POST", CHAT, &headers, deep.as_bytes());
     assert_eq!(answer.status, 400, "{}", answer.text());
     assert!(answer.text().contains("256 levels"), "{}", answer.text());
-    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+    assert_eq!(blamed(&hale), 0.0);
 }

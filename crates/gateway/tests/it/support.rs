@@ -250,6 +250,26 @@ pub(crate) fn metric(hale: &Hale, name: &str, labels: &[(&str, &str)]) -> f64 {
     all.iter().filter(|it| it.name == name && has(it)).map(|it| it.value).sum()
 }
 
+/// How many upstream calls failed by the fault of a deployment.
+pub(crate) fn blamed(hale: &Hale) -> f64 {
+    const OF_OTHERS: [&str; 9] = [
+        "success",
+        "bad_request",
+        "unsupported",
+        "context_window",
+        "content_policy",
+        "empty_answer",
+        "client_timeout",
+        "client_closed",
+        "gateway",
+    ];
+    let is_blamed = |sample: &Sample| {
+        let outcome = sample.labels.get("outcome").map(String::as_str);
+        sample.name == "hale_attempts_total" && outcome.is_some_and(|it| !OF_OTHERS.contains(&it))
+    };
+    scrape(hale).iter().filter(|sample| is_blamed(sample)).map(|sample| sample.value).sum()
+}
+
 /// Waits until the process has no request in flight but the scrape itself.
 #[track_caller]
 pub(crate) fn wait_until_idle(hale: &Hale) {

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::{Status, Store};
 use crate::error::{Error, Kind};
 use crate::rows::{IncidentRow, ProbeFilter, ProbeResult, Setting, UsageRow};
@@ -66,7 +64,7 @@ impl Store {
                 }
             });
         };
-        let read = timeout(READ_MAX, database.read(sql)).await;
-        read.unwrap_or_else(|_| Err(self.error(Kind::Away, "it does not answer within 2 s")))
+        let slow = "it does not answer within 2 s";
+        self.called("read", (READ_MAX, slow), database.read(sql)).await
     }
 }

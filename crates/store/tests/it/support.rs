@@ -86,6 +86,7 @@ impl Running {
             writer: format!("pod-{}", NEXT.fetch_add(1, Ordering::Relaxed)).into(),
             retention: Retention::default(),
             sample,
+            watch: hale_store::Watch::default(),
         });
         let tasks =
             vec![tokio::spawn(store.clone().collect()), tokio::spawn(store.clone().drain())];

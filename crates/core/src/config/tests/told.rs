@@ -54,7 +54,10 @@ fn only_what_litellm_knows_is_called_a_key_of_its() {
         ("prometheus_anything", "unknown key `prometheus_anything`"),
         ("foo_key", "unknown key `foo_key`"),
         ("langfuse_nothing", "unknown key `langfuse_nothing`"),
-        ("prometheus_metrics_config", "not served: ignored. `/metrics` has Hale's own names"),
+        (
+            "prometheus_emit_stream_label",
+            "not served: ignored. `/metrics` is as docs/metrics.md says",
+        ),
         ("openai_key", "not served: ignored. set `api_key` per deployment"),
         ("timezone", "not served: ignored. the windows of budgets end by UTC"),
         ("dynamodb_table_name", "not served: ignored. nothing is sent there"),

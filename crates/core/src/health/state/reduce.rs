@@ -166,6 +166,7 @@ impl DeploymentState {
     ) -> Option<HealthEvent> {
         let Failure { cause, status, .. } = *failure;
         self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
+        self.failed.add(cause, status);
         if !cause.blames_deployment() {
             let closed = match failure.is_of_the_client() {
                 true => self.was_let_in(now, attempt),
@@ -186,7 +187,10 @@ impl DeploymentState {
             breaker.reopening.refused(now, attempt.started);
         }
         self.settle(&mut breaker);
-        self.opens.fetch_add(u64::from(cooldown.is_some()), Ordering::Relaxed);
+        if cooldown.is_some() {
+            self.opens.fetch_add(1, Ordering::Relaxed);
+            self.opened.add(cause, status);
+        }
         (cooldown.is_some() || from != to).then(|| {
             let change = Change { cause: Some(cause.name()), ..traffic(now, from, to, cooldown) };
             self.log.record(HealthPart::Breaker, change)
@@ -201,6 +205,7 @@ impl DeploymentState {
             FleetEvidence::Closed(cooldown) => {
                 let cooldown = breaker.adopt(now, cooldown)?;
                 self.opens.fetch_add(1, Ordering::Relaxed);
+                self.opened.add(cooldown.cause, None);
                 Some(cooldown)
             }
             FleetEvidence::Cleared => {

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use super::expose;
+use super::page::Page;
+use super::text::Format;
 use crate::sink::export::otlp::metrics::{Metric, MetricKind, Point};
 use crate::state::Process;
 
 /// All families that have a point.
 pub(crate) fn read(process: &Arc<Process>) -> Vec<Metric> {
-    let page = expose(process, &process.serving());
+    let page = Page::new(process.clone(), process.serving(), Format::OpenMetrics).all();
     let mut metrics = families(&page);
     metrics.retain(|metric| !metric.points.is_empty());
     metrics

@@ -32,7 +32,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
     let serving = process.serving();
     let arrival = Arrival {
         worker: Rc::new(Worker::new(process.clone())),
-        connection: Rc::new(ClientConn::new()),
+        connection: Rc::new(ClientConn::new(None)),
         serving: serving.clone(),
         at: clock::now(),
         call_id: "call".into(),

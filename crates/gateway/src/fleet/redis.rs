@@ -98,12 +98,12 @@ return {garbage, holders, left_ms}
 /// Redis between replicas.
 pub(super) struct ThroughRedis {
     redis: Arc<Redis>,
-    keys: Keys,
+    keys: Box<Keys>,
 }
 
 impl ThroughRedis {
     pub(super) fn new(redis: Arc<Redis>, keys: Keys) -> ThroughRedis {
-        ThroughRedis { redis, keys }
+        ThroughRedis { redis, keys: Box::new(keys) }
     }
 
     pub(super) fn problem(&self) -> Option<String> {

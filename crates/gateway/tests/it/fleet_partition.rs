@@ -1,7 +1,7 @@
 //! Redis that is gone, or reached in one direction only: each replica goes on, says so, and comes back by itself.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;

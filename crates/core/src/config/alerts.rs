@@ -25,7 +25,7 @@ const REPORTS: &str = "daily_reports";
 /// Where PagerDuty takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 /// The names that `alerting` may have.
-const NAMES: &[&str] = &["slack", "webhook", "ms_teams", "discord", "pagerduty"];
+const NAMES: &[&str] = &["slack", "webhook", "ms_teams", "discord", "pagerduty", "email"];
 /// Channels for single types, at most.
 const OWN_MAX: usize = 100;
 

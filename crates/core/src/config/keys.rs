@@ -358,7 +358,7 @@ const GENERAL: &[Row] = &[
     lacks("key_management_*", &features::SECRET_MANAGERS),
     lacks("use_azure_key_vault", &features::SECRET_MANAGERS),
     lacks("use_google_kms", &features::SECRET_MANAGERS),
-    served("alerting", Kind::List, "none", "Who is told of incidents: `slack` (`SLACK_WEBHOOK_URL`), `webhook` (`WEBHOOK_URL`, `WEBHOOK_SECRET`), `ms_teams` (`MS_TEAMS_WEBHOOK_URL`), `discord` (`DISCORD_WEBHOOK_URL`), `pagerduty` (`PAGERDUTY_API_KEY`). See [alerts](alerts.md)."),
+    served("alerting", Kind::List, "none", "Who is told of incidents: `slack` (`SLACK_WEBHOOK_URL`), `webhook` (`WEBHOOK_URL`, `WEBHOOK_SECRET`), `ms_teams` (`MS_TEAMS_WEBHOOK_URL`), `discord` (`DISCORD_WEBHOOK_URL`), `pagerduty` (`PAGERDUTY_API_KEY`), `email` (`SMTP_*`). See [alerts](alerts.md)."),
     served("alerting_threshold", Kind::Time(0, DAY), "300", "A request is slow that takes so long to its first content, or as a whole if it is no stream. 0: none is."),
     served("alert_types", Kind::List, "all", "What is told: names of [alerts](alerts.md), or LiteLLM's for them."),
     served("alert_to_webhook_url", Kind::Map, "none", "Addresses of Slack for single types, in place of `SLACK_WEBHOOK_URL`: a type, and an address or a list of them."),

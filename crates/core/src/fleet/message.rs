@@ -40,6 +40,8 @@ pub struct Message {
     pub uses: BTreeMap<Arc<str>, Use>,
     /// When an operator had everything about a deployment forgotten.
     pub cleared: BTreeMap<Arc<str>, ServerMs>,
+    /// What it sees of incidents, as text of their own: empty if it says nothing about them.
+    pub incidents: Arc<str>,
 }
 
 /// Why bytes are no message.
@@ -88,6 +90,8 @@ struct Whole<'m> {
     uses: BTreeMap<String, [f64; 3]>,
     #[serde(default)]
     cleared: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    incidents: std::borrow::Cow<'m, str>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +151,7 @@ impl Message {
             passed_on: Vec::new(),
             uses: BTreeMap::new(),
             cleared: BTreeMap::new(),
+            incidents: "".into(),
         }
     }
 
@@ -165,6 +170,7 @@ impl Message {
             reports: own.chain(passed).collect(),
             uses: self.uses.iter().map(|(key, one)| (key.to_string(), one.numbers())).collect(),
             cleared: self.cleared.iter().map(|(id, at)| (id.to_string(), at.0)).collect(),
+            incidents: (&*self.incidents).into(),
         };
         serde_json::to_vec(&whole).unwrap_or_default()
     }
@@ -212,6 +218,7 @@ impl Message {
         let cleared = whole.cleared.into_iter().filter(|(id, _)| is_name(id));
         let no_later = |ms| ServerMs(ms).min(at.plus(AHEAD_MAX_MS));
         message.cleared = cleared.map(|(id, ms)| (id.into(), no_later(ms))).collect();
+        message.incidents = whole.incidents.as_ref().into();
         Ok(message)
     }
 }

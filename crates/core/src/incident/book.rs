@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::incident::{Incident, Stage};
+use super::case::{Incident, Stage};
 use super::kind::Kind;
 use super::letter::Letter;
 use super::rules::AlertSettings;
@@ -36,6 +36,15 @@ pub struct Book {
     last: u64,
     /// Letters that were given up.
     pub dropped: u64,
+}
+
+/// What becomes of incidents that the other book does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// They stay: the other replica has just begun to keep it.
+    Keep,
+    /// They are over.
+    Drop,
 }
 
 /// What the replicas see, sorted.
@@ -73,6 +82,30 @@ impl Book {
             }
         }
         self.incidents.sort_by_key(|incident| incident.opened);
+    }
+
+    /// Goes on with a book that another replica keeps; `merge` says that what only this one has stays. Returns what changed by
+    /// that, and what is over because the other one has it no longer.
+    pub fn follow(&mut self, other: Book, merge: Merge) -> Vec<Incident> {
+        let own = std::mem::take(self);
+        *self = Book { last: own.last.max(other.last), ..other };
+        let is_news = |one: &&Incident| !own.incidents.contains(one);
+        let mut changed: Vec<Incident> = self.incidents.iter().filter(is_news).cloned().collect();
+        match merge {
+            Merge::Keep => self.adopt(own.incidents),
+            Merge::Drop => {
+                let is_known = |id: &str| self.incidents.iter().any(|one| *one.id == *id);
+                let gone = own.incidents.into_iter().filter(|one| !is_known(&one.id));
+                changed.extend(gone.map(Incident::closed));
+            }
+        }
+        changed
+    }
+
+    /// The incidents that are not over.
+    #[must_use]
+    pub fn into_open(self) -> Vec<Incident> {
+        self.incidents.into_iter().filter(|one| one.stage_name() != "closed").collect()
     }
 
     /// All incidents, the oldest first.
@@ -155,7 +188,7 @@ impl Book {
                     let is_same = is_untold || one.kind == Kind::GroupDown;
                     is_same && is_lately(one) && (is_near || (is_untold && shares(one)))
                 }
-                Kind::FallbacksExhausted | Kind::SlowRequests | Kind::HangingRequests => {
+                Kind::FallbacksExhausted | Kind::SlowRequests => {
                     one.kind.is_of_deployments() && is_lately(one) && shares(one)
                 }
                 Kind::DeploymentDown | Kind::KeyRefused => {

@@ -22,8 +22,6 @@ pub enum Kind {
     StoreTrouble,
     /// Requests took longer than `alerting_threshold`.
     SlowRequests,
-    /// Requests in flight do not end.
-    HangingRequests,
     /// A deployment cannot serve.
     DeploymentDown,
     /// A provider refuses a key.
@@ -79,14 +77,13 @@ pub const OTHER_TYPES: &[&str] = &[
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 10] = [
         Kind::ProbeBudget,
         Kind::BudgetSpent,
         Kind::ReloadRefused,
         Kind::RedisTrouble,
         Kind::StoreTrouble,
         Kind::SlowRequests,
-        Kind::HangingRequests,
         Kind::DeploymentDown,
         Kind::KeyRefused,
         Kind::FallbacksExhausted,
@@ -101,9 +98,9 @@ impl Kind {
             Kind::ReloadRefused => ("reload_refused", Warning, &[], false),
             Kind::RedisTrouble => ("redis_trouble", Warning, &["db_exceptions"], false),
             Kind::StoreTrouble => ("store_trouble", Warning, &["db_exceptions"], false),
-            Kind::SlowRequests => ("slow_requests", Warning, &["llm_too_slow"], false),
-            Kind::HangingRequests => {
-                ("hanging_requests", Warning, &["llm_requests_hanging"], false)
+            // One that hangs is slow when its limit ends it.
+            Kind::SlowRequests => {
+                ("slow_requests", Warning, &["llm_too_slow", "llm_requests_hanging"], false)
             }
             Kind::DeploymentDown => (
                 "deployment_down",
@@ -158,10 +155,7 @@ impl Kind {
     #[must_use]
     pub const fn is_consequence(self) -> bool {
         match self {
-            Kind::SlowRequests
-            | Kind::HangingRequests
-            | Kind::FallbacksExhausted
-            | Kind::GroupDown => true,
+            Kind::SlowRequests | Kind::FallbacksExhausted | Kind::GroupDown => true,
             Kind::ProbeBudget
             | Kind::BudgetSpent
             | Kind::ReloadRefused
@@ -177,7 +171,7 @@ impl Kind {
     pub const fn is_of_deployments(self) -> bool {
         match self {
             Kind::DeploymentDown | Kind::KeyRefused | Kind::GroupDown => true,
-            Kind::SlowRequests | Kind::HangingRequests | Kind::FallbacksExhausted => true,
+            Kind::SlowRequests | Kind::FallbacksExhausted => true,
             Kind::ProbeBudget
             | Kind::BudgetSpent
             | Kind::ReloadRefused

@@ -7,18 +7,21 @@
 //! that; everything in it is bounded.
 
 mod book;
+mod case;
 mod effect;
-mod incident;
+
 mod kind;
 mod letter;
 mod rules;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod watch;
 
-pub use book::Book;
+pub use book::{Book, Merge};
+pub use case::{Incident, Stage};
 pub use effect::Effect;
-pub use incident::{Incident, Stage};
 pub use kind::{Family, Kind, OTHER_TYPES, Severity};
 pub use letter::{Event, Letter, Message, PARTS_MAX, Part, lasted};
 pub use rules::{AlertSettings, Channel, Maintenance, Place, Rules, Smtp, SmtpTls, When};

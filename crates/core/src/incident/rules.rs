@@ -10,7 +10,7 @@ use crate::route::AccessWindow;
 use crate::secret::Secret;
 
 /// `alerting` and what belongs to it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlertSettings {
     /// When something is told.
     pub rules: Rules,
@@ -59,12 +59,6 @@ impl Default for Rules {
             quiet: Vec::new(),
             maintenance: Vec::new(),
         }
-    }
-}
-
-impl Default for AlertSettings {
-    fn default() -> AlertSettings {
-        AlertSettings { rules: Rules::default(), channels: Vec::new(), base_url: None }
     }
 }
 

@@ -216,10 +216,9 @@ impl Watch {
         troubles.truncate(TROUBLES_MAX);
         self.date(now, &mut troubles);
         let subjects: HashSet<&str> = troubles.iter().map(|one| &*one.subject).collect();
-        let works = |subject: &&Box<str>| {
-            !subjects.contains(&***subject) && self.is_known_to_work(subject, scene)
-        };
-        let healthy = asked.iter().filter(works).cloned().collect();
+        let works =
+            |subject: &str| !subjects.contains(subject) && self.is_known_to_work(subject, scene);
+        let healthy = asked.iter().filter(|subject| works(subject)).cloned().collect();
         let groups = troubles.iter().flat_map(|trouble| &trouble.groups);
         let counters = groups.map(|group| {
             let past = self.groups.get(&**group);

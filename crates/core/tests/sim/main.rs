@@ -8,6 +8,7 @@
 
 mod figures;
 mod fleet;
+mod incidents;
 mod leases;
 mod probes;
 mod properties;

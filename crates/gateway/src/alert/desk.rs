@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hale_core::incident::{Book, Incident, Watch};
+use hale_core::incident::{AlertSettings, Book, Incident, Merge, Report, Watch};
+use hale_core::time::Millis;
 use hale_store::{IncidentRow, Status, Store, Stored};
+use serde::{Deserialize, Serialize};
 
 use super::courier::{Courier, Returned, Verdict};
 use super::look::{self, InForce, Own};
@@ -18,6 +20,25 @@ use crate::state::Process;
 
 /// How long the first look waits for the store.
 const RESTORE_MAX: Duration = Duration::from_secs(5);
+/// The longest text that one replica tells the others, bytes: a quarter of what the fleet's messages may have.
+const SAID_MAX: usize = 256 << 10;
+/// How long nothing is told while the store does not say what is told already, milliseconds.
+const HOLD_MS: u64 = 15_000;
+/// Troubles that one replica tells the others.
+const TOLD_MAX: usize = 200;
+
+/// How long a replica that begins to keep the book takes over what the others have, milliseconds.
+const HANDOVER_MS: u64 = 10_000;
+
+/// What one replica tells the others.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    report: Report,
+    /// The book as it has it, unless that is too large to be told.
+    book: Option<Book>,
+    /// How long it has kept the book, milliseconds, if it does.
+    keeps_ms: Option<u64>,
+}
 
 /// The desk.
 pub(super) struct Desk {
@@ -25,8 +46,17 @@ pub(super) struct Desk {
     watch: Watch,
     own: Own,
     book: Book,
+    began: Millis,
     /// Whether the incidents that the store has are in the book.
     is_restored: bool,
+    /// Since when this replica keeps the book.
+    keeps_since: Option<u64>,
+    /// The book of the replica that keeps it, and for how long it has, milliseconds.
+    kept: Option<(u64, Book)>,
+    /// The books of the replicas that do not.
+    offered: Vec<Book>,
+    /// The subjects of which it knows nothing.
+    asked: Vec<Box<str>>,
     pub(super) courier: Courier,
 }
 
@@ -44,7 +74,12 @@ impl Desk {
             watch: Watch::new(&replica),
             own: Own::default(),
             book: Book::default(),
+            began: clock::now().millis(),
             is_restored: false,
+            keeps_since: None,
+            kept: None,
+            offered: Vec::new(),
+            asked: Vec::new(),
             courier: Courier::default(),
         }
     }
@@ -132,28 +167,108 @@ impl Desk {
     pub(super) async fn look(&mut self) {
         if !self.is_restored {
             self.restore().await;
+            let waits_for = clock::now().millis().since(self.began);
+            // What is open already would be told again; what is new is told all the same, within its half a minute.
+            if !self.is_restored && waits_for < HOLD_MS {
+                return;
+            }
         }
         let serving = self.process.serving();
         let snapshot = &serving.snapshot;
         let settings = &snapshot.gateway.alerts;
         let here = clock::now().millis();
-        let asked = self.book.unseen();
         let sight = hale_core::incident::Sight {
             tally: self.process.sinks.take_tally(settings.rules.slow_ms),
             down: look::down(snapshot, here),
             own: self.own.troubles(&self.process, here),
-            asked: &asked,
+            asked: &self.asked,
         };
         let now = now();
         let report = self.watch.observe(now, sight, &InForce(snapshot), &settings.rules);
-        self.book.observe(now, &[report], settings);
+        let mut reports = Vec::new();
+        let shared = snapshot.shared.redis.is_some() || self.process.remembers_on_a_server();
+        if shared {
+            reports = self.hear(here);
+            self.say(&report, now);
+        }
+        reports.push(report);
+        match !shared || self.process.alerts.shared.speaks(here) {
+            true => self.observe(now, &reports, settings),
+            false => self.follow(now),
+        }
+        self.show();
+    }
+
+    /// What the other replicas see; notes their books.
+    fn hear(&mut self, here: Millis) -> Vec<Report> {
+        let mut reports = Vec::new();
+        (self.kept, self.offered) = (None, Vec::new());
+        for text in self.process.alerts.shared.heard(here) {
+            let Ok(Said { report, book, keeps_ms }) = serde_json::from_str(&text) else {
+                self.process.fleet.garbage.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            reports.push(report);
+            match (keeps_ms, book) {
+                (Some(ms), Some(book)) => self.kept = Some((ms, book)),
+                (None, Some(book)) => self.offered.push(book),
+                (Some(_) | None, None) => {}
+            }
+        }
+        reports
+    }
+
+    /// Tells the other replicas what is seen here, and what is in the book.
+    fn say(&self, report: &Report, now: u64) {
+        let mut report = report.clone();
+        report.troubles.truncate(TOLD_MAX);
+        let keeps_ms = self.keeps_since.map(|since| now.saturating_sub(since));
+        let text = |said: &Said| serde_json::to_string(said).unwrap_or_default();
+        let mut said = Said { report, book: Some(self.book.clone()), keeps_ms };
+        let mut told = text(&said);
+        // What is too long for the fleet's messages would take its other news with it.
+        if told.len() > SAID_MAX {
+            said.book = None;
+            told = text(&said);
+        }
+        if told.len() > SAID_MAX {
+            said.report = Report { replica: said.report.replica, ..Report::default() };
+            told = text(&said);
+        }
+        self.process.alerts.shared.say(&told);
+    }
+
+    /// Keeps the book, and sends what it tells.
+    fn observe(&mut self, now: u64, reports: &[Report], settings: &AlertSettings) {
+        let since = *self.keeps_since.get_or_insert(now);
+        if now.saturating_sub(since) < HANDOVER_MS {
+            for book in std::mem::take(&mut self.offered) {
+                self.book.adopt(book.into_open());
+            }
+        }
+        self.book.observe(now, reports, settings);
+        self.asked = self.book.unseen();
         self.keep(now);
         for letter in self.book.due(now, |channel| self.courier.is_busy(channel)) {
             if let Some(channel) = settings.channel(&letter.to) {
                 self.courier.send(letter, channel.clone());
             }
         }
-        self.show();
+    }
+
+    /// Follows the book of the replica that keeps it, to go on with it.
+    fn follow(&mut self, now: u64) {
+        self.keeps_since = None;
+        let Some((ms, book)) = self.kept.take() else { return };
+        let merge = if ms < HANDOVER_MS { Merge::Keep } else { Merge::Drop };
+        let changed = self.book.follow(book, merge);
+        self.asked = self.book.unseen();
+        let Some(store) = self.process.store() else { return };
+        let serving = self.process.serving();
+        let settings = &serving.snapshot.gateway.alerts;
+        for incident in &changed {
+            keep(store, incident, &incident.title(settings), now);
+        }
     }
 
     /// A letter came back.

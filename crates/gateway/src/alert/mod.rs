@@ -11,5 +11,5 @@ mod look;
 mod post;
 mod task;
 
-pub(crate) use self::channel::send;
+pub(crate) use self::channel::{send, test};
 pub(crate) use self::task::run;

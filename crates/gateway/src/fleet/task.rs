@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hale_core::fleet::{Changes, Fleet, Message, Mode, ServerClock, ServerMs};
+use hale_core::fleet::{Changes, Fleet, Message, Mode, ServerClock, ServerMs, Want};
 use hale_core::health::OperatorAction;
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -25,6 +25,10 @@ use crate::state::fleet::{Sharing, Status};
 const TICK_MS: u64 = 1_000;
 /// How long news wait for others to go with them.
 const SOON: Duration = Duration::from_millis(20);
+/// How long the replica that tells people may be silent before another one does, milliseconds.
+const SPEAKER_MS: u64 = 5_000;
+/// The name of its lease among those of deployments.
+const SPEAKER: &str = "(tells people)";
 /// Messages that may wait to be read.
 const HEARD_MAX: usize = 1_024;
 
@@ -211,6 +215,10 @@ impl Replica {
             Ok(message) => {
                 self.process.fleet.received.fetch_add(1, Ordering::Relaxed);
                 self.process.fleet.heard_at.fetch_max(clock.here(message.at).0, Ordering::Relaxed);
+                if !message.incidents.is_empty() {
+                    let shared = &self.process.alerts.shared;
+                    shared.hear(&message.replica, message.incidents.clone(), clock.here);
+                }
                 let serving = self.process.serving();
                 let cleared = self.fleet.receive(&message, &serving.snapshot).unwrap_or_default();
                 for id in cleared {
@@ -249,6 +257,7 @@ impl Replica {
         let clock = self.time();
         let mut published = self.fleet.publish(&serving.snapshot, clock);
         published.whole.leaves = self.leaves;
+        published.whole.incidents = self.process.alerts.shared.said();
         let has_news = published.news.is_some();
         if let Some(mut news) = published.news {
             news.leaves = self.leaves;
@@ -285,6 +294,9 @@ impl Replica {
         }
         let changes = self.fleet.settle(&serving.snapshot, clock);
         self.changed(&serving.snapshot, changes);
+        if self.lost.is_none() && (due == Due::Tick || self.leaves) {
+            self.speak().await;
+        }
         if due == Due::Tick || self.leaves {
             let me = self.fleet.me();
             let others: Vec<Arc<str>> = match self.leaves {
@@ -311,6 +323,21 @@ impl Replica {
             {
                 tracing::debug!(deployment = &**id, "a cooldown of LiteLLM's cannot be read");
             }
+        }
+    }
+
+    /// Takes, renews or gives up the lease of the replica that tells people, and notes which one has it.
+    async fn speak(&self) {
+        let want = if self.leaves { Want::GiveUp } else { Want::Hold };
+        let asked = [(Arc::from(SPEAKER), Some(want))];
+        match self.carrier.lease(self.fleet.me(), SPEAKER_MS, &asked).await {
+            Ok(leased) => {
+                self.process.fleet.garbage.fetch_add(leased.garbage, Ordering::Relaxed);
+                let holder = leased.holders.into_iter().next().flatten();
+                let holder = holder.map(|one| one.pod).filter(|_| !self.leaves);
+                self.process.alerts.shared.spoken_by(self.fleet.me(), holder.as_ref());
+            }
+            Err(error) => tracing::debug!(%error, "the lease of the replica that tells people"),
         }
     }
 

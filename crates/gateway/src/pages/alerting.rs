@@ -1,4 +1,4 @@
-//! Incidents, and who is told of them: `/alerting/incidents`, `/alerting/settings`, `/alerting/report`.
+//! Incidents, and who is told of them: `/alerting/incidents`, `/alerting/settings`, `/alerting/report`, `/alerting/test`.
 //!
 //! Called by the router. Always true: only operators get here; no address of a channel is shown.
 
@@ -155,6 +155,31 @@ pub(crate) fn report(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         }
         let page = json!({"title": message.title, "text": message.words, "sent_to": told});
         Ok(reply::json(StatusCode::OK, page.to_string()))
+    })
+}
+
+/// `POST /alerting/test`: a test message to the channel that `?channel=` names, else to each.
+pub(crate) fn test(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(async move {
+        drop(incoming);
+        let settings = &request.arrival.serving.snapshot.gateway.alerts;
+        let names: Vec<Box<str>> = match request.parameter("channel") {
+            Some(name) => vec![name],
+            None => settings.channels.iter().map(|channel| channel.name.clone()).collect(),
+        };
+        let mut tested = Vec::new();
+        for name in &names {
+            for (channel, result) in alert::test(settings, name).await {
+                let problem = result.err().map(|refused| refused.why);
+                tested.push(json!({"channel": channel, "problem": problem}));
+            }
+        }
+        if tested.is_empty() {
+            let message = "no such channel is configured; general_settings.alerting names those that are told";
+            let status = StatusCode::BAD_REQUEST;
+            return Err(Refusal::new(status, "unknown_channel", message.to_owned()));
+        }
+        Ok(reply::json(StatusCode::OK, json!({"tested": tested}).to_string()))
     })
 }
 

@@ -101,6 +101,7 @@ const PAGES: &[Endpoint] = &[
     get("providerbudgets", &["/provider/budgets"], Role::Admin, Page(budgets::of_providers)),
     get("incidents", &["/alerting/incidents"], Role::Admin, WaitingPage(alerting::incidents)),
     get("alertingsettings", &["/alerting/settings"], Role::Admin, Page(alerting::settings)),
+    post("alertingtest", &["/alerting/test"], Role::Admin, WaitingPage(alerting::test)),
     post("alertingreport", &["/alerting/report"], Role::Admin, WaitingPage(alerting::report)),
     get("cacheping", &["/cache/ping"], Role::Admin, WaitingPage(cache::ping)),
     post("cachedelete", &["/cache/delete"], Role::Admin, WaitingPage(cache::delete)),

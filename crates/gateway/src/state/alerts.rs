@@ -4,11 +4,24 @@
 //! secret in it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
+use hale_core::fleet::LIVE_MS;
 use hale_core::incident::Incident;
+use hale_core::time::Millis;
 use parking_lot::Mutex;
+
+use crate::clock;
+
+/// Replicas that are heard.
+const REPLICAS_MAX: usize = 128;
+/// How long a replica that heard which one tells people waits for the server between them before it does so by itself,
+/// milliseconds.
+const ALONE_MS: u64 = 300_000;
+/// The same for one that has never heard it.
+const UNKNOWN_MS: u64 = 20_000;
 
 /// What became of the messages to one channel.
 #[derive(Clone, Debug, Default)]
@@ -23,11 +36,70 @@ pub(crate) struct ChannelState {
     pub(crate) problem: Option<String>,
 }
 
+/// When something was heard, and what.
+type Heard = (Millis, Arc<str>);
+
+/// What replicas tell each other about incidents, and which of them tells people.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// What this one says.
+    said: Mutex<Arc<str>>,
+    /// What the others said, and when it was heard.
+    heard: Mutex<BTreeMap<Arc<str>, Heard>>,
+    /// Whether this replica tells people, and when that was known last.
+    speaks: Mutex<Option<(Millis, bool)>>,
+}
+
+impl Shared {
+    /// What this replica says.
+    pub(crate) fn said(&self) -> Arc<str> {
+        self.said.lock().clone()
+    }
+
+    /// Says something else from now on.
+    pub(crate) fn say(&self, text: &str) {
+        *self.said.lock() = text.into();
+    }
+
+    /// Another replica said something.
+    pub(crate) fn hear(&self, replica: &Arc<str>, text: Arc<str>, now: Millis) {
+        let mut heard = self.heard.lock();
+        heard.retain(|_, (at, _)| now.since(*at) < LIVE_MS);
+        if heard.len() < REPLICAS_MAX || heard.contains_key(replica) {
+            heard.insert(replica.clone(), (now, text));
+        }
+    }
+
+    /// What the others that live said.
+    pub(crate) fn heard(&self, now: Millis) -> Vec<Arc<str>> {
+        let heard = self.heard.lock();
+        let alive = heard.values().filter(|(at, _)| now.since(*at) < LIVE_MS);
+        alive.map(|(_, text)| text.clone()).collect()
+    }
+
+    /// Which replica has the lease, if any.
+    pub(crate) fn spoken_by(&self, me: &Arc<str>, holder: Option<&Arc<str>>) {
+        let speaks = holder.is_some_and(|holder| holder == me);
+        *self.speaks.lock() = Some((clock::now().millis(), speaks));
+    }
+
+    /// Whether this replica tells people. While the server between the replicas is away, the one that did goes on.
+    pub(crate) fn speaks(&self, now: Millis) -> bool {
+        match *self.speaks.lock() {
+            Some((_, true)) => true,
+            Some((at, false)) => now.since(at) >= ALONE_MS,
+            None => now.0 >= UNKNOWN_MS,
+        }
+    }
+}
+
 /// The process's side of telling people.
 #[derive(Default)]
 pub(crate) struct Alerts {
     /// The incidents in the book.
     pub(crate) incidents: ArcSwap<Vec<Incident>>,
+    /// What replicas tell each other.
+    pub(crate) shared: Shared,
     /// The channels by name.
     pub(crate) channels: Mutex<BTreeMap<Box<str>, ChannelState>>,
     /// Messages that were taken.

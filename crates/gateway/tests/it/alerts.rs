@@ -2,10 +2,16 @@
 //!
 //! A scripted upstream plays the receiver; times of the config are short, so that no test waits for a real one.
 
-use hale_testkit::{FakeUpstream, Hale, Launch, Request, Script, Signal, TempDir};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use hale_testkit::{FakeUpstream, Hale, Launch, Redis, Request, Script, Signal, TIMEOUT, TempDir};
 use serde_json::{Value, json};
 
-use crate::support::{Config, chat, eventually, hale, lone, metric, pair};
+use crate::support::{
+    Config, KEY, UPSTREAM_KEY, chat, client, eventually, hale, lone, metric, pair, within,
+};
 
 /// What messages to the generic webhook are signed with.
 const SECRET: &str = "whsec-0123456789abcdef";
@@ -57,9 +63,9 @@ fn until_told(hale: &Hale, receiver: &FakeUpstream, count: usize) -> Vec<Value> 
     under_traffic(hale, "it is told", || Some(told(receiver)).filter(|all| all.len() >= count))
 }
 
-/// Waits until the store has an incident with this text.
+/// Waits until the store has an incident with these texts.
 #[track_caller]
-fn until_kept(directory: &TempDir, text: &str) {
+fn until_kept(directory: &TempDir, texts: &[&str]) {
     let (store, copy) = (directory.path().join("hale.db"), directory.path().join("copy"));
     eventually("the store has it", || {
         let command = hale().arg("db").arg("--database").arg(store.to_str().unwrap());
@@ -67,7 +73,9 @@ fn until_kept(directory: &TempDir, text: &str) {
         let rows = std::fs::read_to_string(&copy).unwrap_or_default();
         let _gone = std::fs::remove_file(&copy);
         let mut incidents = rows.lines().filter(|line| line.contains("\"incidents\""));
-        (ended.code() == Some(0) && incidents.any(|line| line.contains(text))).then_some(())
+        (ended.code() == Some(0)
+            && incidents.any(|line| texts.iter().all(|text| line.contains(text))))
+        .then_some(())
     });
 }
 
@@ -89,7 +97,9 @@ fn an_outage_under_traffic_is_one_message_and_one_more_when_it_is_over() {
     let text = all[1]["text"].as_str().unwrap();
     assert!(text.contains("resolved after ") && text.contains("*Lasted:*"), "{text}");
     assert_eq!(told(&slack).len(), 2);
-    assert_eq!(metric(&hale, "hale_alerts_sent_total", &[]), 2.0);
+    eventually("both are counted", || {
+        (metric(&hale, "hale_alerts_sent_total", &[]) == 2.0).then_some(())
+    });
     assert!(!hale.stderr().contains("s3cr3ts3cr3t"), "{}", hale.stderr());
 }
 
@@ -105,7 +115,7 @@ fn a_kill_in_an_incident_neither_loses_its_end_nor_tells_its_beginning_again() {
     upstream.answer_with(|_| Script::error(503, "away"));
     let opened = until_told(&first, &hook, 1).remove(0);
     assert_eq!(opened["event"], "incident_opened");
-    until_kept(&directory, "\\\"letters\\\":[]");
+    until_kept(&directory, &["\"told\"", "\\\"letters\\\":[]"]);
     first.signal(Signal::Kill);
     first.wait_for_exit(hale_testkit::TIMEOUT);
     let second = start();
@@ -138,4 +148,331 @@ fn a_fault_that_only_moves_requests_is_told_with_the_deployment_and_its_group_st
         (&opened["model_groups"], &opened["model_groups_down"]),
         (&json!(["m"]), &json!([]))
     );
+}
+
+#[test]
+fn of_two_replicas_one_speaks_and_when_it_is_killed_the_other_tells_the_end() {
+    let (redis, upstream, hook) = (Redis::start(), FakeUpstream::start(), receiver());
+    let config = lone(&upstream).router(json!({"redis_url": redis.url()}));
+    let config = config.general(json!({"use_shared_health_check": true}));
+    let start = || with_webhook(&config, &hook).start();
+    let mut replicas = vec![start(), start()];
+    eventually("they know each other", || {
+        let knows = |hale: &Hale| {
+            let page = client(hale).get("/health/shared-status").json();
+            page["status"]["replicas"] == 2
+        };
+        replicas.iter().all(knows).then_some(())
+    });
+    upstream.answer_with(|_| Script::error(500, "the engine is on fire"));
+    let opened = eventually("it is told", || {
+        replicas.iter().for_each(|hale| drop(chat(hale, "m")));
+        told(&hook).into_iter().next()
+    });
+    assert_eq!(opened["event"], "incident_opened");
+    let is_open = |hale: &Hale| {
+        let page = client(hale).get("/alerting/incidents").json();
+        let first = &page["incidents"][0];
+        first["stage"] == "told"
+            && first["id"] == opened["incident_id"]
+            && first["messages_waiting"] == 0
+    };
+    eventually("both know it", || replicas.iter().all(is_open).then_some(()));
+    let sent = |hale: &Hale| metric(hale, "hale_alerts_sent_total", &[]) as u64;
+    let speaker = replicas.iter().position(|hale| sent(hale) == 1).unwrap();
+    assert_eq!(replicas.iter().map(sent).sum::<u64>(), 1, "one of them told it");
+    let mut speaker = replicas.remove(speaker);
+    speaker.signal(Signal::Kill);
+    speaker.wait_for_exit(hale_testkit::TIMEOUT);
+    upstream.answer_with(Script::answer);
+    let other = &replicas[0];
+    let all = within(TIMEOUT * 2, "its end is told", || {
+        chat(other, "m");
+        Some(told(&hook)).filter(|all| all.len() >= 2)
+    });
+    assert_eq!(all[1]["event"], "incident_resolved");
+    assert_eq!(all[1]["incident_id"], opened["incident_id"]);
+    assert_eq!((told(&hook).len(), sent(other)), (2, 1));
+}
+
+#[test]
+fn what_comes_back_within_its_time_is_the_same_incident_and_then_only_its_end_is_told() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let args = json!({"collect_s": 0.1, "settle_s": 0.1, "flap_s": 4});
+    let config = telling(&lone(&upstream), json!(["webhook"]), args);
+    let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    let fails = |_: &Request| Script::error(500, "on and off");
+    upstream.answer_with(fails);
+    until_told(&hale, &hook, 1);
+    upstream.answer_with(Script::answer);
+    until_told(&hale, &hook, 2);
+    upstream.answer_with(fails);
+    until_told(&hale, &hook, 3);
+    upstream.answer_with(Script::answer);
+    let all = until_told(&hale, &hook, 4);
+    let events: Vec<&str> = all.iter().map(|one| one["event"].as_str().unwrap()).collect();
+    let expected =
+        ["incident_opened", "incident_resolved", "incident_reopened", "incident_resolved"];
+    assert_eq!(events, expected);
+    assert!(all.iter().all(|one| one["incident_id"] == all[0]["incident_id"]));
+    assert!(all[3]["duration_s"].as_f64() > all[1]["duration_s"].as_f64());
+}
+
+#[test]
+fn a_receiver_that_fails_in_any_way_gets_the_message_again_and_the_log_says_why_without_the_address()
+ {
+    for (script, says) in [
+        (
+            Script::ok().body("text/html", "<!DOCTYPE html><title>Sign in</title>"),
+            "with a web page",
+        ),
+        (
+            Script::with_status(302).header("location", "/s3cret-token").body("text/plain", ""),
+            "with a redirect",
+        ),
+        (Script::with_status(404).body("text/plain", "no_service"), "was revoked"),
+        (
+            Script::with_status(429).header("retry-after", "1").body("text/plain", "slow"),
+            "limits the rate",
+        ),
+        (Script::with_status(500).body("text/plain", "bad token s3cret-token"), "bad token ***"),
+        (Script::ok().close(), "127.0.0.1"),
+    ] {
+        let (upstream, hook) = (FakeUpstream::start(), receiver());
+        hook.push(script);
+        let hale = with_webhook(&lone(&upstream), &hook).start();
+        upstream.answer_with(|_| Script::error(500, "down"));
+        let all = until_told(&hale, &hook, 2);
+        assert_eq!(all[0], all[1], "{says}: the same message again");
+        let line = hale.wait_for_line("a message was not taken");
+        assert!(line.contains(says) && line.contains("channel=\"webhook\""), "{line}");
+        assert!(!hale.stderr().contains("s3cret-token"), "{}", hale.stderr());
+        let page = client(&hale).get("/alerting/incidents").text();
+        assert!(!page.contains("s3cret-token") && page.contains("incident"), "{page}");
+        assert!(metric(&hale, "hale_alerts_failed_total", &[]) >= 1.0);
+    }
+}
+
+#[test]
+fn a_receiver_that_hangs_delays_neither_requests_nor_another_channel() {
+    let (upstream, hung, slack) = (FakeUpstream::start(), FakeUpstream::start(), receiver());
+    hung.answer_with(|_| Script::silent());
+    let config = telling(&lone(&upstream), json!(["webhook", "slack"]), quick());
+    let launch = config.launch().env("WEBHOOK_URL", &hung.url());
+    let hale = launch.env("SLACK_WEBHOOK_URL", &slack.url()).start();
+    upstream.answer_with(|_| Script::error(500, "down"));
+    until_told(&hale, &slack, 1);
+    upstream.answer_with(Script::answer);
+    until_told(&hale, &slack, 2);
+    assert_eq!(told(&hung).len(), 1, "one message is under way to each channel");
+    assert_eq!(metric(&hale, "hale_alerts_waiting", &[]), 2.0);
+}
+
+#[test]
+fn each_channel_gets_what_it_shows() {
+    let upstream = FakeUpstream::start();
+    let all: Vec<FakeUpstream> = (0..5).map(|_| receiver()).collect();
+    let [slack, hook, teams, discord, pager] = all.as_slice() else { panic!("five") };
+    let mut args = quick();
+    args["pagerduty_url"] = json!(pager.url());
+    let names = json!(["slack", "webhook", "ms_teams", "discord", "pagerduty"]);
+    let config = telling(&lone(&upstream), names, args);
+    let hale = config
+        .launch()
+        .env("SLACK_WEBHOOK_URL", &slack.url())
+        .env("WEBHOOK_URL", &hook.url())
+        .env("WEBHOOK_SECRET", SECRET)
+        .env("MS_TEAMS_WEBHOOK_URL", &teams.url())
+        .env("DISCORD_WEBHOOK_URL", &discord.url())
+        .env("PAGERDUTY_API_KEY", "pd-key-0123456789")
+        .env("PROXY_BASE_URL", "https://me:pw@llm.example/")
+        .start();
+    upstream.answer_with(|_| Script::error(500, "<b>on</b> fire & out"));
+    all.iter().for_each(|one| drop(until_told(&hale, one, 1)));
+    upstream.answer_with(Script::answer);
+    all.iter().for_each(|one| drop(until_told(&hale, one, 2)));
+    let text = message(slack, 0)["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("&lt;b&gt;on&lt;/b&gt; fire &amp; out"), "{text}");
+    assert!(text.contains("https://llm.example/alerting/incidents?id="), "{text}");
+    let sent = hook.request(0);
+    let id = sent.json()["incident_id"].as_str().unwrap().to_owned();
+    let digest = sha2_hmac(SECRET.as_bytes(), &sent.body);
+    assert_eq!(sent.header("x-hale-signature"), Some(&*format!("sha256={digest}")));
+    assert_eq!(sent.json()["link"], format!("https://llm.example/alerting/incidents?id={id}"));
+    let card = &message(teams, 0)["attachments"][0];
+    assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
+    assert_eq!(card["content"]["body"][1]["type"], "FactSet");
+    let embed = message(discord, 0);
+    assert_eq!(embed["allowed_mentions"], json!({"parse": []}));
+    assert!(embed["embeds"][0]["title"].as_str().unwrap().contains("nothing serves m"), "{embed}");
+    let events = [message(pager, 0), message(pager, 1)];
+    assert_eq!(
+        (&events[0]["event_action"], &events[1]["event_action"]),
+        (&json!("trigger"), &json!("resolve"))
+    );
+    assert_eq!(
+        (&events[0]["dedup_key"], &events[1]["dedup_key"]),
+        (&json!(format!("hale-{id}")), &json!(format!("hale-{id}")))
+    );
+    assert_eq!(
+        (&events[0]["routing_key"], &events[0]["payload"]["severity"]),
+        (&json!("pd-key-0123456789"), &json!("critical"))
+    );
+    for secret in ["pd-key-0123456789", SECRET, "me:pw", KEY, UPSTREAM_KEY] {
+        assert!(!hale.stderr().contains(secret), "{secret}");
+        assert!(!text.contains(secret) && !sent.json().to_string().contains(secret), "{secret}");
+    }
+}
+
+fn sha2_hmac(key: &[u8], body: &[u8]) -> String {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
+    let tag = aws_lc_rs::hmac::sign(&key, body);
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_refused_reload_is_told_and_over_with_the_next_good_one_and_types_have_addresses_of_their_own()
+{
+    let (upstream, general, own) = (FakeUpstream::start(), receiver(), receiver());
+    let config = telling(&lone(&upstream), json!(["slack"]), quick());
+    let config = config.general(json!({"alert_to_webhook_url": {"reload_refused": [own.url()]}}));
+    let hale = config.launch().env("SLACK_WEBHOOK_URL", &general.url()).start();
+    hale.rewrite_config("model_list: [");
+    let text = message(&own, 0)["text"].to_string();
+    assert!(text.contains("a changed config is refused"), "{text}");
+    hale.rewrite_config(&config.text());
+    let text = message(&own, 1)["text"].to_string();
+    assert!(text.contains("resolved after"), "{text}");
+    assert_eq!(told(&general).len(), 0, "it has an address of its own");
+}
+
+#[test]
+fn nothing_is_told_of_models_in_maintenance_nor_of_types_that_were_not_asked_for() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let window =
+        json!({"start": "2020-01-01T00:00:00Z", "end": "2099-01-01T00:00:00Z", "models": ["m"]});
+    let mut args = quick();
+    args["maintenance"] = json!([window]);
+    let silent = [
+        telling(&lone(&upstream), json!(["webhook"]), args),
+        telling(&lone(&upstream), json!(["webhook"]), quick())
+            .general(json!({"alert_types": ["db_exceptions", "spend_reports"]})),
+    ];
+    upstream.answer_with(|_| Script::error(500, "down"));
+    for config in silent {
+        let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+        under_traffic(&hale, "the incident is known", || {
+            let page = client(&hale).get("/alerting/incidents").json();
+            (page["incidents"][0]["requests"]["hurt"].as_u64() > Some(5)).then_some(())
+        });
+        assert_eq!(told(&hook).len(), 0);
+    }
+}
+
+#[test]
+fn a_report_of_the_day_goes_to_the_channels_when_it_is_asked_for() {
+    let (upstream, slack) = (FakeUpstream::start(), receiver());
+    let config = telling(&lone(&upstream), json!(["slack"]), quick());
+    let hale = config.launch().env("SLACK_WEBHOOK_URL", &slack.url()).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    let page = eventually("the store has the request", || {
+        let page = client(&hale).post_json("/alerting/report", &[], &json!({})).json();
+        page["title"].as_str().is_some_and(|title| title.contains(" 1 requests")).then_some(page)
+    });
+    assert_eq!(page["sent_to"], json!([{"channel": "slack", "problem": null}]));
+    assert!(page["text"].as_str().unwrap().contains("m: 1 requests, 0 failed"), "{page}");
+    let last = told(&slack).pop().unwrap();
+    assert!(last["text"].as_str().unwrap().contains("the last 24 hours"), "{last}");
+    let settings = client(&hale).get("/alerting/settings").json();
+    let is_on =
+        settings.as_array().unwrap().iter().find(|one| one["field_name"] == "slack_alerting");
+    assert_eq!(is_on.unwrap()["field_value"], true);
+    let test = |path: &str| client(&hale).post_json(path, &[], &json!({}));
+    let expected = json!({"tested": [{"channel": "slack", "problem": null}]});
+    assert_eq!(test("/alerting/test").json(), expected);
+    assert_eq!(test("/alerting/test?channel=slack").json(), expected);
+    assert_eq!(test("/alerting/test?channel=pager").status, 400);
+    slack.push(Script::with_status(403).body("text/plain", "invalid_token"));
+    let problem = test("/alerting/test").json()["tested"][0]["problem"].to_string();
+    assert!(problem.contains("was revoked; make a new one"), "{problem}");
+    for path in ["/alerting/incidents", "/alerting/settings"] {
+        assert_eq!(hale.client().get(path).status, 401);
+    }
+}
+
+/// A mail server that takes what it is told; the lines of each conversation.
+fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, lines) = (listener.local_addr().unwrap().port(), Arc::default());
+    let said: Arc<Mutex<Vec<String>>> = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut writer = stream.try_clone().unwrap();
+            writer.write_all(b"220 mail.example\r\n").unwrap();
+            let mut is_data = false;
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                said.lock().unwrap().push(line.clone());
+                let answer = match line.split([' ', ':']).next().unwrap() {
+                    "." => "250 taken",
+                    _ if is_data => continue,
+                    "EHLO" => "250-mail.example\r\n250 AUTH PLAIN LOGIN",
+                    "DATA" => "354 go on",
+                    _ => "250 ok",
+                };
+                is_data = line == "DATA" || (is_data && line != ".");
+                writer.write_all(format!("{answer}\r\n").as_bytes()).unwrap();
+            }
+        }
+    });
+    (port, lines)
+}
+
+#[test]
+fn an_email_goes_to_each_receiver_with_the_facts_and_without_the_password_in_the_log() {
+    let upstream = FakeUpstream::start();
+    let (port, lines) = mail_server();
+    let mut args = quick();
+    args["email_to"] = json!(["ops@example.org", "night@example.org"]);
+    let hale = telling(&lone(&upstream), json!(["email"]), args)
+        .launch()
+        .env("SMTP_HOST", "127.0.0.1")
+        .env("SMTP_PORT", &port.to_string())
+        .env("SMTP_TLS", "false")
+        .env("SMTP_USERNAME", "hale")
+        .env("SMTP_PASSWORD", "s3cret-password")
+        .env("SMTP_SENDER_EMAIL", "hale@example.org")
+        .start();
+    upstream.answer_with(|_| Script::error(500, "on fire"));
+    let all = under_traffic(&hale, "the mail is taken", || {
+        let lines = lines.lock().unwrap().clone();
+        lines.iter().any(|line| line == "QUIT").then_some(lines)
+    });
+    let login = "AUTH PLAIN AGhhbGUAczNjcmV0LXBhc3N3b3Jk";
+    for line in [
+        login,
+        "MAIL FROM:<hale@example.org>",
+        "RCPT TO:<ops@example.org>",
+        "RCPT TO:<night@example.org>",
+    ] {
+        assert!(all.iter().any(|one| one == line), "{line}: {all:#?}");
+    }
+    assert!(all.iter().any(|line| line.starts_with("Subject: =?utf-8?B?")));
+    assert!(!hale.stderr().contains("s3cret-password"));
+}
+
+#[test]
+fn a_channel_without_its_variables_is_named_at_the_start_and_the_others_are_told() {
+    let (upstream, slack) = (FakeUpstream::start(), receiver());
+    let names = json!(["slack", "webhook", "pagerduty", "ms_team"]);
+    let config = telling(&lone(&upstream), names, quick());
+    let hale = config.launch().env("SLACK_WEBHOOK_URL", &slack.url()).start();
+    for says in [
+        "names `webhook`, but WEBHOOK_URL is not set",
+        "PAGERDUTY_API_KEY is not set",
+        "unknown channel `ms_team`",
+    ] {
+        hale.wait_for_line(says);
+    }
+    upstream.answer_with(|_| Script::error(500, "on fire"));
+    until_told(&hale, &slack, 1);
 }

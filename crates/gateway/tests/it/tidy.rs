@@ -190,6 +190,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
     let allowed = [
         "core/src/config/build.rs",
         "core/src/secret.rs",
+        "gateway/src/alert/channel/email.rs",
         "gateway/src/alert/channel/pagerduty.rs",
         "gateway/src/alert/channel/webhook.rs",
         "gateway/src/alert/post.rs",
@@ -243,7 +244,9 @@ fn only_the_upstream_module_opens_connections() {
         let inside = path
             .components()
             .any(|part| matches!(part.as_os_str().to_str(), Some("upstream" | "server" | "demo")));
-        if !inside && without_tests(&text).contains("TcpStream") {
+        // SMTP has a socket of its own, with the same roots and the same crypto library.
+        let is_mail = path.ends_with("alert/channel/email.rs");
+        if !inside && !is_mail && without_tests(&text).contains("TcpStream") {
             wrong.push(path.display().to_string());
         }
     }

@@ -4,14 +4,16 @@
 //! receiver needs it, and cut to what it takes.
 
 mod discord;
+mod email;
 mod pagerduty;
 mod slack;
 mod teams;
 mod webhook;
 
-use hale_core::incident::{Channel, Message, Place, Severity};
+use hale_core::incident::{AlertSettings, Channel, Event, Message, Place, Severity};
 
 use super::post::{Post, Refused, post};
+use crate::clock;
 
 /// Sends a message to a channel.
 ///
@@ -28,11 +30,24 @@ pub(crate) async fn send(channel: &Channel, message: &Message) -> Result<(), Ref
             let headers = secret.iter().map(|secret| webhook::signature(secret, &body)).collect();
             return post(Post { url, headers, body }).await;
         }
-        Place::Email(_) => {
-            return Err(Refused::because("email is not served yet".to_owned()));
-        }
+        Place::Email(smtp) => return email::send(smtp, message).await,
     };
     post(Post { url, headers: Vec::new(), body: body.to_string().into_bytes() }).await
+}
+
+/// Sends a test message to the channels of that sort of place, or with that name: what became of each.
+pub(crate) async fn test<'s>(
+    settings: &'s AlertSettings,
+    name: &str,
+) -> Vec<(&'s str, Result<(), Refused>)> {
+    let title = "a test message: this channel is told of incidents";
+    let message = Message::apart(Event::Test, title, clock::unix_ms());
+    let is_meant = |one: &&Channel| one.place.name() == name || *one.name == *name;
+    let mut results = Vec::new();
+    for channel in settings.channels.iter().filter(is_meant) {
+        results.push((&*channel.name, send(channel, &message).await));
+    }
+    results
 }
 
 /// `text` cut to so many characters.
@@ -45,7 +60,6 @@ fn cut(text: &str, max: usize) -> String {
 
 /// The colour of a message, as a number of six hexadecimal digits.
 fn colour(message: &Message) -> u32 {
-    use hale_core::incident::Event;
     match (message.event, message.severity) {
         (Event::Resolved, _) => 0x2e_b6_7d,
         (Event::Test | Event::Report, _) | (_, Severity::Info) => 0x43_9f_e0,

@@ -108,6 +108,12 @@ impl Incident {
         }
     }
 
+    /// The same when nothing more comes of it.
+    #[must_use]
+    pub(super) fn closed(self) -> Incident {
+        Incident { stage: Stage::Closed, letters: Vec::new(), ..self }
+    }
+
     /// Whether something in it is wrong.
     #[must_use]
     pub fn is_down(&self) -> bool {
@@ -362,7 +368,6 @@ impl Incident {
             }
             Kind::FallbacksExhausted => format!("the fallbacks of {name} fail too: {cause}"),
             Kind::SlowRequests => format!("requests of {name} are slow: {cause}"),
-            Kind::HangingRequests => format!("requests of {name} hang: {cause}"),
             Kind::ProbeBudget => "the day's budget of probes is spent".to_owned(),
             Kind::BudgetSpent => format!("the budget of {name} is spent"),
             Kind::ReloadRefused => "a changed config is refused, the one before stays".to_owned(),

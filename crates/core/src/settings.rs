@@ -22,6 +22,21 @@ pub use self::sinks::{
     WebhookForm,
 };
 
+/// A group that is tried after another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Its name.
+    pub name: Box<str>,
+    /// The place in [`RouterSettings::changes`] of what changes in the request for it, if something does.
+    pub changes: Option<usize>,
+}
+
+impl From<&str> for Fallback {
+    fn from(name: &str) -> Fallback {
+        Fallback { name: name.into(), changes: None }
+    }
+}
+
 /// How requests are routed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouterSettings {
@@ -66,15 +81,17 @@ pub struct RouterSettings {
     /// Whether an answer without content is passed on although another deployment is left. No.
     pub accept_empty_answers: bool,
     /// Group name to the names tried after it.
-    pub fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
+    pub fallbacks: BTreeMap<Box<str>, Vec<Fallback>>,
     /// The same for requests that are too long.
-    pub context_window_fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
+    pub context_window_fallbacks: BTreeMap<Box<str>, Vec<Fallback>>,
     /// The same for requests that a provider's policy refused.
-    pub content_policy_fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
+    pub content_policy_fallbacks: BTreeMap<Box<str>, Vec<Fallback>>,
     /// Whether a refusal by policy may use the general fallbacks.
     pub policy_uses_general: bool,
     /// Tried after any group, and for unknown names.
-    pub default_fallbacks: Vec<Box<str>>,
+    pub default_fallbacks: Vec<Fallback>,
+    /// What changes in requests for some of these, as JSON objects, by the places that [`Fallback::changes`] names.
+    pub changes: Vec<Box<str>>,
     /// Further names of groups.
     pub aliases: BTreeMap<Box<str>, Alias>,
 }
@@ -126,6 +143,7 @@ impl Default for RouterSettings {
             content_policy_fallbacks: BTreeMap::new(),
             policy_uses_general: false,
             default_fallbacks: Vec::new(),
+            changes: Vec::new(),
             aliases: BTreeMap::new(),
         }
     }

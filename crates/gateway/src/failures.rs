@@ -20,6 +20,9 @@ const WINDOW_MS: u64 = 10_000;
 /// Model groups that are counted by name behind the lines of one cause.
 const GROUPS_MAX: usize = 8;
 
+/// Stands for no model group.
+const NO_GROUP: &str = "-";
+
 static FAILURES: Failures = Failures::new();
 
 /// A request that failed for its client.
@@ -42,7 +45,7 @@ pub(crate) struct FailedRequest<'f> {
 impl FailedRequest<'_> {
     /// Writes its line with what `story` says, or counts it.
     pub(crate) fn tell(&self, story: impl FnOnce() -> String) {
-        let group = self.model_group.unwrap_or("-");
+        let group = self.model_group.unwrap_or(NO_GROUP);
         if !FAILURES.gets_a_line(clock::now().millis(), (self.cause, self.reason), group) {
             return;
         }
@@ -117,12 +120,15 @@ impl Counted {
         }
     }
 
-    /// `gpt-4o 12, claude 3, others 2`.
-    fn by_group(&self) -> String {
+    /// `gpt-4o 12, claude 3, others 2`; `None` if they were for no group.
+    fn by_group(&self) -> Option<String> {
+        if self.groups.iter().all(|(name, _)| **name == *NO_GROUP) {
+            return None;
+        }
         let named: u64 = self.groups.iter().map(|(_, requests)| requests).sum();
         let others = (self.requests > named).then(|| format!("others {}", self.requests - named));
         let groups = self.groups.iter().map(|(name, requests)| format!("{name} {requests}"));
-        groups.chain(others).collect::<Vec<_>>().join(", ")
+        Some(groups.chain(others).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -179,11 +185,11 @@ mod tests {
         assert_eq!(lines(20_200, refused, "-"), 10, "another cause");
         let told = failures.take_counted();
         let text = |(kind, counted): &(Kind, Counted)| {
-            format!("{} {}: {}", kind.0, counted.requests, counted.by_group())
+            format!("{} {}: {:?}", kind.0, counted.requests, counted.by_group())
         };
         assert_eq!(
             told.iter().map(text).collect::<Vec<_>>(),
-            ["bad_request 15: - 15", "server_error 40: a 15, b 25"]
+            ["bad_request 15: None", "server_error 40: Some(\"a 15, b 25\")"]
         );
         assert_eq!(failures.take_counted(), [], "each is counted once");
         assert_eq!(lines(30_000, KIND, "a"), 10, "a new window");
@@ -196,6 +202,7 @@ mod tests {
             counted.add(&format!("g{number}"));
         }
         assert_eq!(counted.groups.len(), GROUPS_MAX);
-        assert!(counted.by_group().ends_with("g7 1, others 12"), "{}", counted.by_group());
+        let by_group = counted.by_group().unwrap();
+        assert!(by_group.ends_with("g7 1, others 12"), "{by_group}");
     }
 }

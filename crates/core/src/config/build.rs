@@ -72,10 +72,7 @@ pub(super) fn deployment(
     let misconfigured = troubles.first.take();
     let routed = upstream::routed(provider, upstream.model);
     let owner = base.as_deref().map(|base| provider.host_owner(provider::host_of(base)));
-    let mut facts = facts((provider, owner), routed.model, &info, &params.facts);
-    if routed.is_for_responses && info.facts.mode.is_none() {
-        facts.mode = Some("responses".into());
-    }
+    let facts = facts((provider, owner), &routed, &info, &params.facts);
     let is_for_responses =
         routed.is_for_responses || has_responses_only((provider, owner), routed.model, &info);
     if is_for_responses && misconfigured.is_none() {
@@ -190,10 +187,11 @@ impl Entry<'_> {
 
 fn facts(
     (provider, owner): (&Provider, Option<HostOwner>),
-    model: &str,
+    routed: &upstream::Routed<'_>,
     info: &Info,
     params: &ModelFacts,
 ) -> ModelFacts {
+    let model = routed.model;
     let listed = match info.base_model.as_deref() {
         Some(name) => prices::exact(name).or_else(|| prices::lookup(&provider.name, name)),
         None => prices::lookup(&provider.name, model),
@@ -211,6 +209,9 @@ fn facts(
     }
     overlay(&mut facts, info.facts.clone());
     overlay(&mut facts, params.clone());
+    if routed.is_for_responses && info.facts.mode.is_none() {
+        facts.mode = Some("responses".into());
+    }
     facts
 }
 

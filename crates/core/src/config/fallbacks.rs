@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::settings::{Alias, RouterSettings};
+use crate::settings::{Alias, Fallback, RouterSettings};
 use crate::snapshot::Snapshot;
 
 use super::field::visit;
@@ -17,6 +17,7 @@ use super::suggest::did_you_mean;
 use super::suited::Moves;
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
+use super::{json, params};
 
 /// Longest chain of aliases that the router follows.
 const ALIAS_CHAIN: usize = 10;
@@ -47,6 +48,9 @@ pub(super) struct References<'n> {
     pub(super) aliases: Option<Written<'n>>,
 }
 
+/// What a fallback does not change: the router sets the model, and the client waits for the kind of answer that it asked for.
+const KEPT: [&str; 2] = ["model", "stream"];
+
 type Placed<T> = (T, At, String);
 
 /// Puts aliases and fallbacks into `snapshot`, whose groups are complete.
@@ -55,20 +59,21 @@ pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: 
     let names =
         Names::new(snapshot, aliases.iter().map(|((name, alias), ..)| (&**name, &*alias.target)));
     check_aliases(snapshot, &aliases, &names, problems);
+    let mut changes = Vec::new();
     let mut specific = |written: Option<Written<'_>>| {
-        let mut found = Found::new(&names, problems);
+        let mut found = Found::new(&names, &mut changes, problems);
         if let Some(written) = written {
             found.read(written);
         }
         let mut lists = found.lists();
-        if !found.defaults.names.is_empty() {
-            lists.insert("*".into(), found.defaults.names);
+        if !found.defaults.all.is_empty() {
+            lists.insert("*".into(), found.defaults.all);
         }
         lists
     };
     let context_window = specific(written.context_window);
     let content_policy = specific(written.content_policy);
-    let mut found = Found::new(&names, problems);
+    let mut found = Found::new(&names, &mut changes, problems);
     if let Some(written) = written.fallbacks {
         found.read(written);
     }
@@ -81,7 +86,8 @@ pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: 
     router.fallbacks = fallbacks;
     router.context_window_fallbacks = context_window;
     router.content_policy_fallbacks = content_policy;
-    router.default_fallbacks = defaults.names;
+    router.default_fallbacks = defaults.all;
+    router.changes = changes;
     router.aliases = aliases.into_iter().map(|((name, alias), ..)| (name, alias)).collect();
 }
 
@@ -180,20 +186,26 @@ fn check_aliases(
 
 struct Found<'f> {
     names: &'f Names<'f>,
-    groups: BTreeMap<Box<str>, (Vec<Box<str>>, At)>,
+    groups: BTreeMap<Box<str>, (Vec<Fallback>, At)>,
     defaults: Ordered,
     /// When they are used.
     moves: Moves,
+    /// What changes in requests for some of them.
+    changes: &'f mut Vec<Box<str>>,
     problems: &'f mut Problems,
 }
 
 impl<'f> Found<'f> {
-    fn new(names: &'f Names<'f>, problems: &'f mut Problems) -> Found<'f> {
-        let groups = BTreeMap::new();
-        Found { names, groups, defaults: Ordered::default(), moves: Moves::AfterFailure, problems }
+    fn new(
+        names: &'f Names<'f>,
+        changes: &'f mut Vec<Box<str>>,
+        problems: &'f mut Problems,
+    ) -> Found<'f> {
+        let (groups, defaults) = (BTreeMap::new(), Ordered::default());
+        Found { names, groups, defaults, moves: Moves::AfterFailure, changes, problems }
     }
 
-    fn lists(&mut self) -> BTreeMap<Box<str>, Vec<Box<str>>> {
+    fn lists(&mut self) -> BTreeMap<Box<str>, Vec<Fallback>> {
         let groups = std::mem::take(&mut self.groups);
         groups.into_iter().map(|(group, (targets, _))| (group, targets)).collect()
     }
@@ -210,7 +222,10 @@ impl<'f> Found<'f> {
                 Value::Missing(_) => {}
                 Value::Map(map) => self.read_group(map, item, &path),
                 Value::Scalar(..) | Value::List(_) => match item.text() {
-                    Some(name) => self.default(name, item.at, &path),
+                    Some(name) => {
+                        let at = item.at;
+                        self.default(&Reference { name, at, path: &path, changes: None });
+                    }
                     None => self.form(item, &path),
                 },
             }
@@ -239,7 +254,7 @@ impl<'f> Found<'f> {
         let targets = self.targets(&entry.value, group, &path);
         if group == "*" {
             for target in targets {
-                self.defaults.push(&target);
+                self.defaults.push(target);
             }
         } else if let Some((_, first)) = self.groups.get(group) {
             let other = self.problems.other_place(entry.at, *first);
@@ -253,11 +268,11 @@ impl<'f> Found<'f> {
         }
     }
 
-    fn targets(&mut self, node: &Node, group: &str, path: &Path<'_>) -> Vec<Box<str>> {
+    fn targets(&mut self, node: &Node, group: &str, path: &Path<'_>) -> Vec<Fallback> {
         let mut targets = Ordered::default();
         if let Some(name) = node.text() {
-            self.target(&mut targets, group, &Reference { name, at: node.at, path });
-            return targets.names;
+            self.target(&mut targets, group, &Reference { name, at: node.at, path, changes: None });
+            return targets.all;
         }
         let Some(items) = node.items() else {
             match &node.value {
@@ -272,19 +287,19 @@ impl<'f> Found<'f> {
                 }
                 Value::List(_) | Value::Map(_) => self.form(node, path),
             }
-            return targets.names;
+            return targets.all;
         };
         for (i, item) in items.iter().enumerate() {
             let path = path.item(i);
             match (&item.value, item.text()) {
                 (Value::Missing(_), _) => {}
                 (_, Some(name)) => {
-                    let reference = Reference { name, at: item.at, path: &path };
+                    let reference = Reference { name, at: item.at, path: &path, changes: None };
                     self.target(&mut targets, group, &reference);
                 }
                 (Value::Map(map), None) => {
-                    if let Some((name, at)) = self.changed(map, item.at, &path) {
-                        let reference = Reference { name, at, path: &path };
+                    if let Some((name, changes)) = self.changed(map, item.at, &path) {
+                        let reference = Reference { name, at: item.at, path: &path, changes };
                         self.target(&mut targets, group, &reference);
                     }
                 }
@@ -297,28 +312,44 @@ impl<'f> Found<'f> {
                 }
             }
         }
-        targets.names
+        targets.all
     }
 
-    /// The group of a fallback that changes the request too, which only a request's own fallbacks may.
-    fn changed<'m>(&mut self, map: &'m Map, at: At, path: &Path<'_>) -> Option<(&'m str, At)> {
+    /// The group of a fallback that changes the request too, and the place of what changes.
+    fn changed<'m>(
+        &mut self,
+        map: &'m Map,
+        at: At,
+        path: &Path<'_>,
+    ) -> Option<(&'m str, Option<usize>)> {
         let Some(name) = map.get("model").and_then(Node::text) else {
             let wrong = Wrong::new("names no `model`: ignored", "write the name of a group");
             self.problems.warn(at, path, wrong);
             return None;
         };
-        if map.entries.len() > 1 {
-            let problem =
-                "a fallback of the config does not change the request: only its `model` is used";
-            let hint =
-                "write the name of the group alone; a request's own `fallbacks` may change it";
-            self.problems.warn(at, path, Wrong::new(problem, hint));
+        let mut object = serde_json::Map::new();
+        for entry in map.entries.iter().filter(|entry| !KEPT.contains(&&*entry.key)) {
+            match params::why_not_sent(&entry.key) {
+                None if entry.value.is_unset() => {}
+                None => {
+                    object.insert(entry.key.to_string(), json::value(&entry.value));
+                }
+                Some(Wrong { problem, .. }) => {
+                    let hint = "an address or a key belongs to a deployment: write one, and name its group here";
+                    self.problems.warn(entry.at, &path.key(&entry.key), Wrong::new(problem, hint));
+                }
+            }
         }
-        Some((name, at))
+        let place = self.changes.len();
+        let changes = (!object.is_empty()).then_some(place);
+        if changes.is_some() {
+            self.changes.push(serde_json::Value::Object(object).to_string().into());
+        }
+        Some((name, changes))
     }
 
     fn target(&mut self, targets: &mut Ordered, group: &str, reference: &Reference<'_>) {
-        let Reference { name, at, path } = *reference;
+        let Reference { name, at, path, changes } = *reference;
         if name == group {
             let problem = format!("`{}` falls back to itself: skipped", shown(name));
             self.problems.warn(at, path, Wrong::new(problem, "name another group"));
@@ -330,14 +361,15 @@ impl<'f> Found<'f> {
         for wrong in self.names.lacks(group, name, self.moves) {
             self.problems.warn(at, path, wrong);
         }
-        targets.push(name);
+        targets.push(Fallback { name: name.into(), changes });
     }
 
-    fn default(&mut self, name: &str, at: At, path: &Path<'_>) {
+    fn default(&mut self, reference: &Reference<'_>) {
+        let Reference { name, at, path, changes } = *reference;
         if !self.names.knows(name) {
             self.unknown(name, at, path);
         }
-        self.defaults.push(name);
+        self.defaults.push(Fallback { name: name.into(), changes });
     }
 
     fn read_defaults(&mut self, written: Written<'_>) {
@@ -347,10 +379,12 @@ impl<'f> Found<'f> {
             let path = path.item(i);
             match (&item.value, item.text()) {
                 (Value::Missing(_), _) => {}
-                (_, Some(name)) => self.default(name, item.at, &path),
+                (_, Some(name)) => {
+                    self.default(&Reference { name, at: item.at, path: &path, changes: None });
+                }
                 (Value::Map(map), None) => {
-                    if let Some((name, at)) = self.changed(map, item.at, &path) {
-                        self.default(name, at, &path);
+                    if let Some((name, changes)) = self.changed(map, item.at, &path) {
+                        self.default(&Reference { name, at: item.at, path: &path, changes });
                     }
                 }
                 (Value::Scalar(..) | Value::List(_), None) => {
@@ -376,19 +410,21 @@ struct Reference<'r> {
     name: &'r str,
     at: At,
     path: &'r Path<'r>,
+    /// The place of what changes in the request for it.
+    changes: Option<usize>,
 }
 
-/// Names in the order of the config, each once.
+/// Fallbacks in the order of the config, each name once.
 #[derive(Default)]
 struct Ordered {
-    names: Vec<Box<str>>,
+    all: Vec<Fallback>,
     seen: HashSet<Box<str>>,
 }
 
 impl Ordered {
-    fn push(&mut self, name: &str) {
-        if self.seen.insert(name.into()) {
-            self.names.push(name.into());
+    fn push(&mut self, one: Fallback) {
+        if self.seen.insert(one.name.clone()) {
+            self.all.push(one);
         }
     }
 }

@@ -265,7 +265,7 @@ impl Fleet {
             failures_in_a_row: deployment.state.report().failures_in_a_row,
             has_sibling: group.members.iter().filter(works).nth(1).is_some(),
             has_fallback: has_named
-                || router.default_fallbacks.iter().any(|name| **name != *group.name),
+                || router.default_fallbacks.iter().any(|one| *one.name != *group.name),
         };
         let cleared = self.cleared.get(id).copied();
         let counts = |report: &&Report| {

@@ -44,6 +44,15 @@ pub struct Controls {
     pub unix_ms: u64,
 }
 
+/// What changes the request for the group that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overrides {
+    /// The object at that place of the client's `fallbacks`.
+    OfClient(usize),
+    /// The object at that place of the config's [`changes`](crate::settings::RouterSettings::changes).
+    OfConfig(usize),
+}
+
 /// One fallback that the client names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFallback {

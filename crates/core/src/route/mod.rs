@@ -18,7 +18,7 @@ mod times;
 pub mod windows;
 mod worst_case;
 
-pub use controls::{ClientFallback, Controls};
+pub use controls::{ClientFallback, Controls, Overrides};
 pub use expand::{Expanded, expand};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};
 pub use filter::{Excluded, Exclusion, Fit, Selection, window};

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 
 pub use self::attempt_plan::{AttemptPlan, Repeat, Slot, Tried};
 
-use super::controls::Controls;
+use super::controls::{Controls, Overrides};
 use super::filter::Excluded;
 use super::resolve::{Resolved, Target, resolve};
 use super::select::exclusions;
@@ -77,8 +77,8 @@ pub struct RoutePlan {
     started: Millis,
     deadline: Millis,
     target: Target,
-    /// Which of the client's fallback objects changes the request for this group.
-    overrides: Option<usize>,
+    /// What changes the request for this group.
+    overrides: Option<Overrides>,
     group_ends: Millis,
     /// Whether the last attempt could use all of the group's time.
     ends_with_group: bool,
@@ -96,13 +96,13 @@ pub struct RoutePlan {
     group_tried_from: usize,
     /// Groups without a member that could be tried, each with the fallback object that it was
     /// entered with.
-    skipped: Vec<(Target, Option<usize>)>,
+    skipped: Vec<(Target, Option<Overrides>)>,
     /// Every group that was entered, and which of them is the current one.
     visited: Vec<wait::Visit>,
     current: usize,
     waits: wait::Waits,
     /// Groups that were passed over because no member is healthy.
-    passed: Vec<(Target, Option<usize>)>,
+    passed: Vec<(Target, Option<Overrides>)>,
     queue: VecDeque<queue::Waiting>,
     tried: Vec<Tried>,
     first_group_tried: usize,
@@ -214,14 +214,14 @@ impl RoutePlan {
             return Err(nearest);
         }
         let mut names = snapshot.router.default_fallbacks.iter();
-        let first = names.find_map(|name| match resolve(snapshot, name) {
-            Resolved::Target(target) => Some(target),
+        let first = names.find_map(|one| match resolve(snapshot, &one.name) {
+            Resolved::Target(target) => Some((target, one.changes.map(Overrides::OfConfig))),
             Resolved::Unknown(_) => None,
         });
-        let Some(target) = first else { return Err(nearest) };
-        let mut route_plan = RoutePlan::preview(snapshot, target, controls, now);
-        let names = names.cloned();
-        route_plan.queue.extend(names.map(|name| queue::Waiting { name, overrides: None }));
+        let Some((target, overrides)) = first else { return Err(nearest) };
+        let mut route_plan = RoutePlan::blank(snapshot, target.clone(), controls, now);
+        route_plan.settle(snapshot, target, overrides, now);
+        route_plan.queue.extend(names.map(queue::Waiting::of));
         route_plan.fallbacks = 1;
         Ok(route_plan)
     }
@@ -238,9 +238,9 @@ impl RoutePlan {
         &self.target
     }
 
-    /// The place in the client's list of the fallback object that changes the request, if one does.
+    /// What changes the request, if something does.
     #[must_use]
-    pub fn overrides(&self) -> Option<usize> {
+    pub fn overrides(&self) -> Option<Overrides> {
         self.overrides
     }
 
@@ -396,7 +396,7 @@ impl RoutePlan {
         &mut self,
         snapshot: &Snapshot,
         target: Target,
-        overrides: Option<usize>,
+        overrides: Option<Overrides>,
         now: Millis,
     ) {
         snapshot.group(target.group).budget.request(now);
@@ -407,7 +407,7 @@ impl RoutePlan {
         &mut self,
         snapshot: &Snapshot,
         target: Target,
-        overrides: Option<usize>,
+        overrides: Option<Overrides>,
         now: Millis,
     ) {
         self.current = self.visited.len();

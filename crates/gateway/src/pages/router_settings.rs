@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hale_core::config;
 use hale_core::policy::{ByKind, FailureKind};
 use hale_core::route::STRATEGIES;
-use hale_core::settings::RouterSettings;
+use hale_core::settings::{Fallback, RouterSettings};
 use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -83,11 +83,11 @@ pub(super) fn values(router: &RouterSettings) -> Map<String, Value> {
         "tag_filtering_match_any": router.tags.match_any,
         "tag_routing_prefix": Some(&router.tags.prefix).filter(|prefix| !prefix.is_empty()),
         "default_max_parallel_requests": router.default_max_parallel,
-        "fallbacks": lists(&router.fallbacks),
-        "context_window_fallbacks": lists(&router.context_window_fallbacks),
-        "content_policy_fallbacks": lists(&router.content_policy_fallbacks),
+        "fallbacks": lists(&router.fallbacks, router),
+        "context_window_fallbacks": lists(&router.context_window_fallbacks, router),
+        "content_policy_fallbacks": lists(&router.content_policy_fallbacks, router),
         "content_policy_use_general_fallbacks": router.policy_uses_general,
-        "default_fallbacks": router.default_fallbacks,
+        "default_fallbacks": shown(&router.default_fallbacks, router),
         "model_group_alias": aliases.collect::<Map<_, _>>(),
     });
     match all {
@@ -105,6 +105,22 @@ fn by_kind(numbers: &ByKind, ending: &str) -> Value {
     Value::Object(set.collect())
 }
 
-fn lists(lists: &BTreeMap<Box<str>, Vec<Box<str>>>) -> Value {
-    Value::Array(lists.iter().map(|(group, names)| json!({&**group: names})).collect())
+fn lists(lists: &BTreeMap<Box<str>, Vec<Fallback>>, router: &RouterSettings) -> Value {
+    let list = lists.iter().map(|(group, all)| json!({&**group: shown(all, router)}));
+    Value::Array(list.collect())
+}
+
+/// Fallbacks as a config writes them: names, and objects where the request changes.
+fn shown(all: &[Fallback], router: &RouterSettings) -> Value {
+    let one = |one: &Fallback| {
+        let changes = one.changes.and_then(|place| router.changes.get(place));
+        match changes.map(|text| serde_json::from_str(text)) {
+            Some(Ok(Value::Object(mut object))) => {
+                object.insert("model".to_owned(), Value::from(&*one.name));
+                Value::Object(object)
+            }
+            Some(_) | None => Value::from(&*one.name),
+        }
+    };
+    all.iter().map(one).collect()
 }

@@ -23,7 +23,7 @@ use super::remember::{self, Memory, Place};
 use super::shutdown::Running;
 use super::telemetry;
 use crate::background::Background;
-use crate::console::{EXIT_CONFIG, complain};
+use crate::console::{EXIT_CONFIG, complain, count};
 use crate::files::Files;
 use crate::http::browser::Reach;
 use crate::logging::{self, Form};
@@ -56,11 +56,8 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         Some(_) | None => Form::Text,
     };
     let log_requests = logging::set_up(options.detail(), form).has_requests();
-    report(&loaded);
-    let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
-    if let Some(line) = snapshot.gateway.sinks.summary() {
-        tracing::info!("{line}");
-    }
+    let errors = report(&loaded);
+    let Some(mut snapshot) = loaded.snapshot else { return not_started(&root, errors) };
     override_settings(&mut snapshot, &options);
     let listen = match bind_address(&snapshot.gateway, &options) {
         Ok(listen) => listen,
@@ -141,13 +138,28 @@ fn source(options: &ServeOptions) -> Result<(Files, String), String> {
     }
 }
 
-fn report(loaded: &Loaded) {
+/// The end of a start whose config is refused.
+fn not_started(root: &str, errors: usize) -> ExitCode {
+    let errors = count(errors, "error");
+    complain(&format!(
+        "{root}: not started, {errors}; `hale check {root}` shows each with its line"
+    ));
+    ExitCode::from(EXIT_CONFIG)
+}
+
+/// Logs the problems of a config, and where records go. Returns how many of them are errors.
+fn report(loaded: &Loaded) -> usize {
     for problem in &loaded.problems {
         match problem.severity {
             Severity::Error => tracing::error!("{problem}"),
             Severity::Warning => tracing::warn!("{problem}"),
         }
     }
+    let sinks = loaded.snapshot.as_ref().and_then(|snapshot| snapshot.gateway.sinks.summary());
+    if let Some(line) = sinks {
+        tracing::info!("{line}");
+    }
+    loaded.errors().map(|problem| problem.times).sum()
 }
 
 fn cores() -> usize {

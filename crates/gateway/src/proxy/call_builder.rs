@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use hale_core::health::Known;
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
-use hale_core::route::RoutePlan;
+use hale_core::route::{Overrides, RoutePlan};
+use hale_core::settings::RouterSettings;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::id::Issuer;
@@ -26,16 +27,51 @@ use crate::limits::Held;
 use crate::offload;
 use crate::state::Serving;
 
-/// The request `peek`, as the fallback object at index `overrides` changes it, in the provider's format.
-fn overridden(peek: &Peek, overrides: Option<usize>, order: &Order<'_>) -> Result<Prepared, Unfit> {
-    let overridden = overrides.and_then(|at| controls::overridden(peek, at));
-    prepare(overridden.as_ref().unwrap_or(peek), order)
+/// What changes the request for the group that is tried.
+#[derive(Clone)]
+enum Changes<'c> {
+    Nothing,
+    /// The object at that place of the client's list.
+    OfClient(usize),
+    /// This object of the config.
+    OfConfig(Cow<'c, str>),
+}
+
+impl<'c> Changes<'c> {
+    fn of(overrides: Option<Overrides>, router: &'c RouterSettings) -> Changes<'c> {
+        match overrides {
+            None => Changes::Nothing,
+            Some(Overrides::OfClient(place)) => Changes::OfClient(place),
+            Some(Overrides::OfConfig(place)) => match router.changes.get(place) {
+                Some(object) => Changes::OfConfig(Cow::Borrowed(object)),
+                None => Changes::Nothing,
+            },
+        }
+    }
+
+    fn owned(self) -> Changes<'static> {
+        match self {
+            Changes::Nothing => Changes::Nothing,
+            Changes::OfClient(place) => Changes::OfClient(place),
+            Changes::OfConfig(object) => Changes::OfConfig(Cow::Owned(object.into_owned())),
+        }
+    }
+}
+
+/// The request `peek` with these changes, in the provider's format.
+fn overridden(peek: &Peek, changes: &Changes<'_>, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    let changed = match changes {
+        Changes::Nothing => None,
+        Changes::OfClient(place) => controls::overridden(peek, *place),
+        Changes::OfConfig(object) => controls::changed(peek, object),
+    };
+    prepare(changed.as_ref().unwrap_or(peek), order)
 }
 
 /// The same, apart from the worker.
 async fn apart(
     peek: &Peek,
-    overrides: Option<usize>,
+    changes: Changes<'_>,
     order: &Order<'_>,
     destination: &Destination<'_>,
 ) -> Result<Prepared, Unfit> {
@@ -43,7 +79,7 @@ async fn apart(
     let deployment = destination.deployment.clone();
     let upstream_model: Box<str> = order.upstream_model.into();
     let kept: Option<Box<str>> = order.kept.map(Box::from);
-    let peek = peek.clone();
+    let (peek, changes) = (peek.clone(), changes.owned());
     offload::run(move || {
         let order = Order {
             deployment: &deployment,
@@ -54,7 +90,7 @@ async fn apart(
             drop_params,
             known,
         };
-        overridden(&peek, overrides, &order)
+        overridden(&peek, &changes, &order)
     })
     .await
 }
@@ -149,6 +185,7 @@ impl<'a> CallBuilder<'a> {
         // A translation takes the room of the texts that it reads and of what it writes.
         let copies = if conversion.translates() { 2 } else { 1 };
         let overrides = self.plan.overrides();
+        let changes = Changes::of(overrides, &self.serving.snapshot.router);
         let copies = copies + usize::from(overrides.is_some());
         let copies = copies + usize::from(self.known.has_no_images());
         let bytes = peek.size();
@@ -157,9 +194,9 @@ impl<'a> CallBuilder<'a> {
             return Err(Unprepared::NoRoom);
         }
         let prepared = if bytes <= offload::LARGE {
-            overridden(peek, overrides, &order)
+            overridden(peek, &changes, &order)
         } else {
-            Box::pin(apart(peek, overrides, &order, destination)).await
+            Box::pin(apart(peek, changes, &order, destination)).await
         };
         held.shrink_to(match &prepared {
             Ok(Prepared::Body(_, payload, _)) => peek.not_shared(payload),

@@ -14,7 +14,9 @@ use hale_core::group::GroupIndex;
 use hale_core::health::outcome::{Lacking, ProviderError};
 use hale_core::health::{Failure, Known};
 use hale_core::record::{Resends, StepKind};
-use hale_core::route::{AttemptPlan, GiveUp, Need, Next, Repeat, RoutePlan, Target, Tried};
+use hale_core::route::{
+    AttemptPlan, GiveUp, Need, Next, Overrides, Repeat, RoutePlan, Target, Tried,
+};
 use hale_wire::images;
 use hale_wire::prepare::Prepared;
 use http::Response;
@@ -91,7 +93,7 @@ struct Empty {
     answered: Answered,
     /// The group that gave it.
     target: Target,
-    overrides: Option<usize>,
+    overrides: Option<Overrides>,
 }
 
 /// What was known when an attempt began.

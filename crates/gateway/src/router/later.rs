@@ -16,7 +16,7 @@ const NO_KEYS: &str = "the only key is the master key";
 const IN_THE_CONFIG: &str = "write it into the config, which is read again when its file changes";
 
 /// The features. Source: the routes of LiteLLM's proxy, `_types.py`.
-const FEATURES: [Feature; 20] = [
+const FEATURES: [Feature; 19] = [
     Feature { about: "virtual keys", instead: NO_KEYS, parts: &["key", "jwt"] },
     Feature {
         about: "users",
@@ -125,11 +125,6 @@ const FEATURES: [Feature; 20] = [
         about: "the log of changes",
         instead: "the process's log tells each change of the config",
         parts: &["audit"],
-    },
-    Feature {
-        about: "a queue by priority",
-        instead: "requests wait in the order in which they came",
-        parts: &["queue"],
     },
 ];
 

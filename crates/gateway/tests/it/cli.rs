@@ -96,6 +96,11 @@ fn the_last_line_of_check_counts_what_is_not_listed_too() {
     let done = check(&(models(&["openai/a"]) + &entry.repeat(3_000)), &[]);
     let refused = "config.yaml: refused, the start would fail: 3000 errors, and 0 warnings";
     assert_eq!(last(&done), (refused, Some(78)));
+    let text = models(&["openai/a"]) + &entry.repeat(3);
+    let start = hale().config(&text).arg("--config").arg("config.yaml").run();
+    let says =
+        "config.yaml: not started, 3 errors; `hale check config.yaml` shows each with its line";
+    assert_eq!((start.stderr.lines().last(), start.code()), (Some(says), Some(78)));
 }
 
 #[test]

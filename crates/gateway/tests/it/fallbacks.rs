@@ -25,6 +25,33 @@ fn three(first: &FakeUpstream, f: &FakeUpstream, z: &FakeUpstream, router: Value
 }
 
 #[test]
+fn a_fallback_of_the_config_changes_the_request() {
+    let (bad, f) = (failing(500), FakeUpstream::start());
+    let changed = json!([{"g": [{"model": "f", "temperature": 0, "user": "of the config"}]}]);
+    let hale = three(&bad, &f, &bad, json!({"fallbacks": changed})).start();
+    let large = "x".repeat(600_000);
+    for text in ["hi", &large] {
+        let mut body = openai::chat_request("g", text);
+        body["temperature"] = json!(1);
+        assert_eq!(chat_with(&hale, &[], &body).status, 200);
+        let sent = f.requests().pop().unwrap().json();
+        assert_eq!((&sent["temperature"], &sent["user"]), (&json!(0), &json!("of the config")));
+        assert_eq!(sent["messages"], body["messages"]);
+        let first = bad.requests().pop().unwrap().json();
+        assert_eq!((&first["temperature"], &first["user"]), (&json!(1), &json!(null)));
+    }
+    // Called by its own name it gets what the client says, and a client's own list replaces the config's.
+    chat(&hale, "f");
+    assert_eq!(f.requests().pop().unwrap().json()["user"], json!(null));
+    let mut body = openai::chat_request("g", "hi");
+    body["fallbacks"] = json!(["f"]);
+    assert_eq!(chat_with(&hale, &[], &body).status, 200);
+    assert_eq!(f.requests().pop().unwrap().json()["user"], json!(null));
+    let page = crate::support::client(&hale).get("/router/settings").json();
+    assert_eq!(page["current_values"]["fallbacks"], changed, "{page}");
+}
+
+#[test]
 fn each_kind_of_failure_takes_its_own_list() {
     // Cases 14, 15 and 16 of the reference; the last one differs on purpose.
     let window = || coded(400, "context_length_exceeded");

@@ -141,7 +141,12 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
 /// The body with the changes of the fallback object at index `place`; `None` if there is no such object.
 #[must_use]
 pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
-    let text = elements(setting(peek, "fallbacks")?)?.nth(place)?;
+    changed(peek, elements(setting(peek, "fallbacks")?)?.nth(place)?)
+}
+
+/// The body with the changes of the JSON object `text`; `None` if it is none.
+#[must_use]
+pub fn changed(peek: &Peek, text: &str) -> Option<Peek> {
     let members = object::members(text.as_bytes()).ok()?;
     let mut edits = Vec::with_capacity(members.len());
     let names: Vec<String> = members

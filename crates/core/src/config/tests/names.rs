@@ -1,6 +1,7 @@
 //! Wildcards, aliases and fallbacks.
 
 use super::*;
+use crate::settings::Fallback;
 
 fn models(names: &[&str]) -> String {
     let line = |name: &&str| {
@@ -31,7 +32,7 @@ fn fallbacks_have_several_forms() {
   default_fallbacks: [a, c]
 ";
     let router = fake(&["a", "b", "c", "d-*"], yaml).clean().router;
-    let names = |list: &[Box<str>]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let names = |list: &[Fallback]| list.iter().map(|one| one.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&router.fallbacks["a"]), ["b", "c"]);
     assert_eq!(names(&router.fallbacks["b"]), ["c"]);
     assert_eq!(names(&router.fallbacks["d-1"]), ["a"]);
@@ -48,8 +49,8 @@ router_settings:
   default_fallbacks: [a]
 ";
     let router = fake(&["a", "b"], yaml).warned().0.router;
-    assert_eq!(router.fallbacks["a"], [Box::from("b")]);
-    assert_eq!(router.default_fallbacks, [Box::from("a")]);
+    assert_eq!(router.fallbacks["a"], [Fallback::from("b")]);
+    assert_eq!(router.default_fallbacks, [Fallback::from("a")]);
 }
 
 #[test]
@@ -67,7 +68,10 @@ fn unknown_names_warn_with_the_nearest_and_circles_are_legal() {
     one(&warnings, "no model group `gtp-4`. did you mean `gpt-4`?");
     one(&warnings, "no model group `nothing-like-it`");
     assert_eq!(warnings.len(), 4);
-    assert_eq!(snapshot.router.fallbacks["gpt-4"], [Box::from("claud"), Box::from("claude")]);
+    assert_eq!(
+        snapshot.router.fallbacks["gpt-4"],
+        [Fallback::from("claud"), Fallback::from("claude")]
+    );
     // An id, an alias and a name that a pattern matches are known too.
     let yaml = "router_settings:
   fallbacks: [{a: [the-id, other, openai/x, gpt-4o]}]
@@ -92,9 +96,30 @@ fn forms_of_fallbacks_that_litellm_refuses_are_refused() {
 }
 
 #[test]
+fn a_fallback_of_the_config_may_change_the_request() {
+    let yaml = "router_settings:
+  fallbacks: [{a: [{model: b, temperature: 0, metadata: {x: [1]}, stream: true}, b, c]}]
+  context_window_fallbacks: [{a: [{model: c, max_tokens: 5}]}]
+  default_fallbacks: [{model: c, user: x}]
+";
+    let router = fake(&["a", "b", "c"], yaml).clean().router;
+    let changes = |list: &[Fallback]| -> Vec<Option<&str>> {
+        list.iter().map(|one| Some(&*router.changes[one.changes?])).collect()
+    };
+    let of_a = Some(r#"{"temperature":0,"metadata":{"x":[1]}}"#);
+    assert_eq!(changes(&router.fallbacks["a"]), [of_a, None]);
+    assert_eq!(changes(&router.context_window_fallbacks["a"]), [Some(r#"{"max_tokens":5}"#)]);
+    assert_eq!(changes(&router.default_fallbacks), [Some(r#"{"user":"x"}"#)]);
+}
+
+#[test]
 fn odd_forms_of_fallbacks_are_read_as_far_as_they_go() {
     for (fallbacks, reason, expected) in [
-        ("[{a: [{model: b, temperature: 0}]}]", "only its `model` is used", "b"),
+        (
+            "[{a: [{model: b, api_base: 'http://x'}]}]",
+            "fallbacks[0].a[0].api_base: has no effect",
+            "b",
+        ),
         ("[{a: [{temperature: 0}, b]}]", "names no `model`: ignored", "b"),
         ("[{a: [[c], b]}]", "expected the name of a group, got a list: ignored", "b"),
         ("[{a: }]", "`a` has no fallbacks here", ""),
@@ -103,13 +128,18 @@ fn odd_forms_of_fallbacks_are_read_as_far_as_they_go() {
         let (snapshot, warnings) = fake(&["a", "b"], &yaml).warned();
         one(&warnings, reason);
         let targets = snapshot.router.fallbacks.get("a").cloned().unwrap_or_default();
-        assert_eq!(targets.join(","), expected, "{fallbacks}");
+        let names: Vec<&str> = targets.iter().map(|one| &*one.name).collect();
+        assert_eq!(names.join(","), expected, "{fallbacks}");
+        assert!(snapshot.router.changes.is_empty());
     }
-    let yaml = "router_settings:\n  default_fallbacks: [{model: a, user: x}, [b]]\n";
+    let yaml = "router_settings:\n  default_fallbacks: [{model: a, api_key: sk-canary}, [b]]\n";
     let (snapshot, warnings) = fake(&["a"], yaml).warned();
-    one(&warnings, "default_fallbacks[0]: a fallback of the config does not change the request");
+    let told = one(&warnings, "default_fallbacks[0].api_key: has no effect");
+    assert!(
+        told.contains("an address or a key belongs to a deployment") && !told.contains("canary")
+    );
     one(&warnings, "default_fallbacks[1]: expected the name of a group, got a list: ignored");
-    assert_eq!(snapshot.router.default_fallbacks, [Box::from("a")]);
+    assert_eq!(snapshot.router.default_fallbacks, [Fallback::from("a")]);
     fake(&["a", "b"], "router_settings:\n  fallbacks: [{a: [{model: b}]}]\n").clean();
     let (_, warnings) =
         fake(&["a", "b"], "router_settings:\n  fallbacks: [{a: [b]}, {a: [b]}]\n").warned();

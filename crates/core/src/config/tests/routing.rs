@@ -65,9 +65,9 @@ router_settings:
     assert_eq!(d.routing.limits.max_parallel, Some(8));
     assert!(router.policy_uses_general && router.pre_call_checks && router.enforce_rates);
     assert!(router.tags.enabled && !router.tags.match_any);
-    assert_eq!(&*router.context_window_fallbacks["m"], [Box::from("m2")]);
-    assert_eq!(&*router.context_window_fallbacks["*"], [Box::from("spare")]);
-    assert_eq!(&*router.content_policy_fallbacks["*"], [Box::from("m2")]);
+    assert_eq!(&*router.context_window_fallbacks["m"], [crate::settings::Fallback::from("m2")]);
+    assert_eq!(&*router.context_window_fallbacks["*"], [crate::settings::Fallback::from("spare")]);
+    assert_eq!(&*router.content_policy_fallbacks["*"], [crate::settings::Fallback::from("m2")]);
     assert_eq!(router.request_timeout_ms, Some(30_000));
 }
 

@@ -166,7 +166,7 @@ fn what_two_sections_say_differently_is_told_where_it_has_no_effect() {
         );
     }
     assert_eq!(snapshot.router.num_retries, 2);
-    assert_eq!(&*snapshot.router.fallbacks["m"][0], "o");
+    assert_eq!(&*snapshot.router.fallbacks["m"][0].name, "o");
     for (litellm, router) in [
         ("num_retries: 2", "num_retries: 2"),
         ("num_retries: 2", "num_retries: "),

@@ -64,7 +64,7 @@ impl RoutePlan {
         let works = |index: &&DeploymentIndex| snapshot.deployment(**index).can_work();
         FailureContext {
             has_sibling: group.members.iter().filter(works).nth(1).is_some(),
-            has_fallback: self.general(snapshot, &self.target).any(|name| **name != *group.name),
+            has_fallback: self.general(snapshot, &self.target).any(|one| *one.name != *group.name),
             cooldown_ms: if router.disable_cooldowns { 0 } else { cooldown },
             tolerance: deployment.routing.tolerance,
             attempt_timeout_ms: plan.timeout_ms,

@@ -7,9 +7,10 @@
 use super::{RoutePlan, Step};
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
-use crate::route::controls::ClientFallback;
+use crate::route::controls::{ClientFallback, Overrides};
 use crate::route::filter::window;
 use crate::route::resolve::{Resolved, Target, resolve};
+use crate::settings::Fallback;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -17,8 +18,8 @@ use crate::time::Millis;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) name: Box<str>,
-    /// Which of the client's fallback objects changes the request for it.
-    pub(super) overrides: Option<usize>,
+    /// What changes the request for it.
+    pub(super) overrides: Option<Overrides>,
 }
 
 /// Which lists count after a failure.
@@ -75,7 +76,11 @@ impl RoutePlan {
         true
     }
 
-    fn next_waiting(&mut self, snapshot: &Snapshot, kind: Kind) -> Option<(Target, Option<usize>)> {
+    fn next_waiting(
+        &mut self,
+        snapshot: &Snapshot,
+        kind: Kind,
+    ) -> Option<(Target, Option<Overrides>)> {
         while self.fallbacks < self.fallback_limit(snapshot) {
             let Waiting { name, overrides } = self.queue.pop_front()?;
             let Resolved::Target(target) = resolve(snapshot, &name) else { continue };
@@ -206,8 +211,8 @@ impl RoutePlan {
                 let is_first = self.visited.len() == 1;
                 let defaults = &router.default_fallbacks;
                 let own = self.general(snapshot, &self.target);
-                let own = own.filter(|name| is_first || !defaults.contains(name)).cloned();
-                own.map(|name| Waiting { name, overrides: None }).collect()
+                let own = own.filter(|one| is_first || !defaults.contains(one));
+                own.map(Waiting::of).collect()
             }),
         }
     }
@@ -221,8 +226,10 @@ impl RoutePlan {
             None | Some("*") => is_first,
             Some(group) => group == name,
         };
-        let wait =
-            |one: &ClientFallback| Waiting { name: one.name.clone(), overrides: one.overrides };
+        let wait = |one: &ClientFallback| Waiting {
+            name: one.name.clone(),
+            overrides: one.overrides.map(Overrides::OfClient),
+        };
         list.iter().filter(counts).map(wait).collect()
     }
 
@@ -231,7 +238,7 @@ impl RoutePlan {
         &self,
         snapshot: &'s Snapshot,
         target: &Target,
-    ) -> impl Iterator<Item = &'s Box<str>> + use<'s> {
+    ) -> impl Iterator<Item = &'s Fallback> + use<'s> {
         let router = &snapshot.router;
         let own = self.listed(snapshot, &router.fallbacks, target);
         own.into_iter().flatten().chain(&router.default_fallbacks)
@@ -242,9 +249,9 @@ impl RoutePlan {
     fn listed<'s>(
         &self,
         snapshot: &'s Snapshot,
-        lists: &'s std::collections::BTreeMap<Box<str>, Vec<Box<str>>>,
+        lists: &'s std::collections::BTreeMap<Box<str>, Vec<Fallback>>,
         target: &Target,
-    ) -> Option<&'s Vec<Box<str>>> {
+    ) -> Option<&'s Vec<Fallback>> {
         if lists.is_empty() {
             return None;
         }
@@ -266,6 +273,13 @@ impl RoutePlan {
     }
 }
 
-fn waiting(names: &[Box<str>]) -> Vec<Waiting> {
-    names.iter().map(|name| Waiting { name: name.clone(), overrides: None }).collect()
+impl Waiting {
+    /// A fallback of the config.
+    pub(super) fn of(one: &Fallback) -> Waiting {
+        Waiting { name: one.name.clone(), overrides: one.changes.map(Overrides::OfConfig) }
+    }
+}
+
+fn waiting(fallbacks: &[Fallback]) -> Vec<Waiting> {
+    fallbacks.iter().map(Waiting::of).collect()
 }

@@ -12,6 +12,7 @@ use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
 use crate::health::{AnswerMode, RetryBudget};
 use crate::policy::FailureKind;
+use crate::route::controls::Overrides;
 use crate::route::filter::{Closed, SafetyNet, Selection, claim, foreign};
 use crate::route::resolve::{Resolved, Target, resolve};
 use crate::route::times::times;
@@ -28,7 +29,7 @@ const LEARNED_TTL_MS: u64 = 3_600_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visit {
     pub(super) target: Target,
-    overrides: Option<usize>,
+    overrides: Option<Overrides>,
     /// Attempts made there.
     made: u32,
     /// Repeats that are left there; `None` until the first failure or the first wait sets it.
@@ -38,7 +39,7 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn of(target: Target, overrides: Option<usize>) -> Visit {
+    pub(super) fn of(target: Target, overrides: Option<Overrides>) -> Visit {
         Visit { target, overrides, made: 0, retries_left: None, is_over: false }
     }
 
@@ -90,14 +91,14 @@ impl RoutePlan {
     }
 
     /// Goes back to a group that was entered before.
-    pub(super) fn resume(&mut self, target: Target, overrides: Option<usize>) {
+    pub(super) fn resume(&mut self, target: Target, overrides: Option<Overrides>) {
         let place = self.visited.iter().position(|visit| visit.target == target);
         self.current = place.unwrap_or(self.current);
         (self.target, self.overrides) = (target, overrides);
     }
 
     /// An earlier attempt answers after all: it was in that group.
-    pub fn answered_in(&mut self, target: Target, overrides: Option<usize>) {
+    pub fn answered_in(&mut self, target: Target, overrides: Option<Overrides>) {
         self.resume(target, overrides);
     }
 
@@ -355,7 +356,7 @@ impl RoutePlan {
         snapshot: &Snapshot,
         now: Millis,
         is_so: impl Fn(&Selection<'_>, Millis) -> bool,
-    ) -> Vec<(Target, Option<usize>)> {
+    ) -> Vec<(Target, Option<Overrides>)> {
         let here = (self.target.clone(), self.overrides);
         let mut found = Vec::new();
         for place in 0..self.visited.len() {
@@ -423,7 +424,7 @@ impl RoutePlan {
         self.visited.iter_mut().zip(targets).for_each(|(visit, target)| visit.target = target);
         let set = |(tried, index): (&mut Tried, DeploymentIndex)| tried.deployment = index;
         self.tried.iter_mut().zip(indexes).for_each(set);
-        let keep = |groups: &mut Vec<(Target, Option<usize>)>| {
+        let keep = |groups: &mut Vec<(Target, Option<Overrides>)>| {
             groups.retain_mut(|(group, _)| match target(group) {
                 Some(found) => {
                     *group = found;

@@ -57,12 +57,22 @@ impl NoTurn {
                  `max_waiting` in router_settings, or add a deployment",
                 router.max_waiting
             ),
-            NoTurn::TooLate(turn) => format!(
-                "It did not wait for its turn, which comes in about {} s: `max_wait_s` in router_settings ({} s) or \
-                 its own deadline ends before",
-                turn.since(now).div_ceil(1000),
-                seconds(router.max_wait_ms)
-            ),
+            NoTurn::TooLate(turn) => {
+                let in_ms = turn.since(now);
+                let ends = match waited_ms.saturating_add(in_ms) > router.max_wait_ms {
+                    true => {
+                        format!(
+                            "`max_wait_s` in router_settings ({} s)",
+                            seconds(router.max_wait_ms)
+                        )
+                    }
+                    false => "its own deadline".to_owned(),
+                };
+                format!(
+                    "It did not wait for its turn, which comes in about {} s: {ends} ends before",
+                    in_ms.div_ceil(1000)
+                )
+            }
             NoTurn::Memory => {
                 let message = "the bodies of requests that wait for their turn fill half of the gateway's memory for \
                                bodies, and the body of this one is the largest; try again, or raise \

@@ -45,7 +45,7 @@ impl Source {
 
 /// What carries messages between replicas.
 pub(super) enum Carrier {
-    Redis(ThroughRedis),
+    Redis(Box<ThroughRedis>),
     Postgres(ThroughPostgres),
 }
 
@@ -57,7 +57,7 @@ impl Carrier {
             Place::Redis(settings) => {
                 let redis = Redis::new(settings.clone(), Purpose::Replicas);
                 process.fleet.redis.store(Some(redis.clone()));
-                Carrier::Redis(ThroughRedis::new(redis, keys))
+                Carrier::Redis(Box::new(ThroughRedis::new(redis, keys)))
             }
             Place::Postgres => {
                 let (name, channel) = (keys.scope.into(), keys.channel.into());

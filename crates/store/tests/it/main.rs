@@ -6,6 +6,7 @@
 mod both;
 mod broken;
 mod copies;
+mod figures;
 mod shared;
 mod support;
 mod writing;

@@ -16,7 +16,7 @@ const PERIOD_MS: u64 = 60_000;
 /// One replica.
 struct Replica {
     table: Arc<SharedTable>,
-    news: mpsc::UnboundedReceiver<(String, String)>,
+    news: mpsc::Receiver<(String, String)>,
     running: JoinHandle<()>,
 }
 
@@ -43,10 +43,10 @@ impl Base {
     async fn replica(&self, me: &str) -> Replica {
         let scope = Scope { name: "1:test".into(), channel: "hale_1_test".into(), me: me.into() };
         let table = self.store.store.shared_table(scope).unwrap();
-        let (tell, news) = mpsc::unbounded_channel();
+        let (tell, news) = mpsc::channel(64);
         let own = table.clone();
         let running = tokio::spawn(async move {
-            own.run(|kind, text| tell.send((kind.to_owned(), text.to_owned())).unwrap()).await;
+            own.run(|kind, text| tell.try_send((kind.to_owned(), text.to_owned())).unwrap()).await;
         });
         let replica = Replica { table, news, running };
         replica.until_it_works().await;

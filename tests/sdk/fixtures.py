@@ -12,7 +12,7 @@ from upstream import Plan, Upstream
 # A proxy of the machine must not stand between client, gateway and upstream.
 for name in list(os.environ):
     if name.lower().endswith("_proxy") or name.startswith(("OPENAI_", "AZURE_", "ANTHROPIC_", "CO_", "COHERE_", "MISTRAL_",
-                                                          "LANGCHAIN_", "LANGSMITH_")):
+                                                          "LANGCHAIN_", "LANGSMITH_", "GOOGLE_", "GEMINI_")):
         del os.environ[name]
 
 

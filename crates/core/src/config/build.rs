@@ -63,8 +63,7 @@ pub(super) fn deployment(
     troubles.wrong_values();
     troubles.missing_variables(&params);
     let credential = troubles.credential(&params);
-    let base = troubles.base(provider, &params, &credential);
-    let provider = base.as_deref().map_or(provider, |base| provider.at_base(base));
+    let (provider, base) = troubles.place(provider, &params, &credential);
     let azure = troubles.azure(provider, &params, &credential);
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);

@@ -173,8 +173,19 @@ impl Troubles<'_> {
         credential
     }
 
+    /// The address, and the provider as it is called there.
+    pub(super) fn place(
+        &mut self,
+        provider: &'static Provider,
+        params: &Params,
+        credential: &Credential,
+    ) -> (&'static Provider, Option<Box<str>>) {
+        let base = self.base(provider, params, credential);
+        (base.as_deref().map_or(provider, |base| provider.at_base(base)), base)
+    }
+
     /// The address: from the entry, the credential, the variable, or the provider's own.
-    pub(super) fn base(
+    fn base(
         &mut self,
         provider: &Provider,
         params: &Params,

@@ -53,7 +53,13 @@ pub fn lesson(error: &ProviderError) -> Option<Lesson> {
     // xAI names the field as its own sources do.
     let names = ["reasoning_effort", "reasoning.effort", "reasoningeffort"];
     if !names.into_iter().any(refuses) {
-        let reasons_not = ["does not support thinking", "does not support extended thinking"];
+        let reasons_not = [
+            "does not support thinking",
+            "does not support extended thinking",
+            // Google's words.
+            "thinking is not enabled for",
+            "thinking level is not supported",
+        ];
         return match reasons_not.iter().any(|says| text.contains(says)) {
             true => Some(Lesson::NoThinking),
             false => refused_advice(error, &text).map(Lesson::NoAdvice),
@@ -357,6 +363,8 @@ mod tests {
                 none,
             ),
             ("\"llama3\" does not support thinking", None, None, Lesson::NoThinking),
+            ("Thinking is not enabled for models/gemini-2.0-flash", None, None, Lesson::NoThinking),
+            ("Thinking level is not supported for this model.", None, None, Lesson::NoThinking),
             ("property 'reasoning' is unsupported", None, None, Lesson::NoThoughts),
             (
                 "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property 'reasoning' is unsupported)]",

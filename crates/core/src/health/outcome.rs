@@ -149,6 +149,7 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         401 | 403 if says::refuses_the_models_use(error) => Cause::Permission,
         401 => Cause::Auth,
         402 => Cause::Quota,
+        403 if says::keeps_the_key_out(error) => Cause::Permission,
         403 if says::is_policy(error) => Cause::ContentPolicy,
         403 if says::is_quota(error) => Cause::Quota,
         // The account may not use the model, so for this account the model does not exist.
@@ -171,6 +172,9 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         424 if says::kind_is(error, &["generation"]) => Cause::ServerError,
         // The gateway chose the protocol, not the client.
         426 => Cause::BadResponse,
+        // Google's words for what it gave up, and for what may be tried again.
+        499 if says::kind_is(error, &["CANCELLED"]) => Cause::Timeout,
+        409 if says::kind_is(error, &["ABORTED"]) => Cause::ServerError,
         406..=499 => Cause::BadRequest,
         504 => Cause::Timeout,
         529 => Cause::Overloaded,

@@ -496,4 +496,13 @@ operations! {
         anthropic: Counterpart::Same,
         ..PASSED
     },
+    /// Whatever Google has in its own format, with any method.
+    PassGemini = Row {
+        name: "pass_through_gemini",
+        paths: &["/gemini/{}"],
+        format: WireFormat::Gemini,
+        open_ai: Counterpart::Missing,
+        gemini: Counterpart::Same,
+        ..PASSED
+    },
 }

@@ -19,7 +19,7 @@ use crate::offload;
 use crate::upstream::dialect::anthropic;
 
 /// The providers by the first segment of the path.
-const PROVIDERS: [&str; 4] = ["openai", "anthropic", "azure", "mistral"];
+const PROVIDERS: [&str; 5] = ["openai", "anthropic", "azure", "gemini", "mistral"];
 /// Headers of a client that go along.
 static KEPT: [HeaderName; 10] = [
     header::ACCEPT,
@@ -102,6 +102,12 @@ impl PassThrough {
         let in_path = below.split('/').next().filter(|name| !name.is_empty());
         if let Some(name) = in_path {
             return Some(query::decoded(name));
+        }
+        // Google's methods stand behind the name.
+        if self.provider == "gemini"
+            && let Some((_, below)) = self.path.split_once("models/")
+        {
+            return below.split(['/', ':']).next().map(query::decoded);
         }
         // The model of a large body is not looked for: any deployment of the provider can take it.
         if body.is_empty() || body.len() > offload::LARGE {
@@ -197,6 +203,7 @@ mod tests {
             "/openai/v1/x%00",
             "/openai/",
             "/groq/v1/models",
+            "/gemini/v1beta/../x",
         ] {
             assert!(passed("GET", path).is_err(), "{path}");
         }

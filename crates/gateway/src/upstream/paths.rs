@@ -6,7 +6,7 @@
 use hale_core::azure::{RealtimeForm, escaped};
 use hale_core::deployment::Deployment;
 use hale_core::operation::{ModelPlace, Operation};
-use hale_core::provider::{Called, Edition};
+use hale_core::provider::{Called, Edition, WireFormat};
 use http::uri::PathAndQuery;
 
 /// How an answer is transferred.
@@ -156,6 +156,14 @@ pub(super) fn below(
     let base = deployment.endpoint.provider.base_path(base, Edition::Current);
     let base = base.trim_end_matches('/');
     let first = below.split('/').next().unwrap_or_default();
+    // Each of Google's versions has all methods, and a client names the one that it wants.
+    let of_google = match deployment.endpoint.provider.wire {
+        WireFormat::Gemini if is_version(first) => {
+            base.rsplit_once('/').filter(|(_, last)| is_version(last)).map(|(before, _)| before)
+        }
+        WireFormat::Gemini | WireFormat::OpenAi | WireFormat::Anthropic => None,
+    };
+    let base = of_google.unwrap_or(base);
     let repeats = base.split('/').position(|segment| !first.is_empty() && segment == first);
     let kept = match repeats {
         Some(at) => base.split('/').take(at).collect::<Vec<_>>().join("/"),
@@ -167,6 +175,11 @@ pub(super) fn below(
         text.push_str(query);
     }
     path(text)
+}
+
+/// Whether a segment of a path is a version of Google's.
+fn is_version(segment: &str) -> bool {
+    matches!(segment, "v1" | "v1beta" | "v1alpha")
 }
 
 fn path(text: String) -> PathAndQuery {

@@ -319,3 +319,21 @@ fn what_google_does_not_have_is_refused_by_name() {
     let error = expect_error(&refused, 503, "no_healthy_deployments");
     assert!(error["message"].as_str().unwrap().contains("audio_speech"), "{error}");
 }
+
+#[test]
+fn refusals_below_the_pass_through_of_gemini_are_in_googles_form() {
+    let upstream = FakeUpstream::with(gemini::answer);
+    let hale = config(&upstream, OLDER).start();
+    let mut own = client(&hale);
+    let listed = own.get("/gemini/v1beta/models").json();
+    assert_eq!(listed["models"][0]["name"], "models/gemini-2.5-flash", "{listed}");
+    let path = format!("/gemini/v1beta/models/{OLDER}:generateContent");
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]});
+    let answer = own.post_json(&path, &[], &body);
+    assert_eq!(answer.json()["candidates"][0]["finishReason"], "STOP", "{}", answer.text());
+    let odd = own.get("/gemini/v1beta/..%2fx");
+    assert_eq!((odd.status, &odd.json()["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+    let stranger = hale.client().get("/gemini/v1beta/models");
+    assert_eq!(stranger.json()["error"]["status"], "UNAUTHENTICATED", "{}", stranger.text());
+    assert_eq!(stranger.json()["error"]["code"], 401);
+}

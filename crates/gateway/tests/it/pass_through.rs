@@ -23,6 +23,7 @@ fn providers(upstream: &FakeUpstream) -> Config {
         .entry(entry("c", "anthropic/claude", upstream.url(), json!({})))
         .entry(entry("z", "azure/my-gpt", upstream.url(), version))
         .entry(entry("i", "mistral/small", upstream.api_base(), json!({})))
+        .entry(entry("e", "gemini/gemini-2.5-flash", upstream.url(), json!({})))
         .entry(entry("g", "groq/llama", upstream.api_base(), json!({})))
         .general(json!({"request_log": LOG}))
         .router(json!({"num_retries": 1}))
@@ -58,6 +59,14 @@ fn any_method_and_path_reach_the_provider_with_its_own_credential() {
             "z",
         ),
         ("/mistral/v1/fim/completions", "/v1/fim/completions", "i"),
+        ("/gemini/v1beta/models?key=x&pageSize=2", "/v1beta/models?pageSize=2", "e"),
+        (
+            "/gemini/v1/models/gemini-2.5-flash:countTokens",
+            "/v1/models/gemini-2.5-flash:countTokens",
+            "e",
+        ),
+        ("/gemini/v1alpha/cachedContents", "/v1alpha/cachedContents", "e"),
+        ("/gemini/cachedContents/1", "/v1beta/cachedContents/1", "e"),
     ] {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let body: &[u8] =

@@ -138,7 +138,8 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         | Operation::Speech
         | Operation::Realtime
         | Operation::PassOpenAi
-        | Operation::PassAnthropic => Codec::Opaque,
+        | Operation::PassAnthropic
+        | Operation::PassGemini => Codec::Opaque,
         Operation::Moderate => Codec::Modes(Own::Verdicts),
         Operation::Rerank => Codec::Modes(Own::Ranks),
         Operation::Ocr => Codec::Modes(Own::Pages),

@@ -477,7 +477,7 @@ mod tests {
                 assert_eq!(about, expected, "{path:?} {row}");
             }
         }
-        assert_eq!(servers, 12);
+        assert_eq!(servers, 13);
     }
 
     #[test]

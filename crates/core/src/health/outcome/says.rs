@@ -147,12 +147,18 @@ pub(super) fn is_policy(error: &ProviderError) -> bool {
 }
 
 pub(super) fn is_quota(error: &ProviderError) -> bool {
-    const CODES: [&str; 4] =
-        ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "Arrearage"];
+    const CODES: [&str; 5] = [
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "Arrearage",
+        "BILLING_DISABLED",
+    ];
     const KINDS: [&str; 4] =
         ["insufficient_quota", "billing_error", "budget_exceeded", "exceeded_current_quota_error"];
-    const WORDS: [&str; 5] = [
+    const WORDS: [&str; 6] = [
         "credit balance is too low",
+        "prepayment credits are depleted",
         "exceeded your current quota",
         "account balance is insufficient",
         "insufficient balance",
@@ -194,7 +200,8 @@ pub(super) fn is_own_overload(error: &ProviderError) -> bool {
 }
 
 pub(super) fn names_the_key(error: &ProviderError) -> bool {
-    code_is(error, &["invalid_api_key"]) || text_has(error, &["api key", "api-key", "apikey"])
+    code_is(error, &["invalid_api_key", "CONSUMER_SUSPENDED"])
+        || text_has(error, &["api key", "api-key", "apikey"])
 }
 
 /// A refused key under a status that says less.
@@ -271,7 +278,22 @@ pub(super) fn refuses_the_models_use(error: &ProviderError) -> bool {
 
 /// A key that is known and may not be used from where the gateway is. Source: Google.
 pub(super) fn refuses_the_place(error: &ProviderError) -> bool {
-    kind_is(error, &["FAILED_PRECONDITION"]) && says(error, &["location is not supported"])
+    const WORDS: [&str; 3] =
+        ["location is not supported", "not available in your country", "enable billing"];
+    kind_is(error, &["FAILED_PRECONDITION"]) && says(error, &WORDS)
+}
+
+/// A key that is good, and may not be used for this, or from here. Source: Google's `ErrorInfo`,
+/// <https://cloud.google.com/apis/design/errors#error_info>.
+pub(super) fn keeps_the_key_out(error: &ProviderError) -> bool {
+    const CODES: [&str; 5] = [
+        "API_KEY_SERVICE_BLOCKED",
+        "API_KEY_HTTP_REFERRER_BLOCKED",
+        "API_KEY_IP_ADDRESS_BLOCKED",
+        "SERVICE_DISABLED",
+        "IAM_PERMISSION_DENIED",
+    ];
+    code_is(error, &CODES)
 }
 
 /// The server does not know the model, said under a status that says less.

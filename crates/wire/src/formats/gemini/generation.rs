@@ -122,7 +122,11 @@ fn write_config(
             name => says_thinking |= write_own(json, (name, raw), order),
         }
     }
-    if !says_thinking && let Some(thinking) = thinking(request, order)? {
+    let is_refused = order.known.refused_advice().any(|advice| advice.name() == "thinking");
+    if !says_thinking
+        && !is_refused
+        && let Some(thinking) = thinking(request, order)?
+    {
         json.raw_member("thinkingConfig", &thinking);
     }
     Ok(())

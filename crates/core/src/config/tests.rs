@@ -8,6 +8,7 @@ mod entries;
 mod files;
 mod foresight;
 mod limits;
+mod metrics;
 mod misconfigured;
 mod names;
 mod robust;

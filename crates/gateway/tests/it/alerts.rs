@@ -476,3 +476,48 @@ fn a_channel_without_its_variables_is_named_at_the_start_and_the_others_are_told
     upstream.answer_with(|_| Script::error(500, "on fire"));
     until_told(&hale, &slack, 1);
 }
+
+#[test]
+fn an_outage_of_one_server_that_takes_six_deployments_in_three_groups_is_one_message() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let groups = ["x", "y", "z"];
+    let config = groups.iter().fold(Config::new(), |config, group| {
+        let two = config.deployment(group, &format!("{group}1"), &upstream);
+        two.deployment(group, &format!("{group}2"), &upstream)
+    });
+    let args = json!({"collect_s": 3, "settle_s": 0.1});
+    let config = telling(&config, json!(["webhook"]), args);
+    let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    let traffic = |count: usize| {
+        eventually("it is told", || {
+            groups.iter().for_each(|group| drop(chat(&hale, group)));
+            Some(told(&hook)).filter(|all| all.len() >= count)
+        })
+    };
+    upstream.answer_with(|_| Script::error(500, "all of it is down"));
+    let opened = traffic(1).remove(0);
+    assert_eq!(opened["kind"], "group_down");
+    assert_eq!(opened["model_groups_down"], json!(groups));
+    assert_eq!(opened["deployments"].as_array().unwrap().len(), 6, "{opened}");
+    upstream.answer_with(Script::answer);
+    let all = traffic(2);
+    assert_eq!((all.len(), &all[1]["event"]), (2, &json!("incident_resolved")));
+}
+
+#[test]
+fn a_spent_budget_is_told_with_its_limit_and_slack_is_tested_as_a_service() {
+    let (upstream, slack) = (FakeUpstream::start(), receiver());
+    let budget = json!({"openai": {"budget_limit": 0.000_000_1, "time_period": "1d"}});
+    let config = telling(&lone(&upstream), json!(["slack"]), quick());
+    let config = config.router(json!({"provider_budget_config": budget}));
+    let hale = config.launch().env("SLACK_WEBHOOK_URL", &slack.url()).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    let text = message(&slack, 0)["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("the budget of provider openai is spent"), "{text}");
+    assert!(text.contains("0.0000001 USD in 1d are spent"), "{text}");
+    let service = client(&hale).get("/health/services?service=slack");
+    assert_eq!(service.status, 200, "{}", service.text());
+    let last = told(&slack).pop().unwrap();
+    assert!(last["text"].as_str().unwrap().contains("a test of Hale's alerts"), "{last}");
+    assert_eq!(client(&hale).get("/health/services?service=discord").status, 422);
+}

@@ -130,7 +130,7 @@ const TOP: &[Row] = &[
     served("guardrails", Kind::List, "", "Guardrails, of which none is served. One with `default_on: true` is an error, because requests that it should stop would pass; the others are a warning, and a request that names one is refused."),
     not_yet("policies", "Policies: a request that names one is refused. One that is attached, by `policy_attachments`, is an error."),
     refused("policy_attachments", "requests that a policy should stop would pass"),
-    served("callback_settings", Kind::Map, "", "Settings of sinks by name: `message_logging` (whether it gets what was said), `sample_rate` (0 to 1). An entry with `callback_type: generic_api`, `endpoint`, `headers` and `log_format` is a webhook of that name."),
+    served("callback_settings", Kind::Map, "", "Settings of sinks by name: `message_logging` (whether it gets what was said), `sample_rate` (0 to 1). An entry with `callback_type: generic_api`, `endpoint`, `headers`, `event_types` and `log_format` is a webhook of that name."),
     lacks("mcp_servers", &features::MCP),
     lacks("mcp_tools", &features::MCP),
     not_yet("files_settings", "`/v1/files` goes to a deployment of `model_list`."),

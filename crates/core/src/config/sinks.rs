@@ -120,6 +120,7 @@ impl Written {
                 None => done.push((own, gets)),
             }
             let reading = Reading::of(own, top, env);
+            reading.warn_unserved(problems);
             let found = reading.sinks().and_then(|found| reading.options(found));
             match found {
                 Ok(found) => sinks.extend(found),
@@ -131,7 +132,9 @@ impl Written {
         }
         for sink in &mut sinks {
             let of = |(known, _): &&(&str, Gets)| sink_is_of(&sink.name, known);
-            sink.gets = done.iter().find(of).map_or_else(Gets::default, |(_, gets)| *gets);
+            let gets = done.iter().find(of).map_or_else(Gets::default, |(_, gets)| *gets);
+            sink.gets.successes &= gets.successes;
+            sink.gets.failures &= gets.failures;
             sink.messages &= !settings.hides_messages;
         }
         settings.file_has_messages &= !settings.hides_messages;

@@ -8,11 +8,33 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::address;
 use crate::config::interpolate::Env;
-use crate::config::problem::{At, Wrong};
+use crate::config::problem::{At, Path, Problems, Wrong};
 use crate::config::tree::{Map, Node, Style};
 use crate::config::value;
 use crate::secret::Secret;
 use crate::settings::{DatadogTags, Encoding, Gets, Release, S3, Sink, SinkForm, WebhookForm};
+
+/// What is read of `s3_callback_params`.
+const S3_PARAMS: &[&str] = &[
+    "s3_bucket_name",
+    "s3_region_name",
+    "s3_path",
+    "s3_endpoint_url",
+    "s3_aws_access_key_id",
+    "s3_aws_secret_access_key",
+    "s3_aws_session_token",
+    "s3_partition_granularity",
+];
+/// What is read of an entry of `callback_settings`.
+const OWN_KEYS: &[&str] = &[
+    "message_logging",
+    "sample_rate",
+    "callback_type",
+    "endpoint",
+    "headers",
+    "event_types",
+    "log_format",
+];
 
 /// Whether an entry of `callback_settings` is a webhook of the operator's.
 pub(super) fn is_webhook(entry: &Node) -> bool {
@@ -62,7 +84,31 @@ impl<'a> Reading<'a> {
             let share = value::number(share, 0.0, 1.0)?;
             sinks.iter_mut().for_each(|sink| sink.share = share);
         }
+        if let Some(kinds) = node("event_types").and_then(Node::items) {
+            let has = |kind: &str| kinds.iter().any(|item| item.text() == Some(kind));
+            let (successes, failures) = (has("llm_api_success"), has("llm_api_failure"));
+            sinks.iter_mut().for_each(|sink| sink.gets = Gets { successes, failures });
+        }
         Ok(sinks)
+    }
+
+    /// Tells the settings of this sink that have no effect.
+    pub(super) fn warn_unserved(&self, problems: &mut Problems) {
+        let params = self.litellm.and_then(|map| map.get("s3_callback_params"));
+        let params = params.and_then(Node::as_map).filter(|_| self.name == "s3");
+        let sections = [
+            ("litellm_settings.s3_callback_params", params, S3_PARAMS),
+            ("callback_settings", self.own, OWN_KEYS),
+        ];
+        for (section, map, served) in sections {
+            for entry in map.iter().flat_map(|map| &map.entries) {
+                if !served.contains(&&*entry.key) && !entry.value.is_unset() {
+                    let wrong =
+                        Wrong::new("not served: ignored", format!("served: {}", served.join(", ")));
+                    problems.warn(entry.at, &Path::Text(section).key(&entry.key), wrong);
+                }
+            }
+        }
     }
 
     /// The value of a variable, if it is set.
@@ -104,7 +150,7 @@ impl<'a> Reading<'a> {
     ) -> Sink {
         Sink {
             name: self.name.into(),
-            gets: Gets::default(),
+            gets: Gets { successes: true, failures: true },
             messages: false,
             share: 1.0,
             url: url.into(),

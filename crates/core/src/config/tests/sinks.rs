@@ -154,3 +154,18 @@ fn an_address_that_cannot_be_one_is_told_without_its_text() {
         assert!(snapshot.gateway.sinks.sinks.is_empty());
     }
 }
+
+#[test]
+fn settings_of_a_sink_that_have_no_effect_are_told() {
+    let text = "callbacks: [s3], s3_callback_params: {s3_bucket_name: b, s3_aws_role_name: r, s3_use_ssl: null}";
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIA1"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let (snapshot, warnings) = callbacks(text, &keys).warned();
+    one(&warnings, "s3_callback_params.s3_aws_role_name: not served: ignored");
+    assert_eq!((warnings.len(), snapshot.gateway.sinks.sinks.len()), (1, 1), "{warnings:?}");
+    let yaml = "callback_settings: {generic_api: {event_types: [llm_api_failure], batch_size: 3}}\n\
+                litellm_settings: {callbacks: [generic_api]}\n";
+    let (snapshot, warnings) = with(yaml).env("GENERIC_LOGGER_ENDPOINT", "http://h/").warned();
+    one(&warnings, "callback_settings.batch_size: not served: ignored");
+    let gets = Gets { successes: false, failures: true };
+    assert_eq!(snapshot.gateway.sinks.sinks[0].gets, gets);
+}

@@ -61,10 +61,12 @@ parameters! {
         "cache" "caching";
     Inspected "tags that decide about routing":
         "litellm_metadata" "tags";
+    Inspected "whether sinks get a record of this request, and its session there":
+        "no-log" "no_log" "litellm_session_id";
     Stripped "probes: a key of `model_info`":
         "disable_background_health_check";
     Stripped "names of the request and of its session":
-        "litellm_call_id" "litellm_trace_id" "litellm_session_id" "completion_call_id";
+        "litellm_call_id" "litellm_trace_id" "completion_call_id";
     Stripped "marks for the provider's cache, which the config adds":
         "cache_control_injection_points";
     Stripped "the cache of answers":
@@ -90,7 +92,7 @@ parameters! {
         "ensure_alternating_roles" "user_continue_message" "assistant_continue_message"
         "disable_add_transform_inline_image_block";
     Stripped "logging of this request":
-        "no-log" "no_log" "verbose" "logger_fn" "litellm_request_debug" "log_client_error_tracebacks"
+        "verbose" "logger_fn" "litellm_request_debug" "log_client_error_tracebacks"
         "litellm_logging_obj" "callbacks" "success_callback" "failure_callback" "service_callback"
         "proxy_server_request" "secret_fields" "standard_logging_object";
     Stripped "where and how this request is logged":

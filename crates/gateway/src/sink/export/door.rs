@@ -84,7 +84,7 @@ impl Door {
     }
 
     /// Host and port, for messages.
-    pub(super) fn host(&self) -> &str {
+    pub(super) fn authority(&self) -> &str {
         &self.upstream.authority
     }
 
@@ -127,7 +127,7 @@ impl Door {
         upstream::close_idle(clock::now().millis());
         let heard =
             heard.unwrap_or_else(|_| Err(format!("no answer within {} s", clock::seconds(ms))));
-        heard.map_err(|why| format!("{}: {why}", self.host()))
+        heard.map_err(|why| format!("{}: {why}", self.authority()))
     }
 
     /// What the answer says, as one line.
@@ -139,8 +139,8 @@ impl Door {
         self.secrets.iter().for_each(|secret| secret.hide_in(&mut says));
         let status = heard.status;
         match says.is_empty() {
-            true => format!("{} answered {status}", self.host()),
-            false => format!("{} answered {status}: {says}", self.host()),
+            true => format!("{} answered {status}", self.authority()),
+            false => format!("{} answered {status}: {says}", self.authority()),
         }
     }
 }

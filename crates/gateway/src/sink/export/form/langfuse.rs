@@ -169,7 +169,7 @@ pub(super) fn judge(door: &Door, heard: &Heard, items: usize) -> Verdict {
     let Some(first) = ingested.errors.first() else { return Verdict::Taken(0, None) };
     let what = first.message.clone().or_else(|| first.error.as_ref().map(ToString::to_string));
     let what = hale_wire::errors::clean(&what.unwrap_or_default(), 300);
-    let why = format!("{}: an event was refused with {}: {what}", door.host(), first.status);
+    let why = format!("{}: an event was refused with {}: {what}", door.authority(), first.status);
     // Two events a record.
     let refused = ingested.errors.len().div_ceil(2).min(items);
     Verdict::Taken(refused as u64, Some(why))

@@ -54,7 +54,7 @@ pub(super) fn request(place: &S3, door: &Door, items: &[Box<[u8]>], now_unix_ms:
         service: "s3",
     };
     let unsigned =
-        Unsigned { method: &Method::PUT, host: door.host(), path: &path, query: "", body };
+        Unsigned { method: &Method::PUT, host: door.authority(), path: &path, query: "", body };
     let mut headers = signer.sign(&unsigned, now_unix_ms);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     headers.push((header::CONTENT_LANGUAGE, HeaderValue::from_static("en")));

@@ -128,7 +128,7 @@ fn what_follows_from_a_fault_is_its_effect_whichever_is_seen_first() {
     };
     let settings = settings();
     let mut book = Book::default();
-    let mut titles = told(&mut book, &settings, 0..3, &report(&[exhausted.clone()], 3));
+    let mut titles = told(&mut book, &settings, 0..3, &report(std::slice::from_ref(&exhausted), 3));
     titles.extend(told(&mut book, &settings, 3..60, &report(&[exhausted, fault], 3)));
     assert_eq!(titles, ["incident_opened the fallbacks of a fail too: timeout"]);
 }
@@ -137,7 +137,7 @@ fn what_follows_from_a_fault_is_its_effect_whichever_is_seen_first() {
 fn a_rate_limit_is_told_only_once_requests_fail() {
     let limit = down("a", "g", ("p", "key"), Cause::RateLimited);
     let settings = settings();
-    let mut moved = report(&[limit.clone()], 0);
+    let mut moved = report(std::slice::from_ref(&limit), 0);
     let counter = moved.groups.get_mut("g").unwrap();
     counter.total = Effect { moved: 50, waited: 9, ..Effect::default() };
     assert_eq!(told(&mut Book::default(), &settings, 0..60, &moved).len(), 0);

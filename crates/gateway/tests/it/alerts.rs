@@ -4,9 +4,10 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use hale_testkit::{FakeUpstream, Hale, Launch, Redis, Request, Script, Signal, TIMEOUT, TempDir};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -411,7 +412,7 @@ fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
             writer.write_all(b"220 mail.example\r\n").unwrap();
             let mut is_data = false;
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                said.lock().unwrap().push(line.clone());
+                said.lock().push(line.clone());
                 let answer = match line.split([' ', ':']).next().unwrap() {
                     "." => "250 taken",
                     _ if is_data => continue,
@@ -444,7 +445,7 @@ fn an_email_goes_to_each_receiver_with_the_facts_and_without_the_password_in_the
         .start();
     upstream.answer_with(|_| Script::error(500, "on fire"));
     let all = under_traffic(&hale, "the mail is taken", || {
-        let lines = lines.lock().unwrap().clone();
+        let lines = lines.lock().clone();
         lines.iter().any(|line| line == "QUIT").then_some(lines)
     });
     let login = "AUTH PLAIN AGhhbGUAczNjcmV0LXBhc3N3b3Jk";

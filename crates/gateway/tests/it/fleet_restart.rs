@@ -88,14 +88,14 @@ fn three_replicas_are_replaced_under_load_and_no_request_fails() {
             thread::spawn(move || load(&ready, &done, &served, number))
         })
         .collect();
-    for at in 0..3 {
+    for replica in &mut replicas {
         let before = served.load(Ordering::Relaxed);
         let new = config.start();
         eventually("it is ready", || {
             (client(&new).get("/health/readiness").status == 200).then_some(())
         });
         ready.lock().push(new.address());
-        let mut old = std::mem::replace(&mut replicas[at], new);
+        let mut old = std::mem::replace(replica, new);
         old.signal(Signal::Term);
         // The balancer learns it by the probe of readiness.
         eventually("it wants no more traffic", || {

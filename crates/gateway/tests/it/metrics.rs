@@ -94,8 +94,11 @@ fn the_page_is_valid_in_openmetrics() {
     }
 }
 
+/// A family, labels of its samples, and what these add up to.
+type Expected = (&'static str, &'static [(&'static str, &'static str)], f64);
+
 /// What the next test's requests add up to under the names of the reference.
-const OF_THE_REFERENCE: &[(&str, &[(&str, &str)], f64)] = &[
+const OF_THE_REFERENCE: &[Expected] = &[
     ("litellm_deployment_failure_responses_total", &[("model_id", "bad")], 4.0),
     ("litellm_deployment_failure_responses_total", &[("exception_status", "500")], 5.0),
     (

@@ -153,10 +153,9 @@ impl Own {
             let words = clean(&words, WORDS_MAX);
             return Some(own(Kind::StoreTrouble, "store", "store", ("disconnected", &words), fix));
         }
-        let lost = self.rows_lost_at.filter(|at| now.since(*at) < LOST_MS)?;
+        let is_recent = self.rows_lost_at.is_some_and(|at| now.since(at) < LOST_MS);
         let words = format!("{dropped} rows are lost since the start");
-        let _recent = lost;
-        Some(own(Kind::StoreTrouble, "store", "store", ("rows lost", &words), fix))
+        is_recent.then(|| own(Kind::StoreTrouble, "store", "store", ("rows lost", &words), fix))
     }
 
     fn of_redis(&mut self, process: &Process, now: Millis) -> Option<Trouble> {

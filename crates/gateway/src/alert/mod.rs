@@ -12,4 +12,5 @@ mod post;
 mod task;
 
 pub(crate) use self::channel::{send, test};
+pub(crate) use self::post::Refused;
 pub(crate) use self::task::run;

@@ -163,17 +163,9 @@ pub(crate) fn test(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
     Box::pin(async move {
         drop(incoming);
         let settings = &request.arrival.serving.snapshot.gateway.alerts;
-        let names: Vec<Box<str>> = match request.parameter("channel") {
-            Some(name) => vec![name],
-            None => settings.channels.iter().map(|channel| channel.name.clone()).collect(),
-        };
-        let mut tested = Vec::new();
-        for name in &names {
-            for (channel, result) in alert::test(settings, name).await {
-                let problem = result.err().map(|refused| refused.why);
-                tested.push(json!({"channel": channel, "problem": problem}));
-            }
-        }
+        let results = alert::test(settings, request.parameter("channel").as_deref()).await;
+        let shown = |(channel, result): (&str, Result<(), alert::Refused>)| json!({"channel": channel, "problem": result.err().map(|refused| refused.why)});
+        let tested: Vec<Value> = results.into_iter().map(shown).collect();
         if tested.is_empty() {
             let message = "no such channel is configured; general_settings.alerting names those that are told";
             let status = StatusCode::BAD_REQUEST;

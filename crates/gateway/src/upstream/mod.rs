@@ -1,7 +1,7 @@
 //! Everything that goes out: the targets of deployments, their credentials, and the connections to them.
 //!
-//! Used by the proxy, by the prober and by the commands that talk to a gateway. Always true: nothing else in
-//! the gateway opens an outbound connection.
+//! Used by the proxy, by the prober, by sinks and channels, and by the commands that talk to a gateway. Always true: nothing
+//! else in the gateway sends a request by HTTP.
 
 mod address;
 mod answer;
@@ -15,6 +15,7 @@ mod framing;
 mod fuzz;
 mod head;
 mod link;
+mod outward;
 mod paths;
 mod pool;
 mod progress;
@@ -30,6 +31,7 @@ pub(crate) use address::Upstream;
 pub(crate) use answer::{Answer, AnswerBody};
 pub(crate) use error::SendError;
 pub(crate) use framing::BodyError;
+pub(crate) use outward::{Heard, Outgoing, Outward};
 pub(crate) use paths::{ObjectPath, PathCall, Transfer};
 pub(crate) use pool::close_idle;
 pub(crate) use progress::SendProgress;

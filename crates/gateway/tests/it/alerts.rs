@@ -395,7 +395,7 @@ fn a_report_of_the_day_goes_to_the_channels_when_it_is_asked_for() {
     assert_eq!(test("/alerting/test?channel=pager").status, 400);
     slack.push(Script::with_status(403).body("text/plain", "invalid_token"));
     let problem = test("/alerting/test").json()["tested"][0]["problem"].to_string();
-    assert!(problem.contains("was revoked; make a new one"), "{problem}");
+    assert!(problem.contains("was revoked: make a new one"), "{problem}");
     for path in ["/alerting/incidents", "/alerting/settings"] {
         assert_eq!(hale.client().get(path).status, 401);
     }

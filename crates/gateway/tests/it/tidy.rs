@@ -199,7 +199,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "gateway/src/redis_client/connect.rs",
         "gateway/src/process/address.rs",
         "gateway/src/process/remember.rs",
-        "gateway/src/sink/export/door.rs",
+        "gateway/src/upstream/outward.rs",
         "gateway/src/server/tls.rs",
         "gateway/src/state/object_ids.rs",
         "gateway/src/upstream/credential/entra_id.rs",

@@ -8,7 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hale_core::incident::{Message, Smtp, SmtpTls};
+use hale_core::secret::Secret;
 use hale_wire::errors::clean;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -20,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::cut;
-use crate::alert::post::{Refused, base64};
+use crate::alert::post::Refused;
 use crate::{clock, upstream};
 
 /// How long a message may take.
@@ -28,6 +31,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Longest line of an answer, bytes, and most lines.
 const LINE_MAX: u64 = 2_000;
 const LINES_MAX: usize = 100;
+/// Longest reason of a failure, characters.
+const WORDS_MAX: usize = 300;
 /// Longest subject, characters.
 const SUBJECT_MAX: usize = 200;
 
@@ -39,12 +44,34 @@ pub(super) async fn send(smtp: &Smtp, message: &Message) -> Result<(), Refused> 
     let place = format!("{}:{}", smtp.host, smtp.port);
     match tokio::time::timeout(LIMIT, deliver(smtp, message)).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(why)) => Err(Refused::because(format!("{place}: {why}"))),
+        Ok(Err(why)) => Err(Refused::because(format!("{place}: {}", shown(smtp, why)))),
         Err(_) => {
             let seconds = LIMIT.as_secs();
             Err(Refused::because(format!("{place} does not answer within {seconds} s")))
         }
     }
+}
+
+/// `why` without what the server repeats of the login.
+fn shown(smtp: &Smtp, mut why: String) -> String {
+    if let (Some(user), Some(password)) = (&smtp.username, &smtp.password) {
+        let plain = password.expose();
+        let coded = [base64(plain.as_bytes()), login(user, plain)];
+        // Before it is cut: of a credential that is cut its begin would stay.
+        for secret in coded.iter().map(|text| Secret::new(text)).chain([password.clone()]) {
+            secret.hide_in(&mut why);
+        }
+    }
+    clean(&why, WORDS_MAX)
+}
+
+/// User and password as `AUTH PLAIN` takes them.
+fn login(user: &str, password: &str) -> String {
+    base64(format!("\0{user}\0{password}").as_bytes())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
 }
 
 async fn deliver(smtp: &Smtp, message: &Message) -> Result<(), String> {
@@ -139,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             all.push_str(text.get(4..).unwrap_or_default());
             if text.as_bytes().get(3) != Some(&b'-') {
                 let is_right = text.as_bytes().first().is_some_and(|code| *code == b'0' + class);
-                let said = clean(text.trim(), 200);
+                let said = text.trim();
                 return if is_right { Ok(all) } else { Err(format!("{else_what}: {said}")) };
             }
         }
@@ -150,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let (Some(user), Some(password)) = (&smtp.username, &smtp.password) {
             let password = password.expose();
             if offers.contains("PLAIN") || !offers.contains("LOGIN") {
-                let plain = base64(format!("\0{user}\0{password}").as_bytes());
+                let plain = login(user, password);
                 self.say(&format!("AUTH PLAIN {plain}"), 2).await?;
             } else {
                 self.say("AUTH LOGIN", 3).await?;
@@ -208,8 +235,8 @@ fn encoded(text: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut word = String::new();
     for letter in text.chars() {
-        // An encoded word has 75 characters at most, and holds whole letters.
-        if word.len() + letter.len_utf8() > 45 {
+        // A line with an encoded word has 76 characters at most, and a word holds whole letters.
+        if word.len() + letter.len_utf8() > 36 {
             words.push(std::mem::take(&mut word));
         }
         word.push(letter);
@@ -242,7 +269,7 @@ mod tests {
         let text = letter(&smtp, &message);
         let (headers, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(!headers.contains("evil") && !body.contains("evil"), "{text}");
-        assert!(headers.lines().all(|line| line.len() <= 78), "{headers}");
+        assert!(headers.lines().all(|line| line.len() <= 76), "{headers}");
         assert_eq!(body.matches("\r\n.\r\n").count(), 1);
         assert!(headers.contains("To: a@example.org, b@example.org\r\nSubject: =?utf-8?B?"));
     }
@@ -250,7 +277,7 @@ mod tests {
     #[test]
     fn long_subjects_are_folded_between_letters() {
         let folded = encoded(&"ü".repeat(60));
-        assert_eq!(folded.lines().count(), 3, "{folded}");
+        assert_eq!(folded.lines().count(), 4, "{folded}");
         assert!(folded.lines().all(|line| line.trim().ends_with("?=") && line.len() < 78));
     }
 }

@@ -20,29 +20,31 @@ use crate::clock;
 /// # Errors
 /// Why it was not taken.
 pub(crate) async fn send(channel: &Channel, message: &Message) -> Result<(), Refused> {
-    let (url, body) = match &channel.place {
-        Place::Slack(url) => (url, slack::body(message)),
-        Place::Teams(url) => (url, teams::body(message)),
-        Place::Discord(url) => (url, discord::body(message)),
-        Place::PagerDuty { key, url } => (url, pagerduty::body(message, key)),
+    let (url, secret, body) = match &channel.place {
+        Place::Slack(url) => (url, None, slack::body(message)),
+        Place::Teams(url) => (url, None, teams::body(message)),
+        Place::Discord(url) => (url, None, discord::body(message)),
+        Place::PagerDuty { key, url } => (url, Some(key), pagerduty::body(message, key)),
         Place::Webhook { url, secret } => {
             let body = webhook::body(message).to_string().into_bytes();
             let headers = secret.iter().map(|secret| webhook::signature(secret, &body)).collect();
-            return post(Post { url, headers, body }).await;
+            return post(Post { url, secret: secret.as_ref(), headers, body }).await;
         }
         Place::Email(smtp) => return email::send(smtp, message).await,
     };
-    post(Post { url, headers: Vec::new(), body: body.to_string().into_bytes() }).await
+    let body = body.to_string().into_bytes();
+    post(Post { url, secret, headers: Vec::new(), body }).await
 }
 
-/// Sends a test message to the channels of that sort of place, or with that name: what became of each.
+/// Sends a test message to the channels of that sort of place, or with that name, or to all: what became of each.
 pub(crate) async fn test<'s>(
     settings: &'s AlertSettings,
-    name: &str,
+    name: Option<&str>,
 ) -> Vec<(&'s str, Result<(), Refused>)> {
     let title = "a test message: this channel is told of incidents";
     let message = Message::apart(Event::Test, title, clock::unix_ms());
-    let is_meant = |one: &&Channel| one.place.name() == name || *one.name == *name;
+    let is_meant =
+        |one: &&Channel| name.is_none_or(|name| one.place.name() == name || *one.name == *name);
     let mut results = Vec::new();
     for channel in settings.channels.iter().filter(is_meant) {
         results.push((&*channel.name, send(channel, &message).await));

@@ -16,13 +16,13 @@ use hale_core::settings::{Sink, SinkForm, SinkSettings, Telemetry};
 use hale_core::trace;
 use tokio::sync::Notify;
 
-use super::door::Door;
 use super::figures::{Counters, Figures};
 use super::form::{self, Limits, Verdict};
 use super::queue::{Put, Queue};
 use super::told::{self, Shows, Told};
 use crate::background::Background;
 use crate::clock;
+use crate::upstream::Outward;
 
 /// How long records are collected before they are sent.
 const COLLECT: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ pub(crate) struct Exporter {
     sink: Sink,
     excluded: Vec<Box<str>>,
     bounds: (usize, usize),
-    door: Door,
+    door: Outward,
     queue: Queue,
     counters: Counters,
     /// Wakes the task.
@@ -72,7 +72,7 @@ impl Exporter {
         Exporter {
             excluded: settings.excluded.clone(),
             bounds,
-            door: Door::new(sink, timeout),
+            door: Outward::new(&sink.url, timeout).with_headers(&sink.headers).hiding(&sink.hidden),
             queue: Queue::new(&sink.name, (bounds.0, bounds.1 as u64), directory.cloned()),
             counters: Counters::default(),
             wake: Notify::new(),

@@ -4,7 +4,6 @@
 //! true: a queue is bounded in bytes, in memory and on the disk, and what does not fit is counted; no sink waits for another; a
 //! reload keeps the queue of a sink that is configured as before.
 
-mod door;
 mod exporter;
 mod figures;
 mod form;

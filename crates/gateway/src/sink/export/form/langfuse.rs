@@ -7,9 +7,9 @@ use hale_core::settings::Release;
 use serde::Deserialize;
 
 use super::Verdict;
-use crate::sink::export::door::{Door, Heard};
 use crate::sink::export::json::{Object, object, time};
 use crate::sink::export::told::Told;
+use crate::upstream::{Heard, Outward};
 
 /// Writes the two events of a record, joined by a comma.
 pub(super) fn write(release: &Release, told: &Told<'_>, out: &mut Vec<u8>) {
@@ -159,7 +159,7 @@ struct Fault {
 }
 
 /// What the answer to `items` records says: Langfuse answers 207 and lists the events that it does not take.
-pub(super) fn judge(door: &Door, heard: &Heard, items: usize) -> Verdict {
+pub(super) fn judge(door: &Outward, heard: &Heard, items: usize) -> Verdict {
     let Ok(ingested) = serde_json::from_slice::<Ingested>(&heard.body) else {
         return Verdict::Later(
             format!("{}: that is no answer of Langfuse", door.quoted(heard)),
@@ -168,7 +168,7 @@ pub(super) fn judge(door: &Door, heard: &Heard, items: usize) -> Verdict {
     };
     let Some(first) = ingested.errors.first() else { return Verdict::Taken(0, None) };
     let what = first.message.clone().or_else(|| first.error.as_ref().map(ToString::to_string));
-    let what = hale_wire::errors::clean(&what.unwrap_or_default(), 300);
+    let what = door.shown(&what.unwrap_or_default(), 300);
     let why = format!("{}: an event was refused with {}: {what}", door.authority(), first.status);
     // Two events a record.
     let refused = ingested.errors.len().div_ceil(2).min(items);

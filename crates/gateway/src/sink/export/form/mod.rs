@@ -14,9 +14,11 @@ use bytes::Bytes;
 use hale_core::settings::{Sink, SinkForm, WebhookForm};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::door::{Door, Heard, Outgoing};
 use super::told::Told;
+use crate::upstream::{Heard, Outgoing, Outward};
 
+/// Longest wait that a server can ask for, milliseconds.
+const AFTER_MAX_MS: u64 = 600_000;
 /// Bytes of the records of one request.
 const BATCH_BYTES: usize = 3 << 20;
 
@@ -74,7 +76,12 @@ pub(super) fn write(
 }
 
 /// Makes a request of items.
-pub(super) fn request(sink: &Sink, door: &Door, items: &[Box<[u8]>], now_unix_ms: u64) -> Outgoing {
+pub(super) fn request(
+    sink: &Sink,
+    door: &Outward,
+    items: &[Box<[u8]>],
+    now_unix_ms: u64,
+) -> Outgoing {
     match &sink.form {
         SinkForm::Langfuse(_) => json(joined(b"{\"batch\":[", items, b"]}")),
         SinkForm::Spans(telemetry) => otlp::request(telemetry, otlp::Signal::Spans, items),
@@ -94,7 +101,11 @@ pub(super) fn request(sink: &Sink, door: &Door, items: &[Box<[u8]>], now_unix_ms
 }
 
 /// What the answer to a request with `items` records means.
-pub(super) fn judge(sink: &Sink, door: &Door, heard: &Heard, items: usize) -> Verdict {
+pub(super) fn judge(sink: &Sink, door: &Outward, heard: &Heard, items: usize) -> Verdict {
+    if heard.is_cut {
+        let why = format!("{}: the answer was cut before its end", door.authority());
+        return Verdict::Later(why, None);
+    }
     let verdict = by_status(door, heard);
     if !matches!(verdict, Verdict::Taken(..)) {
         return verdict;
@@ -112,13 +123,13 @@ pub(super) fn judge(sink: &Sink, door: &Door, heard: &Heard, items: usize) -> Ve
         }
         SinkForm::Langfuse(_) => langfuse::judge(door, heard, items),
         SinkForm::Spans(telemetry) | SinkForm::Logs(telemetry) | SinkForm::Metrics(telemetry) => {
-            otlp::judge(telemetry.encoding, heard)
+            otlp::judge(telemetry.encoding, door, heard)
         }
         SinkForm::Datadog(_) | SinkForm::Langsmith(_) | SinkForm::S3(_) => verdict,
     }
 }
 
-fn by_status(door: &Door, heard: &Heard) -> Verdict {
+fn by_status(door: &Outward, heard: &Heard) -> Verdict {
     let status = heard.status;
     if status.is_success() {
         return Verdict::Taken(0, None);
@@ -136,7 +147,7 @@ fn by_status(door: &Door, heard: &Heard) -> Verdict {
         _ if status.is_redirection() => {
             Verdict::Later(format!("{why}: it is at another address; set that one"), None)
         }
-        _ => Verdict::Later(why, heard.after_ms()),
+        _ => Verdict::Later(why, heard.after_ms().map(|ms| ms.min(AFTER_MAX_MS))),
     }
 }
 

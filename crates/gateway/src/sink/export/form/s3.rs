@@ -10,9 +10,8 @@ use http::{HeaderValue, Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::payload;
-use crate::sink::export::door::{Door, Outgoing};
 use crate::sink::export::told::Told;
-use crate::upstream::{Signer, Unsigned};
+use crate::upstream::{Outgoing, Outward, Signer, Unsigned};
 
 /// What is escaped in the path of an object.
 const ESCAPED: AsciiSet =
@@ -39,7 +38,12 @@ fn key(place: &S3, told: &Told<'_>) -> String {
 }
 
 /// The request that stores an object.
-pub(super) fn request(place: &S3, door: &Door, items: &[Box<[u8]>], now_unix_ms: u64) -> Outgoing {
+pub(super) fn request(
+    place: &S3,
+    door: &Outward,
+    items: &[Box<[u8]>],
+    now_unix_ms: u64,
+) -> Outgoing {
     let item = items.first().map(|item| &**item).unwrap_or_default();
     let end = memchr::memchr(b'\n', item).unwrap_or(item.len());
     let (key, body) = (&item[..end], item.get(end + 1..).unwrap_or_default());

@@ -23,8 +23,8 @@ use serde::Deserialize;
 use self::describe::Value;
 use self::metrics::Metric;
 use super::Verdict;
-use crate::sink::export::door::{Heard, Outgoing};
 use crate::sink::export::told::Told;
+use crate::upstream::{Heard, Outgoing, Outward};
 
 /// The name of the scope.
 const SCOPE: &str = "hale";
@@ -124,7 +124,7 @@ struct Partial {
 }
 
 /// What an answer with a good status says: a collector may take a part only.
-pub(super) fn judge(encoding: Encoding, heard: &Heard) -> Verdict {
+pub(super) fn judge(encoding: Encoding, door: &Outward, heard: &Heard) -> Verdict {
     let (rejected, why) = match encoding {
         Encoding::Protobuf => protobuf::rejected(&heard.body),
         Encoding::Json => {
@@ -134,6 +134,6 @@ pub(super) fn judge(encoding: Encoding, heard: &Heard) -> Verdict {
             (count.unwrap_or(0), error_message)
         }
     };
-    let why = (!why.is_empty()).then(|| hale_wire::errors::clean(&why, 300));
+    let why = (!why.is_empty()).then(|| door.shown(&why, 300));
     Verdict::Taken(rejected, why.filter(|_| rejected > 0))
 }

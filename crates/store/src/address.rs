@@ -95,6 +95,10 @@ impl Address {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return server(text).map(|server| Address::Server(Box::new(server)));
         }
+        if looks_like_a_server(text) {
+            let detail = "it is neither a URL of PostgreSQL nor a path";
+            return Err(Error::new(Kind::Address, "***", detail));
+        }
         let path = text
             .strip_prefix("sqlite:")
             .map_or(text, |path| path.strip_prefix("//").unwrap_or(path));
@@ -144,6 +148,24 @@ impl fmt::Display for Server {
             }
         }
         write!(to, "/{}", self.config.get_dbname().unwrap_or_default())
+    }
+}
+
+/// Whether an address names a server in a form that is not read. As a path it would be shown, with its password.
+fn looks_like_a_server(text: &str) -> bool {
+    let is_setting = |word: &str| {
+        let name = word.split_once('=').map_or("", |(name, _)| name);
+        ["host", "hostaddr", "port", "user", "password", "dbname"].contains(&name)
+    };
+    let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let has_password = || {
+        let (before, _) = text.rsplit_once('@').unwrap_or_default();
+        before.contains(':') && !text.contains("://") && !text.starts_with(['/', '.'])
+    };
+    match &*scheme {
+        "sqlite" => false,
+        "postgres" | "postgresql" => text.contains(':') && !text.contains("://"),
+        _ => text.split_whitespace().any(is_setting) || has_password(),
     }
 }
 
@@ -219,6 +241,13 @@ mod tests {
             "postgres://u:secret@h/d?nonsense=1",
             "postgres://u:secret@h/d?sslmode=no",
             "postgres://",
+            "host=h user=u password=secret dbname=d",
+            "password=secret",
+            "postgres:u:secret@h/d",
+            "postgresql:/u:secret@h/d",
+            "u:secret@h:5432/d",
+            "Postgres://u:secret@h/d",
+            "\"postgres://u:secret@h/d\"",
             "",
         ] {
             let error = Address::parse(url).unwrap_err();
@@ -258,5 +287,9 @@ mod tests {
         assert_eq!(locate(None, dir), Ok(Address::File("/data/hale.db".into())));
         assert_eq!(locate(Some("sqlite:///x/y.db"), dir), Ok(Address::File("/x/y.db".into())));
         assert_eq!(locate(Some("y.db"), dir), Ok(Address::File("y.db".into())));
+        for path in ["postgres", "/data/a:b@c.db", "./user=x/a b.db", "sqlite:host=x.db"] {
+            let expected = path.strip_prefix("sqlite:").unwrap_or(path);
+            assert_eq!(locate(Some(path), dir), Ok(Address::File(expected.into())));
+        }
     }
 }

@@ -5,13 +5,16 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::batch::Batch;
 
 /// Bytes that it may have.
 pub(crate) const MAX: u64 = 64 << 20;
+
+/// Who may read a file that is made: names of models and messages of providers are nothing for others on the machine.
+pub(crate) const MODE: u32 = 0o660;
 
 /// Where a batch is in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +44,9 @@ impl Spool {
     /// # Errors
     /// When it cannot be made or read, or another process has it.
     pub(crate) fn open(path: &Path, max: u64) -> io::Result<(Spool, Vec<Left>, u64)> {
-        let file =
-            File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(MODE);
+        let file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

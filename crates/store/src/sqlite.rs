@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::batch::{Batch, Committed};
 use crate::error::{Error, Kind};
 use crate::failure::of_sqlite;
 use crate::migrations::{self, Found, Of};
+use crate::spool;
 use crate::sql::in_schema;
 use crate::table::{OnConflict, Table};
 use crate::value::{Row, Value};
@@ -264,6 +265,13 @@ fn open(path: PathBuf, purpose: Purpose, now: i64) -> Result<Open, Error> {
         }
         Purpose::Look => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
+    if writes.contains(OpenFlags::SQLITE_OPEN_CREATE) {
+        // SQLite would let others on the machine read it, and the files beside it get what it has.
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(spool::MODE);
+        // What does not work is told with its cause by SQLite.
+        let _made: std::io::Result<File> = options.open(&path);
+    }
     let failed = |error: rusqlite::Error| of_sqlite(&place, &error);
     let mut writer = connect(&path, writes).map_err(failed)?;
     match purpose {

@@ -124,17 +124,21 @@ impl Reports {
         self.0.keys()
     }
 
-    /// The deadlines that providers issued and that last, as the replicas reported them: they hold
-    /// even if the replica that was told is gone.
+    /// The deadlines that providers issued and that last, of each deployment the latest, as its
+    /// replica reported it: it holds even if that replica is gone. One of each, because what is
+    /// passed on has to fit into a message, however many replicas were told.
     pub fn deadlines(
         &self,
         now: ServerMs,
     ) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, &Report)> {
-        let all =
-            self.0.iter().flat_map(|(deployment, of)| of.iter().map(move |r| (deployment, r)));
-        all.filter_map(move |(deployment, (replica, report))| {
-            let lasts = report.closed.is_some_and(|one| one.provider_issued && one.until > now);
-            lasts.then_some((deployment, replica, report))
+        let until = move |report: &Report| {
+            let closed = report.closed.filter(|one| one.provider_issued && one.until > now);
+            closed.map(|closed| closed.until)
+        };
+        self.0.iter().filter_map(move |(deployment, of)| {
+            let lasting = of.iter().filter(|(_, report)| until(report).is_some());
+            let (replica, report) = lasting.max_by_key(|(_, report)| until(report))?;
+            Some((deployment, replica, report))
         })
     }
 
@@ -173,6 +177,27 @@ mod tests {
         assert_eq!(clock.here(ServerMs(0)), Millis(0), "before the process");
         assert_eq!(clock.server(Millis::NEVER).0, u64::MAX);
         assert!(clock.here(ServerMs(u64::MAX)).0 > u64::MAX / 2, "no overflow");
+    }
+
+    #[test]
+    fn of_the_deadlines_of_a_deployment_the_latest_is_passed_on() {
+        let report = |until, provider_issued| {
+            let cause = Cause::RateLimited;
+            let (since, until) = (ServerMs(0), ServerMs(until));
+            let closed = Closed { since, until, cause, provider_issued, confirmed: false };
+            Report { seq: 1, closed: Some(closed), ok_at: None }
+        };
+        let rows =
+            [("a", 20, true), ("b", 40, true), ("c", 30, true), ("d", 90, false), ("e", 9, true)];
+        let mut reports = Reports::default();
+        for (replica, until, issued) in rows {
+            reports.join(&"x".into(), &replica.into(), report(until, issued));
+        }
+        reports.join(&"y".into(), &"a".into(), report(50, true));
+        reports.join(&"z".into(), &"a".into(), report(10, true));
+        let passed: Vec<(&str, &str)> =
+            reports.deadlines(ServerMs(10)).map(|(id, by, _)| (&**id, &**by)).collect();
+        assert_eq!(passed, [("x", "b"), ("y", "a")]);
     }
 
     fn cause() -> impl Strategy<Value = Cause> {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -30,6 +30,9 @@ pub(crate) enum End {
 
 /// A follower may be so many times behind what is kept of one answer.
 const LAG_MAX: usize = 8;
+/// How long the first client may leave a piece unread before no other request joins it, milliseconds: the upstream is
+/// read no faster than that client reads.
+const UNREAD_MS: u64 = 1_000;
 
 /// The bytes of all answers on their way together.
 #[derive(Default)]
@@ -61,6 +64,8 @@ impl Room {
 /// An answer on its way.
 pub(super) struct Flight {
     state: Mutex<State>,
+    /// Since when the client of the leader has a piece to read, milliseconds; [`Millis::NEVER`] while it has none.
+    unread_since: AtomicU64,
 }
 
 struct State {
@@ -160,11 +165,16 @@ impl Flight {
             wakers: Vec::new(),
             end: None,
         };
-        Arc::new(Flight { state: Mutex::new(state) })
+        let unread_since = AtomicU64::new(Millis::NEVER.0);
+        Arc::new(Flight { state: Mutex::new(state), unread_since })
     }
 
-    /// Follows it from its first piece on; `None` if that is not there any more, or if it ended.
-    pub(super) fn follow(flight: &Arc<Flight>) -> Option<Follower> {
+    /// Follows it from its first piece on; `None` if that is not there any more, if it ended, or if its first client
+    /// does not read it.
+    pub(super) fn follow(flight: &Arc<Flight>, now: Millis) -> Option<Follower> {
+        if now.since(Millis(flight.unread_since.load(Ordering::Relaxed))) > UNREAD_MS {
+            return None;
+        }
         let mut state = flight.state.lock();
         if state.is_too_long || state.end.is_some() {
             return None;
@@ -237,6 +247,11 @@ impl Leader {
         if is_too_long && !std::mem::replace(&mut self.has_landed, true) {
             self.cache.land(self.key, &self.flight);
         }
+    }
+
+    /// Its client has a piece to read since then; [`Millis::NEVER`] if it asks for the next one.
+    pub(crate) fn unread_since(&self, since: Millis) {
+        self.flight.unread_since.store(since.0, Ordering::Relaxed);
     }
 
     /// A copy of all pieces so far; `None` if they are more than is kept. A piece may be a part of a larger buffer.
@@ -459,6 +474,22 @@ mod tests {
         assert_eq!(now(|cx| slow.poll_piece(cx)), Some(Err(End::Left)));
         leader.ends_whole(Millis(0), |_| true);
         assert_eq!(now(|cx| quick.poll_piece(cx)), Some(Err(End::Whole)));
+    }
+
+    #[test]
+    fn a_stream_whose_first_client_does_not_read_is_joined_by_no_other() {
+        let cache = cache();
+        let mut stuck = lead(&cache);
+        stuck.begins(Head { is_stream: true, ..Head::default() });
+        stuck.piece(&piece("a"));
+        stuck.unread_since(Millis(500));
+        let find = |now| cache.find(key(), USAGE, (10, Millis(now)));
+        assert!(matches!(find(500 + UNREAD_MS), Found::UnderWay(_)), "it may be about to");
+        let Found::Nothing(other) = find(501 + UNREAD_MS) else { panic!("it joins one that hangs") };
+        stuck.unread_since(Millis::NEVER);
+        drop(stuck);
+        assert!(matches!(find(9_000), Found::UnderWay(_)), "the other one leads now");
+        drop(other);
     }
 
     #[test]

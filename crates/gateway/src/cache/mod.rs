@@ -177,9 +177,12 @@ impl AnswerCache {
                 self.hits.fetch_add(1, Ordering::Relaxed);
                 return Found::Kept(kept);
             }
+        }
+        // One that is on its way may be a kept one of the second level, of whatever age.
+        if usage.reads && (usage.max_age_ms.is_none() || !self.has_more()) {
             let mut flights = self.flights.lock();
             if let Some(flight) = flights.get(&key)
-                && let Some(follower) = Flight::follow(flight)
+                && let Some(follower) = Flight::follow(flight, now)
             {
                 self.joined.fetch_add(1, Ordering::Relaxed);
                 return Found::UnderWay(follower);
@@ -188,7 +191,7 @@ impl AnswerCache {
             flights.insert(key, flight.clone());
             return Found::Nothing(Leader::new(self.clone(), key, flight, usage.keeps_ms));
         }
-        // It wants a fresh answer, which no other request waits for.
+        // It wants a fresh answer, or a young one: no other request waits for it.
         let flight = Flight::new(answer_bytes, self.room.clone());
         Found::Nothing(Leader::new(self.clone(), key, flight, usage.keeps_ms))
     }
@@ -247,6 +250,23 @@ mod tests {
 
     fn key(text: &str) -> CacheKey {
         CacheKey::of(|feed| feed(text.as_bytes()))
+    }
+
+    #[test]
+    fn who_wants_a_young_answer_joins_none_that_may_be_an_old_one_of_the_second_level() {
+        let cache = Arc::new(AnswerCache::new());
+        cache.configure(Some(&CacheSettings::default()), None);
+        let usage = CacheUsage { reads: true, keeps_ms: Some(1_000), max_age_ms: None };
+        let young = CacheUsage { max_age_ms: Some(500), ..usage };
+        let find = |usage| cache.find(key("a"), usage, (100, Millis(0)));
+        let Found::Nothing(_leader) = find(usage) else { panic!("an answer out of nothing") };
+        assert!(matches!(find(young), Found::UnderWay(_)), "it is being made now");
+        let at = At::Disk(std::path::Path::new("answers").into(), 0);
+        let place = Place { at, namespace: Box::default(), answer_bytes: 100 };
+        let (second, _waiting) = SecondLevel::new(&place, Arc::default());
+        cache.second.store(Some(second));
+        assert!(matches!(find(young), Found::Nothing(_)));
+        assert!(matches!(find(usage), Found::UnderWay(_)), "others go on joining");
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl ThroughRedis {
                 let results = results.into_values().collect();
                 Ok(Kept { results, garbage: 0 })
             }
-            Err(redis_client::Failed::Error(error)) if !error.is_io_error() => {
+            Err(redis_client::Failed::Error(error)) if error.code() == Some("WRONGTYPE") => {
                 // Something else is under that key.
                 let mut delete = ::redis::cmd("DEL");
                 delete.arg(&self.keys.probes);

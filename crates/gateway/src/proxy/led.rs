@@ -1,12 +1,13 @@
 //! A stream that other requests may have joined, as the request that leads it sends it.
 //!
 //! Made by [`super::respond`], polled by hyper as the answer's body. Always true: what the client gets is what the relay
-//! gives; the others get the same pieces; when the client leaves, the stream goes on while others read it.
+//! gives; the others get the same pieces, no sooner; when the client leaves, the stream goes on while others read it.
 
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hale_core::operation::Operation;
+use hale_core::time::Millis;
 use hale_wire::reuse;
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -53,12 +54,14 @@ pub(super) async fn drained(mut body: Reply) {
 impl StreamedBody for Led {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some((relay, leader)) = &mut self.stream else { return Poll::Ready(None) };
+        leader.unread_since(Millis::NEVER);
         let polled = relay.poll_frame(cx);
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(piece) = frame.data_ref() {
                     leader.piece(piece);
+                    leader.unread_since(clock::recent().millis());
                 }
             }
             // Nothing that was sent says that it broke.

@@ -163,7 +163,11 @@ pub(super) fn shown(settings: &RedisSettings) -> String {
 fn masked(url: &Secret) -> String {
     let url = url.expose();
     let Some((scheme, remainder)) = url.split_once("://") else { return "***".to_owned() };
-    let whole = remainder.split(['?', '#']).next().unwrap_or_default();
+    let (whole, query) = remainder.split_at(remainder.find(['?', '#']).unwrap_or(remainder.len()));
+    // The password may have such a sign that is not written as %3F or %23: what is in front of it may be a part of it.
+    if query.contains('@') {
+        return format!("{scheme}://***");
+    }
     match whole.rsplit_once('@') {
         Some((_, place)) => format!("{scheme}://***@{place}"),
         None => format!("{scheme}://{whole}"),
@@ -180,7 +184,9 @@ pub(super) fn explained(settings: &RedisSettings, problem: &str) -> String {
         url.hide_in(&mut problem);
     }
     let lower = problem.to_ascii_lowercase();
-    let fix = if lower.contains("wrongpass")
+    let fix = if lower.contains("did not parse") {
+        "write redis://USER:PASSWORD@HOST:PORT/DB, signs such as ? # / @ in the password as %3F %23 %2F %40"
+    } else if lower.contains("wrongpass")
         || lower.contains("noauth")
         || lower.contains("authentication failed")
     {
@@ -216,6 +222,9 @@ mod tests {
             ("redis://h:1/2", "redis://h:1/2"),
             ("rediss://user:p%40ss@h:1", "rediss://***@h:1"),
             ("redis://:p@ss@h:1?password=x#insecure", "redis://***@h:1"),
+            ("redis://:hunter2?x@h:1", "redis://***"),
+            ("redis://u:hunter2@x#y@h:1", "redis://***"),
+            ("redis://h:1?password=a@b", "redis://***"),
             ("redis+unix:///run/r.sock?pass=x", "redis+unix:///run/r.sock"),
             ("secret", "***"),
         ];
@@ -229,6 +238,8 @@ mod tests {
         let text = explained(&at("redis://:hunter2hunter2@h:1"), "WRONGPASS beside-the-url is bad");
         assert!(text.contains("redis://***@h:1") && text.contains("REDIS_PASSWORD"), "{text}");
         assert!(!text.contains("beside-the-url") && !text.contains("hunter2"), "{text}");
+        let unread = explained(&at("redis://:p?q@h:1"), "Redis URL did not parse");
+        assert!(unread.contains("redis://*** is") && unread.contains("%3F"), "{unread}");
         let single = explained(&at("redis://h:1"), "This instance has cluster support disabled");
         assert!(single.contains("single server"), "{single}");
     }

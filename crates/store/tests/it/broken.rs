@@ -94,6 +94,23 @@ fn one_process_serves_from_a_file_and_another_says_so_until_it_is_free() {
 }
 
 #[test]
+fn what_is_made_on_the_disk_is_nothing_for_others_on_the_machine() {
+    run(async {
+        let directory = TempDir::new();
+        let address = Address::File(directory.path().join("hale.db"));
+        let running = Running::start(&address, directory.path());
+        running.until(|status| *status == Status::Connected).await;
+        running.act("a");
+        running.until_figures(|figures| figures.written == 1).await;
+        for name in ["hale.db", "hale.db-wal", "hale.db-shm", "hale.spool"] {
+            let made = fs::metadata(directory.path().join(name)).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::mode(&made.permissions());
+            assert_eq!(mode & 0o007, 0, "{name}: {mode:o}");
+        }
+    });
+}
+
+#[test]
 fn a_file_that_is_removed_while_it_serves_is_noticed_and_made_again() {
     run(async {
         let directory = TempDir::new();

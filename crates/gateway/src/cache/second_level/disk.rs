@@ -35,7 +35,16 @@ pub(super) struct Disk {
     /// Bytes of a file.
     file_most: usize,
     held: AtomicU64,
-    problem: Mutex<Option<String>>,
+    /// What does not work, by what is done.
+    problems: Mutex<[Option<String>; 3]>,
+}
+
+/// What is done with files. That one of these works says nothing of the others: a full disk can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Read,
+    Write,
+    Delete,
 }
 
 /// A file of an answer.
@@ -53,19 +62,19 @@ impl Disk {
             most,
             file_most: answer_bytes + HEAD_MAX,
             held: AtomicU64::new(0),
-            problem: Mutex::default(),
+            problems: Mutex::default(),
         }
     }
 
     /// What does not work, if anything.
     pub(super) fn problem(&self) -> Option<String> {
-        self.problem.lock().clone()
+        self.problems.lock().iter().flatten().next().cloned()
     }
 
     /// Deletes what is past its time, now and then.
     pub(super) async fn tidy(self: Arc<Self>) {
         loop {
-            let _failed: Result<(), _> = self.clone().run(|disk| disk.sweep(disk.most)).await;
+            let _failed: Result<(), _> = self.clone().run(Deed::Delete, |disk| disk.sweep(disk.most)).await;
             tokio::time::sleep(TIDY_EVERY).await;
         }
     }
@@ -73,11 +82,12 @@ impl Disk {
     /// Runs `job` on a thread that may wait.
     async fn run<T: Send + 'static>(
         self: Arc<Self>,
+        deed: Deed,
         job: impl FnOnce(&Disk) -> io::Result<T> + Send + 'static,
     ) -> Result<T, NotReached> {
         let done = tokio::task::spawn_blocking(move || {
             let done = job(&self);
-            self.note(done.as_ref().err());
+            self.note(deed, done.as_ref().err());
             done.map_err(|error| NotReached(self.told(&error)))
         });
         done.await.unwrap_or_else(|_| Err(NotReached("the process stops".to_owned())))
@@ -90,12 +100,13 @@ impl Disk {
         )
     }
 
-    fn note(&self, error: Option<&io::Error>) {
+    fn note(&self, deed: Deed, error: Option<&io::Error>) {
         let text = error.map(|error| self.told(error));
-        let before = std::mem::replace(&mut *self.problem.lock(), text.clone());
-        if let Some(text) = text
-            && before.as_ref() != Some(&text)
-        {
+        let mut problems = self.problems.lock();
+        let is_told = text.is_none() || problems.contains(&text);
+        problems[deed as usize].clone_from(&text);
+        drop(problems);
+        if let Some(text) = text.filter(|_| !is_told) {
             tracing::warn!("{text}");
         }
     }
@@ -110,7 +121,7 @@ impl Disk {
         let late = || NotReached("the disk is slow".to_owned());
         let turn = READERS.try_acquire().map_err(|_| late())?;
         let keys = keys.to_vec();
-        let read = self.run(move |disk| {
+        let read = self.run(Deed::Read, move |disk| {
             let _turn = turn;
             keys.into_iter().map(|key| disk.read(key)).collect()
         });
@@ -135,7 +146,7 @@ impl Disk {
         bytes: Vec<u8>,
         until_ms: u64,
     ) -> Result<(), NotReached> {
-        self.run(move |disk| disk.write(key, &bytes, until_ms)).await
+        self.run(Deed::Write, move |disk| disk.write(key, &bytes, until_ms)).await
     }
 
     fn write(&self, key: CacheKey, bytes: &[u8], until_ms: u64) -> io::Result<()> {
@@ -209,7 +220,7 @@ impl Disk {
 
     /// Deletes the files of `keys`.
     pub(super) async fn remove(self: Arc<Self>, keys: Vec<CacheKey>) -> Result<u64, NotReached> {
-        self.run(move |disk| {
+        self.run(Deed::Delete, move |disk| {
             let mut removed = 0;
             for key in keys {
                 removed += u64::from(remove(&disk.path(key))?);
@@ -221,7 +232,7 @@ impl Disk {
 
     /// Deletes all files of answers.
     pub(super) async fn clear(self: Arc<Self>) -> Result<u64, NotReached> {
-        self.run(|disk| {
+        self.run(Deed::Delete, |disk| {
             let files = disk.files()?;
             let mut removed = 0;
             for file in files {
@@ -329,12 +340,16 @@ mod tests {
         fs::write(&dir.0, "a file").unwrap();
         let disk = Disk::new(&dir.0, 20 * BLOCK, 1_000);
         let written = disk.write(key(1), b"value", 1);
-        disk.note(written.as_ref().err());
+        disk.note(Deed::Write, written.as_ref().err());
         assert!(disk.problem().unwrap().contains("disk_cache_dir"));
         fs::remove_file(&dir.0).unwrap();
         fs::create_dir(&dir.0).unwrap();
+        // It can be read and tidied, and is still no place to write to.
+        disk.note(Deed::Read, disk.read(key(1)).as_ref().err());
+        disk.note(Deed::Delete, disk.sweep(disk.most).as_ref().err());
+        assert!(disk.problem().is_some());
         let written = disk.write(key(1), b"value", clock::unix_ms() + 60_000);
-        disk.note(written.as_ref().err());
+        disk.note(Deed::Write, written.as_ref().err());
         assert_eq!(disk.problem(), None);
     }
 }

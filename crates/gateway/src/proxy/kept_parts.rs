@@ -1,6 +1,7 @@
 //! Embeddings: each input of a request is kept for itself.
 //!
-//! Called by [`super::reuse`] before the first attempt of a request with several inputs, and with its answer. Always true: the provider is asked for the inputs that are not kept; the client gets all, at their places.
+//! Called by [`super::reuse`] before the first attempt of a request with several inputs, and with its answer. Always true:
+//! the provider is asked for the inputs that are not kept; the client gets all, at their places, and all from one group.
 
 use std::sync::Arc;
 
@@ -97,6 +98,11 @@ impl Parts {
             }
         }
         embedding_parts::with_parts(answer, &all).map(Bytes::from)
+    }
+
+    /// The provider is asked for every input, as if none was kept.
+    pub(super) fn ask_for_all(&mut self) {
+        self.kept.fill(None);
     }
 
     /// The answer is not kept.

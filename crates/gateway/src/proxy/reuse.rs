@@ -103,7 +103,7 @@ enum Joined {
 
 impl Exchange {
     /// Answers a request with several inputs, each of which is kept for itself.
-    async fn serve_parts(mut self: Box<Self>, wish: &CacheWish, parts: Parts) -> Stage {
+    async fn serve_parts(mut self: Box<Self>, wish: &CacheWish, mut parts: Parts) -> Stage {
         let answers = self.arrival.worker.process.answers.clone();
         if let Some(body) = parts.all_kept(self.plan.target().name(&self.arrival.serving.snapshot))
         {
@@ -114,6 +114,10 @@ impl Exchange {
         }
         answers.misses.fetch_add(1, Ordering::Relaxed);
         self.delivery.counting.missed_cache();
+        // The vectors of a fallback's model do not go together with those that are kept.
+        if self.plan.may_fall_back(&self.arrival.serving.snapshot) {
+            parts.ask_for_all();
+        }
         if let Some(body) = &mut self.request.body
             && let Some(missing) = parts.missing(&body.peek)
             && let Ok(peek) = Peek::parse(missing)

@@ -517,6 +517,31 @@ fn an_answer_with_another_number_of_embeddings_is_refused_once_some_are_kept() {
 }
 
 #[test]
+fn vectors_of_a_fallback_are_never_mixed_with_kept_ones() {
+    let (own, spare) = (lengths(), FakeUpstream::start());
+    spare.answer_with(|request| {
+        let count = request.json()["input"].as_array().unwrap().len();
+        Script::ok().json(&openai::embeddings("spare", count))
+    });
+    let model = json!({"model": "openai/text-embedding-3-small"});
+    let config = Config::new().with("e", "e", &own, model.clone()).with("s", "s", &spare, model);
+    let fallbacks = json!({"fallbacks": [{"e": ["s"]}], "num_retries": 0});
+    let hale = on(config).router(fallbacks).start();
+    let ask = |inputs: &[&str]| {
+        client(&hale).post_json("/v1/embeddings", &[], &json!({"model": "e", "input": inputs}))
+    };
+    assert_eq!(ask(&["a", "bb"]).status, 200);
+    own.answer_with(|_| Script::error(500, "down"));
+    assert_eq!(how(&ask(&["bb", "a"])), Some("hit"), "all are kept");
+    let mixed = ask(&["a", "ccc"]);
+    assert_eq!(mixed.status, 200, "{}", mixed.text());
+    assert_eq!(spare.requests()[0].json()["input"], json!(["a", "ccc"]));
+    assert_eq!(mixed.json()["data"], openai::embeddings("spare", 2)["data"]);
+    assert_eq!(ask(&["ccc", "bb"]).status, 200);
+    assert_eq!(spare.requests().len(), 2, "those of the fallback are not kept");
+}
+
+#[test]
 fn a_stream_that_breaks_says_so_to_all_who_joined_and_leaves_a_line_for_each() {
     let upstream = FakeUpstream::with(|_| {
         let chunks = openai::chunks("m", &["half"]);

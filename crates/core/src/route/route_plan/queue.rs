@@ -157,6 +157,15 @@ impl RoutePlan {
                     .any(|waiting| leads_on(&waiting.name)))
     }
 
+    /// Whether another group may answer, whatever fails in this one.
+    #[must_use]
+    pub fn may_fall_back(&self, snapshot: &Snapshot) -> bool {
+        let leads_on = |cause| !self.preview_fallbacks(snapshot, cause).is_empty();
+        self.has_fallback_left(snapshot)
+            || leads_on(Cause::ContextWindow)
+            || leads_on(Cause::ContentPolicy)
+    }
+
     /// Whether the request was too long and that group is known to take even less.
     fn is_too_small(&self, snapshot: &Snapshot, target: &Target, kind: Kind) -> bool {
         if kind != Kind::Context {

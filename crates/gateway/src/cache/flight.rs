@@ -485,7 +485,9 @@ mod tests {
         stuck.unread_since(Millis(500));
         let find = |now| cache.find(key(), USAGE, (10, Millis(now)));
         assert!(matches!(find(500 + UNREAD_MS), Found::UnderWay(_)), "it may be about to");
-        let Found::Nothing(other) = find(501 + UNREAD_MS) else { panic!("it joins one that hangs") };
+        let Found::Nothing(other) = find(501 + UNREAD_MS) else {
+            panic!("it joins one that hangs")
+        };
         stuck.unread_since(Millis::NEVER);
         drop(stuck);
         assert!(matches!(find(9_000), Found::UnderWay(_)), "the other one leads now");

@@ -172,11 +172,11 @@ impl AnswerCache {
         usage: CacheUsage,
         (answer_bytes, now): (usize, Millis),
     ) -> Found {
-        if usage.reads {
-            if let Some(kept) = self.kept(key, usage.max_age_ms, now) {
-                self.hits.fetch_add(1, Ordering::Relaxed);
-                return Found::Kept(kept);
-            }
+        if usage.reads
+            && let Some(kept) = self.kept(key, usage.max_age_ms, now)
+        {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Found::Kept(kept);
         }
         // One that is on its way may be a kept one of the second level, of whatever age.
         if usage.reads && (usage.max_age_ms.is_none() || !self.has_more()) {

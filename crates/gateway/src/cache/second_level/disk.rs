@@ -74,7 +74,8 @@ impl Disk {
     /// Deletes what is past its time, now and then.
     pub(super) async fn tidy(self: Arc<Self>) {
         loop {
-            let _failed: Result<(), _> = self.clone().run(Deed::Delete, |disk| disk.sweep(disk.most)).await;
+            let _failed: Result<(), _> =
+                self.clone().run(Deed::Delete, |disk| disk.sweep(disk.most)).await;
             tokio::time::sleep(TIDY_EVERY).await;
         }
     }

@@ -55,6 +55,8 @@ pub struct Member {
 pub trait Scene {
     /// The deployment with that id, if there is one.
     fn facts(&self, id: &str) -> Option<Facts>;
+    /// The listed group that a request is about that named this; none if there is no such group.
+    fn group_of(&self, name: &str) -> Option<Arc<str>>;
     /// The members of a group; none if there is no such group.
     fn members(&self, group: &str) -> Vec<Member>;
     /// What the provider of a deployment said last, and how to fix it. Neither names a credential.
@@ -188,7 +190,7 @@ impl Watch {
         rules: &Rules,
     ) -> Report {
         let Sight { tally, down, own, asked } = sight;
-        self.count(now, &tally, rules);
+        self.count(now, &tally, (scene, rules));
         let mut down: BTreeMap<Arc<str>, Cause> =
             down.into_iter().map(|one| (one.id, one.cause)).collect();
         let failing = self.failing.iter().filter(|(_, one)| one.is_down);
@@ -228,9 +230,12 @@ impl Watch {
         Report { replica: self.replica.clone(), troubles, groups, healthy }
     }
 
-    fn count(&mut self, now: u64, tally: &Tally, rules: &Rules) {
-        for (group, effect) in &tally.groups {
-            self.groups.entry(group.clone()).or_default().add(now, *effect);
+    fn count(&mut self, now: u64, tally: &Tally, (scene, rules): (&dyn Scene, &Rules)) {
+        // Clients write names of models that patterns match, aliases and ids: what they lead to is kept.
+        for (name, effect) in &tally.groups {
+            if let Some(group) = scene.group_of(name) {
+                self.groups.entry(group).or_default().add(now, *effect);
+            }
         }
         for (id, outcomes) in &tally.deployments {
             if outcomes.answered > 0 {
@@ -261,14 +266,16 @@ impl Watch {
             }
             one.is_down || answered + failed > 0
         });
-        for (group, slow) in &tally.slow {
-            let spell = self.spells.entry((Kind::SlowRequests, group.clone())).or_default();
+        for (name, slow) in &tally.slow {
+            let Some(group) = scene.group_of(name) else { continue };
+            let spell = self.spells.entry((Kind::SlowRequests, group)).or_default();
             spell.recent.add(now, 0, slow.requests);
             spell.cause = format!("one took {}", lasted(slow.longest_ms));
             spell.family = Family::Own;
         }
-        for (model, (requests, cause)) in &tally.exhausted {
-            let spell = self.spells.entry((Kind::FallbacksExhausted, model.clone())).or_default();
+        for (name, (requests, cause)) in &tally.exhausted {
+            let Some(group) = scene.group_of(name) else { continue };
+            let spell = self.spells.entry((Kind::FallbacksExhausted, group)).or_default();
             spell.recent.add(now, 0, *requests);
             spell.cause = cause.name().to_owned();
             spell.family = Family::of(*cause);

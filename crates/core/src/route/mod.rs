@@ -23,7 +23,7 @@ pub use expand::{Expanded, expand};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};
 pub use filter::{Excluded, Exclusion, Fit, Selection, window};
 pub use needs::{Need, Needs};
-pub use resolve::{Resolved, Target, nearest_names, resolve};
+pub use resolve::{Resolved, Target, find, nearest_names, resolve};
 pub use route_plan::{
     AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Repeat, RoutePlan, Slot, Tried,
 };

@@ -87,24 +87,31 @@ impl Target {
 /// What `name` means in `snapshot`.
 #[must_use]
 pub fn resolve(snapshot: &Snapshot, name: &str) -> Resolved {
+    match find(snapshot, name) {
+        Some(target) => Resolved::Target(target),
+        None => Resolved::Unknown(nearest_names(snapshot, name)),
+    }
+}
+
+/// Where `name` leads in `snapshot`, if it leads anywhere.
+#[must_use]
+pub fn find(snapshot: &Snapshot, name: &str) -> Option<Target> {
     if let Some(target) = exact(snapshot, name) {
-        return Resolved::Target(target);
+        return Some(target);
     }
     let mut aliased = name;
     for _ in 0..ALIAS_CHAIN {
         let Some(alias) = snapshot.router.aliases.get(aliased) else { break };
         if let Some(target) = exact(snapshot, &alias.target) {
-            return Resolved::Target(target);
+            return Some(target);
         }
         aliased = &alias.target;
     }
     if let Some(target) = wildcard(snapshot, aliased) {
-        return Resolved::Target(target);
+        return Some(target);
     }
-    if let Some(&group) = snapshot.by_model.get(aliased) {
-        return Resolved::Target(Target { group, pinned: None, wildcard_name: None });
-    }
-    Resolved::Unknown(nearest_names(snapshot, name))
+    let &group = snapshot.by_model.get(aliased)?;
+    Some(Target { group, pinned: None, wildcard_name: None })
 }
 
 fn exact(snapshot: &Snapshot, name: &str) -> Option<Target> {

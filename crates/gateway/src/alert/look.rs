@@ -10,6 +10,7 @@ use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::health::probe::Status as ProbeStatus;
 use hale_core::incident::{Down, Facts, Family, Kind, Member, Root, Scene, Trouble};
+use hale_core::route;
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_store::Status;
@@ -66,6 +67,18 @@ impl Scene for InForce<'_> {
             model: deployment.endpoint.upstream_model.clone(),
             groups: vec![group.clone()],
         })
+    }
+
+    fn group_of(&self, name: &str) -> Option<Arc<str>> {
+        let named = self.0.by_name.get(name).copied();
+        let index = named.or_else(|| route::find(self.0, name).map(|target| target.group))?;
+        let group = self.0.group(index);
+        if group.is_listed {
+            return Some(group.name.clone());
+        }
+        // It has the members of listed ones, by the model that they have at their provider.
+        let member = self.0.deployment(*group.members.first()?);
+        Some(self.0.group(member.group).name.clone())
     }
 
     fn members(&self, group: &str) -> Vec<Member> {

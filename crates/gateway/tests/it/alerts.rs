@@ -5,13 +5,17 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hale_testkit::{FakeUpstream, Hale, Launch, Redis, Request, Script, Signal, TIMEOUT, TempDir};
+use hale_testkit::{
+    FakeUpstream, Hale, Launch, Redis, Request, Script, Signal, TIMEOUT, TempDir, openai,
+};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Config, KEY, UPSTREAM_KEY, chat, client, eventually, hale, lone, metric, pair, within,
+    Config, KEY, UPSTREAM_KEY, chat, chat_with, client, eventually, hale, lone, metric, pair,
+    within,
 };
 
 /// What messages to the generic webhook are signed with.
@@ -521,4 +525,105 @@ fn a_spent_budget_is_told_with_its_limit_and_slack_is_tested_as_a_service() {
     let last = told(&slack).pop().unwrap();
     assert!(last["text"].as_str().unwrap().contains("a test of Hale's alerts"), "{last}");
     assert_eq!(client(&hale).get("/health/services?service=discord").status, 422);
+}
+
+#[test]
+fn requests_by_a_pattern_an_alias_or_a_providers_name_count_for_the_group_that_they_lead_to() {
+    let pattern = json!({"model": "openai/*"});
+    let alias = json!({"model_group_alias": {"nick": "m"}, "fallbacks": [{"m": ["spare"]}]});
+    for (name, group, effect) in [
+        ("openai/gpt-4.1", "openai/*", "hurt"),
+        ("openai/gpt-4o", "m", "hurt"),
+        ("nick", "m", "moved"),
+    ] {
+        let (upstream, spare, hook) = (FakeUpstream::start(), FakeUpstream::start(), receiver());
+        let config = match name {
+            "openai/gpt-4.1" => Config::new().with(group, "a", &upstream, pattern.clone()),
+            "nick" => lone(&upstream).deployment("spare", "b", &spare).router(alias.clone()),
+            _ => lone(&upstream),
+        };
+        let config = telling(&config, json!(["webhook"]), quick());
+        let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+        upstream.answer_with(|_| Script::error(500, "down"));
+        let opened = eventually("it is told", || {
+            chat(&hale, name);
+            told(&hook).into_iter().next()
+        });
+        assert_eq!(opened["kind"], "group_down", "{name}");
+        assert_eq!(opened["model_groups"], json!([group]), "{name}");
+        assert!(opened["requests"][effect].as_u64() >= Some(1), "{name}: {opened}");
+    }
+}
+
+#[test]
+fn a_slow_answer_is_told_with_its_time() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let config = telling(&lone(&upstream), json!(["webhook"]), quick());
+    let config = config.general(json!({"alerting_threshold": 0.05}));
+    let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    let answer = json!({
+        "id": "1", "object": "chat.completion", "created": 1, "model": "gpt-4o",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    });
+    upstream.push(Script::ok().delay(Duration::from_millis(100)).json(&answer));
+    assert_eq!(chat(&hale, "m").status, 200);
+    let opened = message(&hook, 0);
+    assert_eq!(
+        (&opened["kind"], &opened["severity"]),
+        (&json!("slow_requests"), &json!("warning"))
+    );
+    assert_eq!(opened["model_groups"], json!(["m"]));
+    assert!(opened["title"].as_str().unwrap().contains("requests of m are slow: one took"));
+    assert!(opened["fix"].as_str().unwrap().contains("/router/state"), "{opened}");
+}
+
+#[test]
+fn three_requests_that_fail_behind_fallbacks_are_told_though_no_deployment_is_out() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let spares = ["x", "y", "z"];
+    let config = spares.iter().fold(lone(&upstream), |config, spare| {
+        config.deployment(spare, &format!("at-{spare}"), &upstream)
+    });
+    let config = telling(&config, json!(["webhook"]), quick());
+    let config = config.router(json!({"disable_cooldowns": true}));
+    let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    upstream.answer_with(|_| Script::error(500, "down"));
+    for spare in spares {
+        let mut body = openai::chat_request("m", "hi");
+        body["fallbacks"] = json!([spare]);
+        assert_eq!(chat_with(&hale, &[], &body).status, 500);
+    }
+    let opened = message(&hook, 0);
+    assert_eq!(opened["kind"], "fallbacks_exhausted", "{opened}");
+    assert_eq!(opened["severity"], "critical");
+    assert_eq!(opened["title"], "the fallbacks of m fail too: server_error");
+    assert_eq!(opened["requests"]["hurt"], 3);
+}
+
+#[test]
+fn a_test_of_all_channels_tells_each_address_once() {
+    let (upstream, slack, own) = (FakeUpstream::start(), receiver(), receiver());
+    let config = telling(&lone(&upstream), json!(["slack"]), quick());
+    let config = config.general(json!({"alert_to_webhook_url": {"reload_refused": [own.url()]}}));
+    let hale = config.launch().env("SLACK_WEBHOOK_URL", &slack.url()).start();
+    let page = client(&hale).post_json("/alerting/test", &[], &json!({})).json();
+    assert_eq!(page["tested"].as_array().unwrap().len(), 2, "{page}");
+    assert_eq!((told(&slack).len(), told(&own).len()), (1, 1));
+}
+
+#[test]
+fn a_spent_budget_of_probes_is_told() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let config = telling(&lone(&upstream), json!(["webhook"]), quick());
+    // A probe of gpt-4o is estimated at 40 millionths.
+    let config = config.general(json!({"health_check_daily_budget_usd": 0.000_05}));
+    let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    let opened = eventually("it is told", || {
+        client(&hale).get("/health");
+        told(&hook).into_iter().next()
+    });
+    assert_eq!((&opened["kind"], &opened["severity"]), (&json!("probe_budget"), &json!("info")));
+    assert_eq!(opened["title"], "the day's budget of probes is spent");
+    assert!(opened["fix"].as_str().unwrap().contains("health_check_daily_budget_usd"), "{opened}");
 }

@@ -63,6 +63,8 @@ parameters! {
         "litellm_metadata" "tags";
     Inspected "whether sinks get a record of this request, and its session there":
         "no-log" "no_log" "litellm_session_id";
+    Inspected "whether sinks get what this request and its answer say":
+        "turn_off_message_logging";
     Stripped "probes: a key of `model_info`":
         "disable_background_health_check";
     Stripped "names of the request and of its session":
@@ -103,7 +105,7 @@ parameters! {
         "arize_success_sampling_rate" "arize_error_sampling_rate" "arize_otlp_protocol" "posthog_api_key"
         "posthog_api_url" "wandb_api_key" "weave_project_id" "dd_api_key" "dd_site" "dd_agent_host"
         "dd_agent_port" "newrelic_api_key" "newrelic_region" "signoz_ingestion_endpoint" "signoz_ingestion_key"
-        "turn_off_message_logging" "litellm_disabled_callbacks";
+        "litellm_disabled_callbacks";
     Stripped "money: prices and budgets are the config's":
         "cost_per_query" "base_model" "max_budget" "budget_duration";
     Stripped "money: prices are the config's":

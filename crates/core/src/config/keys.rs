@@ -184,7 +184,7 @@ const LITELLM: &[Row] = &[
     refused("blocked_user_list", "blocked users would be served"),
     refused("provider_budget_config", "providers would spend beyond their budget"),
     ignored("set_verbose", "Use `--debug`."),
-    served("turn_off_message_logging", Kind::Bool, "false", "Whether no sink gets what was said: neither requests nor answers, only their facts. A request may ask for it itself, by the header `x-litellm-enable-message-redaction: true`."),
+    served("turn_off_message_logging", Kind::Bool, "false", "Whether no sink gets what was said: neither requests nor answers, only their facts. A request may ask for it itself, by the header `x-litellm-enable-message-redaction: true`, or by `turn_off_message_logging: true` in its body."),
     ignored("redact_user_api_key_info", "Keys are never logged."),
     ignored("redact_messages_in_exceptions", "Errors never hold messages."),
     ignored("suppress_debug_info", "There is none."),

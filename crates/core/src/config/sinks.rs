@@ -157,7 +157,7 @@ fn gets(key: &str) -> Gets {
 
 fn wants(sinks: &[Sink], file_has_messages: bool) -> Wants {
     let is_trace = |sink: &Sink| matches!(sink.form, SinkForm::Spans(_));
-    let is_record = |sink: &Sink| !matches!(sink.form, SinkForm::Metrics(_));
+    let is_record = |sink: &Sink| !matches!(sink.form, SinkForm::Spans(_) | SinkForm::Metrics(_));
     Wants {
         steps: sinks.iter().any(is_record) || file_has_messages,
         trace: sinks.iter().any(is_trace),

@@ -36,6 +36,10 @@ pub struct Detail {
     pub steps: Vec<Step>,
     /// Why it failed, in words.
     pub error: Option<Box<str>>,
+    /// The user that its body names, if the name is short.
+    pub user: Option<Box<str>>,
+    /// The session that its body names, if the name is short.
+    pub session: Option<Box<str>>,
     /// The field `metadata` of its body, JSON, if it is short.
     pub metadata: Option<Bytes>,
     /// What was said, if a sink shows it.

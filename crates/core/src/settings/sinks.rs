@@ -80,9 +80,9 @@ impl SinkSettings {
 /// Which parts of requests some sink wants; the others are not kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
-    /// The steps of a request, and where it is in a trace.
+    /// The steps of every request, also of one whose spans are not recorded.
     pub steps: bool,
-    /// Whether a client's `traceparent` is read and passed on.
+    /// Where a request is in a trace: a client's `traceparent` is read and passed on.
     pub trace: bool,
     /// What was said.
     pub messages: bool,

@@ -1,7 +1,7 @@
 //! The export of metrics to a collector, as often as the config says.
 //!
-//! Started with the process, in the background. Always true: without a sink for metrics nothing is read; the page is read on a
-//! thread that may wait.
+//! Started with the process, in the background. Always true: without a sink for metrics nothing is read; the page is read, and
+//! its items are queued, on a thread that may wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,14 +35,13 @@ pub(super) async fn run(process: Arc<Process>, background: Background) {
             continue;
         }
         waited = Duration::ZERO;
-        let (encoding, of_job) = (telemetry.encoding, process.clone());
+        let (encoding, of_job, takes) = (telemetry.encoding, process.clone(), sink.clone());
         let read = move || {
             let (began_ns, at_ns) = (clock::started_unix_ms(), clock::unix_ms());
             let span = Span { began_ns: began_ns * 1_000_000, at_ns: at_ns * 1_000_000 };
             let all = otlp::read(&of_job);
-            all.iter().map(|one| metric(encoding, one, span)).collect::<Vec<_>>()
+            all.iter().for_each(|one| takes.put(metric(encoding, one, span).into()));
         };
-        let items = background.blocking("reading the metrics", read).await;
-        items.unwrap_or_default().into_iter().for_each(|item| sink.put(item.into()));
+        let _panicked: Option<()> = background.blocking("reading the metrics", read).await;
     }
 }

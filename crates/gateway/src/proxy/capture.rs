@@ -21,6 +21,8 @@ use crate::clock::{self, Micros};
 use crate::limits::Held;
 use crate::panics;
 
+/// Longest name of a user or a session that is kept, bytes of JSON.
+const NAME_MAX: usize = 512;
 /// Longest field `metadata` that is kept, bytes.
 const METADATA_MAX: usize = 16 << 10;
 /// Longest path that is kept, bytes.
@@ -39,6 +41,8 @@ struct Captured {
     arrived: Micros,
     /// Whether the last step has not ended.
     is_open: bool,
+    /// Whether steps are kept: a span shows them, or a record.
+    keeps_steps: bool,
     /// Whether spans of attempts are passed on.
     passes_trace: bool,
     /// The memory of what was said.
@@ -77,6 +81,7 @@ impl Capture {
             detail,
             arrived: arrival.at,
             is_open: false,
+            keeps_steps: is_sampled || settings.wants.steps,
             passes_trace: settings.wants.trace && settings.passes_trace,
             held: Held::none(&arrival.worker.process.buffered),
             limit: arrival.serving.snapshot.gateway.bounds.buffered_bytes / SAID_SHARE,
@@ -89,8 +94,16 @@ impl Capture {
         let Captured { detail, held, limit, .. } = &mut **captured;
         let is_true = |name: &str| peek.raw(name) == Some("true");
         detail.is_silent = is_true("no-log") || is_true("no_log");
+        let named = |name: &str| {
+            let raw = peek.raw(name).filter(|raw| raw.len() <= NAME_MAX)?;
+            serde_json::from_str::<Box<str>>(raw).ok().filter(|text| !text.is_empty())
+        };
+        (detail.user, detail.session) = (named("user"), named("litellm_session_id"));
         let metadata = peek.raw("metadata").filter(|text| text.len() <= METADATA_MAX);
         detail.metadata = metadata.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+        if is_true("turn_off_message_logging") {
+            detail.messages = None;
+        }
         let Some(messages) = &mut detail.messages else { return };
         let body = peek.body();
         if peek.form().is_some() || peek.members().is_empty() {
@@ -119,7 +132,7 @@ impl Capture {
     ) -> Option<Traced> {
         let captured = self.0.as_mut()?;
         let span_id: SpanId = random();
-        if captured.detail.is_sampled {
+        if captured.keeps_steps {
             let endpoint = &deployment.endpoint;
             let attempt = AttemptStep {
                 deployment: deployment.id.clone(),
@@ -165,7 +178,7 @@ impl Capture {
 
     /// The request waits.
     pub(super) fn waits(&mut self, kind: StepKind) {
-        if let Some(captured) = self.0.as_mut().filter(|captured| captured.detail.is_sampled) {
+        if let Some(captured) = self.0.as_mut().filter(|captured| captured.keeps_steps) {
             captured.begin(random(), kind);
         }
     }

@@ -12,7 +12,7 @@ use hale_core::usage::{CountedBy, Usage};
 use hale_wire::edit::push_string;
 use rustix::fs::OFlags;
 
-use super::export::{Shows, Told};
+use super::export::{Shows, Told, push_raw};
 
 /// Text that a file may leave untaken before records are dropped, bytes.
 const HELD_MAX: usize = 8 << 20;
@@ -231,7 +231,7 @@ fn append_said(record: &RequestRecord, out: &mut Vec<u8>) {
         (name!("response"), told.output()),
     ] {
         out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(json.as_deref().unwrap_or("null").as_bytes());
+        push_raw(out, json.as_deref().unwrap_or("null"));
     }
     if let Some(left_out) = told.left_out() {
         Line { out }.word(name!("left_out"), left_out);

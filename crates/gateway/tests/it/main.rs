@@ -101,6 +101,7 @@ mod sessions;
 mod sessions_yield;
 mod shutdown;
 mod sinks;
+mod sinks_kept;
 mod small_keys;
 mod spending;
 mod store;

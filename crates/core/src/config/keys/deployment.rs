@@ -105,7 +105,7 @@ pub(super) const PARAMS: &[Row] = &[
     served("tag_regex", Kind::List, "", "Patterns searched in `User-Agent: <agent>`; a match counts as a tag."),
     ignored("max_retries", "Hale's own retries are the only ones."),
     ignored("allowed_openai_params", "Every parameter is passed on."),
-    ignored("no-log", "Request bodies are never logged."),
+    ignored("no-log", "A request asks for it, by `no-log` in its body."),
     not_yet("itpm", "`tpm` counts input and output."),
     not_yet("otpm", "`tpm` counts input and output."),
     lacks("timeout_by_service_tier", &features::TIERS),

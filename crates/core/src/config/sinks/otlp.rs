@@ -176,9 +176,16 @@ fn milliseconds(text: Option<String>) -> Option<u64> {
 /// Which requests are traced: `OTEL_TRACES_SAMPLER` and its argument.
 pub(super) fn sampler(env: &Env<'_>, problems: &mut Problems) -> Sampler {
     let Some(name) = env.get("OTEL_TRACES_SAMPLER") else { return Sampler::default() };
-    let given = env.get("OTEL_TRACES_SAMPLER_ARG").and_then(|text| text.trim().parse::<f64>().ok());
-    let share = given.filter(|share| (0.0..=1.0).contains(share)).unwrap_or(1.0);
-    match name.trim() {
+    let name = name.trim();
+    let given = env.get("OTEL_TRACES_SAMPLER_ARG").unwrap_or_default();
+    let read = given.trim().parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    let share = read.unwrap_or(1.0);
+    if read.is_none() && !given.trim().is_empty() && name.ends_with("traceidratio") {
+        let problem = "environment variable OTEL_TRACES_SAMPLER_ARG: not a share of requests, so that all are traced";
+        let hint = "set it to a number from 0 to 1, such as 0.05";
+        problems.warn(At::whole(0), &Path::Root, Wrong::new(problem, hint));
+    }
+    match name {
         "always_on" => Sampler { share: 1.0, obeys_parent: false },
         "always_off" => Sampler { share: 0.0, obeys_parent: false },
         "traceidratio" => Sampler { share, obeys_parent: false },

@@ -190,7 +190,8 @@ impl<'a> Reading<'a> {
         let url = format!("{base}/api/public/otel/v1/traces");
         let sink =
             self.sink(url, vec![key, version], SinkForm::Spans(self.telemetry(Encoding::Protobuf)));
-        Ok(Sink { messages: true, ..sink })
+        let hidden = vec![Secret::new(&self.needs("LANGFUSE_SECRET_KEY")?)];
+        Ok(Sink { messages: true, hidden, ..sink })
     }
 
     fn datadog(&self) -> Result<Sink, Wrong> {

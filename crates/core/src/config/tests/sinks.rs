@@ -68,7 +68,11 @@ fn otlp_is_found_as_opentelemetry_specifies() {
     let otel = |env: &[(&str, &str)]| callbacks("callbacks: [otel]", env).clean().gateway.sinks;
     let settings = otel(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/")]);
     assert_eq!(&*settings.sinks[0].url, "http://c:4318/v1/traces");
-    assert!(settings.wants.trace && !settings.wants.messages);
+    let wants = settings.wants;
+    assert!(
+        wants.trace && !wants.messages && !wants.steps,
+        "spans need the steps of traced requests"
+    );
     let settings = otel(&[
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:1/as/it/is"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://d:2"),
@@ -109,6 +113,7 @@ fn a_sampler_is_read_and_an_unknown_one_is_told() {
     assert!(read.obeys_parent && (read.share - 0.05).abs() < 1e-9);
     assert!(!sampler("always_off", "").clean().gateway.sinks.sampler.obeys_parent);
     one(&sampler("jaeger_remote", "").warned().1, "OTEL_TRACES_SAMPLER: the sampler is unknown");
+    one(&sampler("traceidratio", "5%").warned().1, "OTEL_TRACES_SAMPLER_ARG: not a share");
 }
 
 #[test]

@@ -33,6 +33,8 @@ const PAUSE_MS: u64 = 500;
 const PAUSE_MAX_MS: u64 = 60_000;
 /// How long a sink that is configured no more may take for what waits for it.
 const CLOSING: Duration = Duration::from_secs(10);
+/// Why a request has no answer that it was not given the time for.
+const GIVEN_UP: &str = "there was no answer before the end";
 
 /// One sink.
 pub(crate) struct Exporter {
@@ -47,6 +49,9 @@ pub(crate) struct Exporter {
     /// Wakes it although it pauses: the process or the sink is about to end.
     hurries: Notify,
     is_closed: AtomicBool,
+    /// Ends requests on their way; their records wait again.
+    gives_up: Notify,
+    is_given_up: AtomicBool,
     /// Records on their way.
     in_flight: AtomicU64,
 }
@@ -78,6 +83,8 @@ impl Exporter {
             wake: Notify::new(),
             hurries: Notify::new(),
             is_closed: AtomicBool::new(false),
+            gives_up: Notify::new(),
+            is_given_up: AtomicBool::new(false),
             in_flight: AtomicU64::new(0),
             sink: sink.clone(),
         }
@@ -117,7 +124,7 @@ impl Exporter {
         }
     }
 
-    /// Adds an item.
+    /// Adds an item. May wait for the disk.
     pub(crate) fn put(&self, item: Box<[u8]>) {
         match self.queue.put(item) {
             Put::Waits => self.wake.notify_one(),
@@ -137,7 +144,7 @@ impl Exporter {
 
     /// Whether something waits, or is on its way.
     pub(super) fn has_work(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0 || !self.queue.is_empty()
+        self.is_sending() || !self.queue.is_empty()
     }
 
     /// The task is not to pause any more.
@@ -150,6 +157,17 @@ impl Exporter {
     /// The config has it no more: what waits is sent, for a time.
     pub(super) fn close(&self) {
         self.hurry();
+    }
+
+    /// Waits for no answer any more.
+    pub(super) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+        self.gives_up.notify_waiters();
+    }
+
+    /// Whether records are on their way.
+    pub(super) fn is_sending(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     /// Puts what waits on the disk, for the next process.
@@ -168,8 +186,16 @@ impl Exporter {
             self.pause(COLLECT).await;
             self.empty(&mut sender, &background).await;
         }
-        let last = tokio::time::timeout(CLOSING, self.empty(&mut sender, &background));
-        if last.await.is_err() || self.has_work() {
+        let late = async {
+            tokio::time::sleep(CLOSING).await;
+            self.give_up();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = self.empty(&mut sender, &background) => {}
+            () = late => {}
+        }
+        if self.has_work() {
             self.put_away();
         }
     }
@@ -225,7 +251,18 @@ impl Exporter {
 
     async fn send(&self, batch: Vec<Box<[u8]>>) -> Ended {
         let outgoing = form::request(&self.sink, &self.door, &batch, clock::unix_ms());
-        let verdict = match self.door.send(outgoing).await {
+        // Made before the look at the flag, so that no call is missed.
+        let given_up = self.gives_up.notified();
+        let answer = async {
+            if self.is_given_up.load(Ordering::Relaxed) {
+                return Err(GIVEN_UP.to_owned());
+            }
+            tokio::select! {
+                heard = self.door.send(outgoing) => heard,
+                () = given_up => Err(GIVEN_UP.to_owned()),
+            }
+        };
+        let verdict = match answer.await {
             Ok(heard) => form::judge(&self.sink, &self.door, &heard, batch.len()),
             Err(why) => Verdict::Later(why, None),
         };

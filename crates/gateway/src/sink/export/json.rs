@@ -1,7 +1,7 @@
 //! JSON objects that are written field by field.
 //!
-//! Used by the forms beside it. Always true: what is written is one valid JSON object; raw values are JSON that was checked when it
-//! was read.
+//! Used by the forms beside it. Always true: what is written is one valid JSON object on one line; raw values are JSON that was
+//! checked when it was read.
 
 use hale_wire::edit::push_string;
 
@@ -9,6 +9,16 @@ use hale_wire::edit::push_string;
 pub(crate) struct Object<'o> {
     out: &'o mut Vec<u8>,
     is_empty: bool,
+}
+
+/// Writes JSON at the end of `out`, on one line: a client may have written its body on several. No text in JSON holds a line break as it
+/// is, so that one between values is all that there can be.
+pub(crate) fn push_raw(out: &mut Vec<u8>, json: &str) {
+    let start = out.len();
+    out.extend_from_slice(json.as_bytes());
+    for byte in out.iter_mut().skip(start).filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
 }
 
 /// Writes an object at the end of `out`.
@@ -68,7 +78,7 @@ impl Object<'_> {
     /// JSON.
     pub(crate) fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
-        self.out.extend_from_slice(json.as_bytes());
+        push_raw(self.out, json);
     }
 
     /// JSON, or `null`.
@@ -124,12 +134,14 @@ mod tests {
             all.object("o", |_| {});
             all.list("l", [1, 2], |item, n| item.number("n", n));
             all.raw_or_null("r", None);
+            all.raw("lines", "[\n  1,\r\n  \"a\\nb\"\n]");
         });
+        assert!(!text.contains('\n'), "{text}");
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             value,
             json!({"a\"b": "x\ny", "n": 7, "d": 0.5, "nan": null, "o": {},
-                   "l": [{"n": 1}, {"n": 2}], "r": null})
+                   "l": [{"n": 1}, {"n": 2}], "r": null, "lines": [1, "a\nb"]})
         );
         assert_eq!(time(1_700_000_000_123_456), "2023-11-14T22:13:20.123456Z");
     }

@@ -23,10 +23,13 @@ use hale_core::settings::SinkSettings;
 pub(crate) use self::exporter::Exporter;
 pub(crate) use self::figures::Figures;
 pub(crate) use self::form::otlp;
+pub(super) use self::json::push_raw;
 pub(crate) use self::told::Shows;
 pub(super) use self::told::Told;
 use crate::background::Background;
 
+/// How long records on their way may take to come back, at the end.
+const BACK_MAX: Duration = Duration::from_millis(200);
 /// How often the end looks whether the queues are empty.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -111,6 +114,14 @@ impl Exports {
             }
         };
         let _late: Result<(), _> = tokio::time::timeout(limit, empty).await;
+        // What is on its way comes back, else it would be lost.
+        list.iter().for_each(|exporter| exporter.give_up());
+        let back = async {
+            while list.iter().any(|exporter| exporter.is_sending()) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _late: Result<(), _> = tokio::time::timeout(BACK_MAX, back).await;
         list.iter().for_each(|exporter| exporter.put_away());
     }
 }

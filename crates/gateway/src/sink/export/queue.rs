@@ -4,6 +4,7 @@
 //! what fits into neither is counted by the caller; the order is kept, but for what is tried again.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,8 +29,19 @@ struct Inner {
     items: VecDeque<Box<[u8]>>,
     bytes: usize,
     spool: Option<Spool>,
-    /// Whether the disk was tried and cannot be used.
-    has_no_disk: bool,
+    disk: Disk,
+}
+
+/// What is known of the place on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Disk {
+    /// Nothing, or that it can be used.
+    #[default]
+    Usable,
+    /// The sink that was configured before under this name, or another process, still has it. It is tried again.
+    Held,
+    /// It cannot be used.
+    Useless,
 }
 
 /// Where a record went.
@@ -62,13 +74,24 @@ impl Queue {
     }
 
     fn open(&self, inner: &mut Inner) {
-        let Some(directory) = self.directory.as_deref().filter(|_| !inner.has_no_disk) else {
+        let is_usable = inner.disk != Disk::Useless;
+        let Some(directory) = self.directory.as_deref().filter(|_| is_usable) else {
             return;
         };
         match Spool::open(directory, &self.name, self.spool_max) {
-            Ok(spool) => inner.spool = Some(spool),
+            Ok(spool) => (inner.spool, inner.disk) = (Some(spool), Disk::Usable),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if std::mem::replace(&mut inner.disk, Disk::Held) != Disk::Held {
+                    let directory = directory.display();
+                    tracing::warn!(
+                        sink = &*self.name,
+                        "records cannot wait in {directory} as long as another process, or this sink as it was configured \
+                         before, has it"
+                    );
+                }
+            }
             Err(error) => {
-                inner.has_no_disk = true;
+                inner.disk = Disk::Useless;
                 let directory = directory.display();
                 tracing::warn!(
                     sink = &*self.name, %error,
@@ -129,15 +152,19 @@ impl Queue {
         }
     }
 
-    /// Whether memory is empty and the disk is not.
+    /// Whether memory is empty and the disk is not, or may not be.
     pub(super) fn wants_disk(&self) -> bool {
         let inner = self.inner.lock();
-        inner.items.is_empty() && inner.spool.as_ref().is_some_and(|spool| !spool.is_empty())
+        let is_filled = || inner.spool.as_ref().is_some_and(|spool| !spool.is_empty());
+        inner.items.is_empty() && (inner.disk == Disk::Held || is_filled())
     }
 
     /// Reads the oldest file of the disk into memory. May wait. `false` if it could not be read: its records are lost.
     pub(super) fn load(&self) -> bool {
         let mut inner = self.inner.lock();
+        if inner.disk == Disk::Held {
+            self.open(&mut inner);
+        }
         let Some(taken) = inner.spool.as_mut().map(Spool::take) else { return true };
         let Ok(records) = taken else { return false };
         inner.bytes += records.iter().map(|record| record.len() + OVERHEAD).sum::<usize>();
@@ -212,6 +239,24 @@ mod tests {
         assert_eq!(queue.put(record(2)), Put::Lost);
         assert_eq!(queue.put_away(), 2);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_the_sink_before_left_on_the_disk_is_taken_over_when_it_lets_go() {
+        let directory = TempDir::new();
+        let place = || Some(directory.path().to_owned());
+        let before = Queue::new("a", (100, 1 << 20), place());
+        assert_eq!((before.put(record(0)), before.put(record(1))), (Put::Waits, Put::Waits));
+        let next = Queue::new("a", (100, 1 << 20), place());
+        assert_eq!(next.put(record(2)), Put::Waits, "memory has room");
+        assert_eq!(next.put(record(3)), Put::Lost, "the other still has the disk");
+        assert_eq!(before.put_away(), 0);
+        drop(before);
+        assert_eq!(take(&next, 9, 1 << 20), [record(2)]);
+        assert!(next.wants_disk() && next.load());
+        assert_eq!(take(&next, 9, 1 << 20), [record(1), record(0)]);
+        assert!(next.is_empty() && !next.wants_disk());
+        assert_eq!(next.put(record(4)), Put::Waits);
     }
 
     #[test]

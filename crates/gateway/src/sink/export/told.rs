@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::operation::Operation;
+use hale_core::parameters::{InBody, names_a_credential, parameter};
 use hale_core::record::{
     AttemptStep, Detail, Ending, Gathered, Messages, RequestRecord, Said, StepKind,
 };
@@ -118,22 +119,23 @@ impl<'r> Told<'r> {
         std::str::from_utf8(self.metadata.as_ref()?.body()).ok()
     }
 
-    /// Its tags, a JSON list.
-    pub(crate) fn tags(&self) -> Option<&str> {
-        self.raw_meta("tags").filter(|text| text.starts_with('['))
+    /// Its tags, a JSON list of texts. What else is in the list is left out: no server takes it.
+    pub(crate) fn tags(&self) -> Option<String> {
+        let all: Vec<serde_json::Value> = serde_json::from_str(self.raw_meta("tags")?).ok()?;
+        let texts: Vec<&str> = all.iter().filter_map(serde_json::Value::as_str).collect();
+        serde_json::to_string(&texts).ok()
     }
 
     /// The user: one that a header named, else the request.
     pub(crate) fn user(&self) -> Option<String> {
         let named = self.record.user.as_deref().map(str::to_owned);
-        let of_body = || self.field("user").and_then(|raw| serde_json::from_str(raw).ok());
+        let of_body = || self.detail.user.as_deref().map(str::to_owned);
         named.or_else(|| self.meta("user_id")).or_else(of_body)
     }
 
     /// The session that it belongs to.
     pub(crate) fn session(&self) -> Option<String> {
-        let of_body =
-            || self.field("litellm_session_id").and_then(|raw| serde_json::from_str(raw).ok());
+        let of_body = || self.detail.session.as_deref().map(str::to_owned);
         self.meta("session_id").or_else(of_body)
     }
 
@@ -164,11 +166,16 @@ impl<'r> Told<'r> {
         SAID.iter().find_map(|name| self.field(name))
     }
 
-    /// The parameters of the request that are numbers, words or flags.
+    /// The parameters of the request that are numbers, words or flags. What steers the gateway alone is not one, and some of it
+    /// is a credential.
     pub(crate) fn parameters(&self) -> Vec<(String, &str)> {
         let Some(body) = &self.body else { return Vec::new() };
         let is_said = |name: &str| SAID.contains(&name) || WITH_SAID.contains(&name);
-        let is_own = |name: &str| matches!(name, "model" | "metadata" | "user");
+        let is_own = |name: &str| {
+            matches!(name, "model" | "metadata" | "user")
+                || parameter(name).is_some_and(|row| row.in_body != InBody::Request)
+                || names_a_credential(name)
+        };
         let fields = body.fields();
         let shown = fields.filter(|(name, raw)| {
             !is_said(name) && !is_own(name) && !raw.starts_with(['{', '[']) && *raw != "null"

@@ -53,7 +53,7 @@ fn trace(release: &Release, told: &Told<'_>, trace_id: &str, body: &mut Object<'
     body.some("version", told.meta("trace_version").as_deref());
     body.some("environment", release.environment.as_deref());
     if let Some(tags) = told.tags() {
-        body.raw("tags", tags);
+        body.raw("tags", &tags);
     }
     said(told, body);
     body.object("metadata", |metadata| facts(told, metadata));
@@ -151,6 +151,8 @@ struct Ingested {
 #[derive(Deserialize)]
 struct Fault {
     #[serde(default)]
+    id: String,
+    #[serde(default)]
     status: u16,
     #[serde(default)]
     message: Option<String>,
@@ -170,14 +172,21 @@ pub(super) fn judge(door: &Outward, heard: &Heard, items: usize) -> Verdict {
     let what = first.message.clone().or_else(|| first.error.as_ref().map(ToString::to_string));
     let what = door.shown(&what.unwrap_or_default(), 300);
     let why = format!("{}: an event was refused with {}: {what}", door.authority(), first.status);
-    // Two events a record.
-    let refused = ingested.errors.len().div_ceil(2).min(items);
-    Verdict::Taken(refused as u64, Some(why))
+    // What was taken is stored once, though it is sent again.
+    if ingested.errors.iter().any(|fault| fault.status >= 500 || fault.status == 429) {
+        return Verdict::Later(why, None);
+    }
+    // Two events a record, whose id is the same before the dash.
+    let record = |fault: &'_ Fault| fault.id.rsplit_once('-').map(|(id, _)| id.to_owned());
+    let mut records: Vec<Option<String>> = ingested.errors.iter().map(record).collect();
+    records.sort_unstable();
+    records.dedup();
+    Verdict::Taken(records.len().min(items) as u64, Some(why))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::sink::export::told::{Shows, of_test};
@@ -189,6 +198,29 @@ mod tests {
         write(&Release::default(), &told, &mut text);
         text.push(b']');
         serde_json::from_slice(&text).unwrap()
+    }
+
+    #[test]
+    fn an_event_that_fails_for_now_is_sent_again_and_refused_ones_are_counted_by_record() {
+        let judged = |errors: Value| {
+            let door = Outward::new("http://h/", std::time::Duration::from_secs(1));
+            let heard = Heard {
+                status: http::StatusCode::MULTI_STATUS,
+                headers: http::HeaderMap::new(),
+                body: json!({"errors": errors}).to_string().into(),
+                is_cut: false,
+            };
+            judge(&door, &heard, 3)
+        };
+        let fault = |id: &str, status: u16| json!({"id": id, "status": status, "message": "m"});
+        assert!(matches!(judged(json!([fault("a-b-trace", 500)])), Verdict::Later(..)));
+        let refused = judged(json!([
+            fault("a-b-trace", 400),
+            fault("a-b-generation", 400),
+            fault("a-c-trace", 400)
+        ]));
+        assert!(matches!(refused, Verdict::Taken(2, Some(_))), "{refused:?}");
+        assert_eq!(judged(json!([])), Verdict::Taken(0, None));
     }
 
     #[test]

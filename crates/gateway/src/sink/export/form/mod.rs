@@ -106,7 +106,10 @@ pub(super) fn judge(sink: &Sink, door: &Outward, heard: &Heard, items: usize) ->
         let why = format!("{}: the answer was cut before its end", door.authority());
         return Verdict::Later(why, None);
     }
-    let verdict = by_status(door, heard);
+    let verdict = match (&sink.form, by_status(door, heard)) {
+        (SinkForm::S3(_), Verdict::Refused(why)) => s3::refused(why, heard),
+        (_, verdict) => verdict,
+    };
     if !matches!(verdict, Verdict::Taken(..)) {
         return verdict;
     }

@@ -65,7 +65,9 @@ fn facts(told: &Told<'_>, fields: &mut Fields<'_, '_>) {
     fields.text("custom_llm_provider", told.attempt().map(|attempt| &*attempt.provider));
     fields.text("api_base", told.attempt().map(|attempt| &*attempt.address));
     fields.text("end_user", told.user().as_deref());
-    fields.put("request_tags", |payload, name| payload.raw(name, told.tags().unwrap_or("[]")));
+    fields.put("request_tags", |payload, name| {
+        payload.raw(name, told.tags().as_deref().unwrap_or("[]"))
+    });
     fields.put("metadata", |payload, name| {
         payload.object(name, |metadata| {
             metadata.raw_or_null("requester_metadata", told.metadata());

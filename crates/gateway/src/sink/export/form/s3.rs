@@ -9,9 +9,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::payload;
+use super::{Verdict, payload};
 use crate::sink::export::told::Told;
-use crate::upstream::{Outgoing, Outward, Signer, Unsigned};
+use crate::upstream::{Heard, Outgoing, Outward, Signer, Unsigned};
 
 /// What is escaped in the path of an object.
 const ESCAPED: AsciiSet =
@@ -70,12 +70,55 @@ pub(super) fn request(
     }
 }
 
+/// What S3 answers with status 400 that is about the sink or the connection, not about the object. Source:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
+const NOT_OF_OBJECT: [&str; 8] = [
+    "AuthorizationHeaderMalformed",
+    "AuthorizationQueryParametersError",
+    "ExpiredToken",
+    "IllegalLocationConstraintException",
+    "InvalidToken",
+    "RequestTimeout",
+    "TokenRefreshRequired",
+    "UserKeyMustBeSpecified",
+];
+
+/// What a refusal means: that of a key that has expired is no refusal of the object.
+pub(super) fn refused(why: String, heard: &Heard) -> Verdict {
+    let text = String::from_utf8_lossy(&heard.body);
+    let code = text.split_once("<Code>").and_then(|(_, tail)| tail.split_once("</Code>"));
+    if code.is_some_and(|(code, _)| NOT_OF_OBJECT.contains(&code.trim())) {
+        return Verdict::Later(format!("{why}; check its key, its token and its region"), None);
+    }
+    Verdict::Refused(why)
+}
+
 #[cfg(test)]
 mod tests {
     use hale_core::secret::Secret;
 
     use super::*;
     use crate::sink::export::told::{Shows, of_test};
+
+    #[test]
+    fn an_expired_token_is_no_fault_of_the_object() {
+        let judged = |body: &str| {
+            let heard = Heard {
+                status: http::StatusCode::BAD_REQUEST,
+                headers: http::HeaderMap::new(),
+                body: body.into(),
+                is_cut: false,
+            };
+            refused("h answered 400".to_owned(), &heard)
+        };
+        for code in ["ExpiredToken", "AuthorizationHeaderMalformed"] {
+            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+            assert!(matches!(judged(&body), Verdict::Later(..)), "{code}");
+        }
+        for body in ["<Error><Code>EntityTooLarge</Code></Error>", "", "<Code>"] {
+            assert_eq!(judged(body), Verdict::Refused("h answered 400".to_owned()), "{body}");
+        }
+    }
 
     #[test]
     fn a_key_is_filed_by_day_and_cannot_leave_its_place() {

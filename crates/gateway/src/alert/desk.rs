@@ -100,6 +100,15 @@ impl Desk {
         }
     }
 
+    /// Another config may be in force.
+    fn in_force(&mut self) {
+        self.count();
+        let serving = self.process.serving();
+        let alerts = &serving.snapshot.gateway.alerts;
+        self.book.retain_channels(|name| alerts.channel(name).is_some());
+        self.process.alerts.channels.lock().retain(|name, _| alerts.channel(name).is_some());
+    }
+
     /// Reads the incidents that the store has, once it answers.
     async fn restore(&mut self) {
         let Some(store) = self.process.store() else {
@@ -133,22 +142,17 @@ impl Desk {
     pub(super) fn heard(&mut self, received: &Received) {
         let event: &Event = match received {
             Received::Event(event) => event,
-            Received::Missed(_) => return,
+            // Whatever it was, what is in force is read again.
+            Received::Missed(_) => return self.in_force(),
         };
         match &event.what {
             What::Reload(Reload::Applied { .. }) => {
-                self.own.reloaded(None);
-                self.count();
-                let serving = self.process.serving();
-                let alerts = &serving.snapshot.gateway.alerts;
-                self.book.retain_channels(|name| alerts.channel(name).is_some());
-                self.process
-                    .alerts
-                    .channels
-                    .lock()
-                    .retain(|name, _| alerts.channel(name).is_some());
+                self.own.reload_applied();
+                self.in_force();
             }
-            What::Reload(Reload::Refused { reason }) => self.own.reloaded(Some(reason)),
+            What::Reload(Reload::Refused { reason }) => {
+                self.own.reload_refused(&self.process, reason);
+            }
             What::Budget(budget) if budget.of == "probes" => {
                 self.own.probes_spent(&budget.name, clock::now().millis());
             }

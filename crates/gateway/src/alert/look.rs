@@ -3,6 +3,7 @@
 //! Called by [`super::desk`] once a second. Always true: it only reads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hale_core::budget::BudgetScope;
 use hale_core::cause::Cause;
@@ -108,16 +109,21 @@ pub(super) struct Own {
     redis_away_since: Option<Millis>,
     rows_lost: u64,
     rows_lost_at: Option<Millis>,
-    /// Why the last reload was refused.
-    refused: Option<Box<str>>,
+    /// Why the last reload was refused, and how many were put in force before.
+    refused: Option<(Box<str>, u64)>,
     /// The day on which the budget of probes was spent, and of which deployment.
     probes_spent: Option<(u64, Box<str>)>,
 }
 
 impl Own {
-    /// A changed config was refused for that reason, or one was put in force.
-    pub(super) fn reloaded(&mut self, refused: Option<&str>) {
-        self.refused = refused.map(Box::from);
+    /// A changed config was refused for that reason.
+    pub(super) fn reload_refused(&mut self, process: &Process, reason: &str) {
+        self.refused = Some((reason.into(), applied(process)));
+    }
+
+    /// A changed config was put in force.
+    pub(super) fn reload_applied(&mut self) {
+        self.refused = None;
     }
 
     /// The day's budget of probes is spent.
@@ -130,7 +136,9 @@ impl Own {
         let mut troubles = Vec::new();
         troubles.extend(self.of_store(process, now));
         troubles.extend(self.of_redis(process, now));
-        if let Some(reason) = &self.refused {
+        // The event that says so may have been missed.
+        self.refused = self.refused.take().filter(|(_, before)| *before == applied(process));
+        if let Some((reason, _)) = &self.refused {
             let fix = "the log names each problem with its line; correct the file, it is read again by itself";
             troubles.push(own(Kind::ReloadRefused, "reload", "config", ("refused", reason), fix));
         }
@@ -184,6 +192,11 @@ impl Own {
         (now.since(since) >= AWAY_MS)
             .then(|| own(Kind::RedisTrouble, "redis", "Redis", ("connect", &words), fix))
     }
+}
+
+/// How many configs were put in force while the process ran.
+fn applied(process: &Process) -> u64 {
+    process.metrics.reloads_applied.load(Ordering::Relaxed)
 }
 
 fn of_budgets(snapshot: &Snapshot, now: Millis) -> impl Iterator<Item = Trouble> + use<'_> {

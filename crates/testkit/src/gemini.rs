@@ -126,9 +126,11 @@ fn wrong(request: &Request) -> Option<Script> {
 
 /// The answer of a healthy upstream: by path; a call if there are tools and no result yet.
 pub fn answer(request: &Request) -> Script {
-    if let Some(refused) = wrong(request) {
-        return refused;
-    }
+    wrong(request).unwrap_or_else(|| answer_to_any_key(request))
+}
+
+/// Like [`answer`], whatever the key is.
+pub fn answer_to_any_key(request: &Request) -> Script {
     let path = request.path.split('?').next().unwrap_or_default();
     if path.ends_with("/models") {
         let model = |name: &str| json!({"name": format!("models/{name}"), "supportedGenerationMethods": ["generateContent"]});

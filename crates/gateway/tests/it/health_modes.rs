@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
-use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, modes, openai, responses};
+use hale_testkit::{
+    FakeUpstream, Request, Script, anthropic, forms, gemini, modes, openai, responses,
+};
 use serde_json::{Value, json};
 
 use crate::health::{counts, health};
@@ -72,6 +74,9 @@ fn asked_in_json() -> [(&'static str, Operation, &'static str, Value); 9] {
 /// A healthy upstream of every wire and mode.
 fn answer(request: &Request) -> Script {
     let path = request.path.split('?').next().unwrap_or_default();
+    if path.contains(':') {
+        return gemini::answer_to_any_key(request);
+    }
     match path.rsplit('/').next().unwrap_or_default() {
         "messages" => anthropic::answer(request),
         "responses" => responses::answer(request),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
-use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, modes, openai};
+use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, gemini, modes, openai};
 use serde_json::{Value, json};
 
 use crate::health::{background, checked, counts, entry, health, wait_for_status};
@@ -37,6 +37,8 @@ fn sent(model: &str, info: Value) -> (String, Value) {
 fn answer(request: &Request) -> Script {
     if request.path.ends_with("/messages") {
         anthropic::answer(request)
+    } else if request.path.ends_with(":generateContent") {
+        gemini::answer_to_any_key(request)
     } else {
         openai::answer(request)
     }
@@ -501,23 +503,20 @@ fn no_probe_buys_a_video_and_an_unprobed_mode_says_why() {
     let video = with_info(&upstream, "openai/sora", json!({"mode": "video_generation"})).start();
     assert_eq!(entry_of(&video)["status"], "reachable");
     assert_eq!((upstream.request(0).path.as_str(), upstream.requests().len()), ("/v1/models", 1));
-    for (model, mode, why) in [
-        ("openai/x", "rerank", "provider openai has no /rerank"),
-        ("anthropic/x", "image_generation", "provider anthropic has no /images/generations"),
-        ("openai/x", "search", "models of mode search are not served"),
+    let (lacks, unserved) = (("misconfigured", "misconfigured"), ("unknown", "mode_not_served"));
+    for (model, mode, (status, cause), member, why) in [
+        ("openai/x", "rerank", lacks, "error", "provider `openai` has no rerank"),
+        ("anthropic/x", "image_generation", lacks, "error", "provider `anthropic` has no image"),
+        ("openai/x", "search", unserved, "hint", "models of mode search are not served"),
     ] {
         let hale = with_info(&upstream, model, json!({"mode": mode})).start();
         let entry = entry_of(&hale);
-        assert_eq!(
-            (&entry["status"], &entry["cause"]),
-            (&json!("unknown"), &json!("mode_not_served")),
-            "{entry}"
-        );
-        assert!(entry["hint"].as_str().unwrap().contains(why), "{entry}");
+        assert_eq!((&entry["status"], &entry["cause"]), (&json!(status), &json!(cause)), "{entry}");
+        assert!(entry[member].as_str().unwrap().contains(why), "{entry}");
     }
     assert!(upstream.requests().iter().all(|request| request.method == "GET"));
     upstream.answer_with(|_| Script::error(401, "no"));
-    let hale = with_info(&upstream, "openai/x", json!({"mode": "rerank"})).start();
+    let hale = with_info(&upstream, "openai/x", json!({"mode": "search"})).start();
     assert_eq!(entry_of(&hale)["cause"], "auth", "a refused key is seen all the same");
 }
 

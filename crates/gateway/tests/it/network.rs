@@ -140,7 +140,7 @@ fn a_name_that_does_not_resolve_is_said_to_be_dns() {
     // Bad input, row F19.
     let good = FakeUpstream::start();
     // A label of more than 63 characters is not even sent to a resolver.
-    let host = "x".repeat(70);
+    let host = "a".repeat(70);
     let base = json!({"api_base": format!("http://{host}.invalid/v1"), "num_retries": 0});
     let hale = Config::new().with("m", "a", &good, base).start();
     let error = expect_error(&chat(&hale, "m"), 502, "upstream_failed");

@@ -150,12 +150,13 @@ pub(crate) fn chat_with(hale: &Hale, headers: &[(&str, &str)], body: &Value) -> 
     client(hale).post_json(CHAT, headers, body)
 }
 
-/// The `error` object of an answer.
+/// The `error` object of an answer. Google's form has its members among the details.
 #[track_caller]
 pub(crate) fn error(response: &Response) -> Value {
     let error = response.json()["error"].clone();
     assert!(error.is_object(), "no error object in {}", response.text());
-    error
+    let details = &error["details"][0]["metadata"];
+    if details.is_object() { details.clone() } else { error }
 }
 
 /// Asserts status and reason, and gives the error.

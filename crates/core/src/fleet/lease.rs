@@ -70,7 +70,7 @@ fn preferred<'o>(subject: &str, me: &str, others: &[&'o Arc<str>]) -> Option<&'o
 impl Leases {
     /// What to ask for at `now`: each subject that this replica should hold or give up. `others`
     /// count as alive. One that leaves a free lease for a third of its period, or for
-    /// [`PATIENCE_MS`], is passed over: it may be dead, or not probe at all.
+    /// `PATIENCE_MS`, is passed over: it may be dead, or not probe at all.
     #[must_use]
     pub fn wanted(
         &mut self,

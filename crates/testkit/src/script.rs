@@ -195,10 +195,17 @@ impl Script {
         self.step(Step::Wait(gate.to_owned()))
     }
 
-    /// Waits for a time: only where the time itself is what is tested.
+    /// Waits for a time after what it says so far: only where the time itself is what is tested.
     #[must_use]
     pub fn delay(self, time: Duration) -> Self {
         self.step(Step::Delay(time))
+    }
+
+    /// Waits for a time before its first byte: only where the time itself is what is tested.
+    #[must_use]
+    pub fn late(mut self, time: Duration) -> Self {
+        self.steps.insert(0, Step::Delay(time));
+        self
     }
 
     /// Says nothing more; the connection stays until the peer closes it.

@@ -85,7 +85,7 @@ fn a_member_that_fails_fast_attracts_nothing() {
     for strategy in ["latency-based-routing", "health-aware", "least-busy"] {
         let fast = FakeUpstream::with(|_| Script::error(500, "boom"));
         let slow =
-            FakeUpstream::with(|request| Script::answer(request).delay(Duration::from_millis(1)));
+            FakeUpstream::with(|request| Script::answer(request).late(Duration::from_millis(1)));
         let hale = Config::new()
             .deployment("m", "fast", &fast)
             .deployment("m", "slow", &slow)

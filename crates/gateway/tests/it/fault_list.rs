@@ -92,7 +92,7 @@ fn a_head_that_drips_is_within_the_attempts_time_as_a_whole() {
 fn a_late_first_byte_within_the_timeout_ejects_nothing_and_costs_traffic() {
     // Bad input, row F5.
     let slow =
-        FakeUpstream::with(|request| Script::answer(request).delay(Duration::from_millis(60)));
+        FakeUpstream::with(|request| Script::answer(request).late(Duration::from_millis(60)));
     let fast = FakeUpstream::start();
     let hale = Config::new()
         .deployment("m", "slow", &slow)

@@ -20,7 +20,7 @@ fn slow() -> FakeUpstream {
     FakeUpstream::with(|request| {
         let pause = Duration::from_millis(40);
         if request.json()["stream"].as_bool() != Some(true) {
-            return Script::answer(request).delay(pause);
+            return Script::answer(request).late(pause);
         }
         let mut stream = Script::ok().stream();
         for text in ["one ", "two ", "three"] {

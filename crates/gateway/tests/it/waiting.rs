@@ -21,7 +21,7 @@ fn limited(seconds: u64) -> FakeUpstream {
         let ends = *ends.get_or_insert_with(|| now() + Duration::from_secs(seconds));
         let left = ends.saturating_duration_since(now());
         match left.is_zero() {
-            true => Script::answer(request).delay(Duration::from_millis(50)),
+            true => Script::answer(request).late(Duration::from_millis(50)),
             false => Script::rate_limited(left.as_secs() + 1),
         }
     })

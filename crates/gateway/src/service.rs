@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use hale_core::incident::{Channel, Event, Message};
-
 use crate::alert;
-use crate::clock;
 use crate::sink::export::Exporter;
 use crate::state::Process;
 
@@ -139,20 +136,16 @@ impl Service {
             By::Nothing => Tested::NotServed,
             By::Channel(kind) => {
                 let serving = process.serving();
-                let all = serving.snapshot.gateway.alerts.channels.iter();
-                let channels: Vec<&Channel> =
-                    all.filter(|channel| channel.place.name() == kind).collect();
-                if channels.is_empty() {
+                let results = alert::test(&serving.snapshot.gateway.alerts, Some(kind)).await;
+                if results.is_empty() {
                     return Tested::NotConfigured;
                 }
-                let title = "This is a test of Hale's alerts";
-                let message = Message::apart(Event::Test, title, clock::unix_ms());
-                for channel in channels {
-                    if let Err(refused) = alert::send(channel, &message).await {
-                        return Tested::Fails(format!("{}: {}", channel.name, refused.why));
-                    }
+                let refused =
+                    results.into_iter().find_map(|(name, result)| Some((name, result.err()?)));
+                match refused {
+                    Some((name, refused)) => Tested::Fails(format!("{name}: {}", refused.why)),
+                    None => Tested::Works,
                 }
-                Tested::Works
             }
             // The page that asks is served by the process that serves the metrics.
             By::Metrics => Tested::Works,

@@ -41,7 +41,7 @@ pub(crate) async fn test<'s>(
     settings: &'s AlertSettings,
     name: Option<&str>,
 ) -> Vec<(&'s str, Result<(), Refused>)> {
-    let title = "a test message: this channel is told of incidents";
+    let title = "a test of Hale's alerts: this channel is told of incidents";
     let message = Message::apart(Event::Test, title, clock::unix_ms());
     let is_meant =
         |one: &&Channel| name.is_none_or(|name| one.place.name() == name || *one.name == *name);

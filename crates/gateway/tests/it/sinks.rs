@@ -487,25 +487,27 @@ fn a_panic_has_one_root_too() {
 
 #[test]
 fn what_a_process_could_not_send_the_next_one_sends() {
-    let (upstream, hook) =
-        (FakeUpstream::start(), FakeUpstream::with(|_| Script::with_status(503).json(&json!({}))));
-    let data = hale_testkit::TempDir::new();
-    let config = lone(&upstream).litellm(json!({"callbacks": ["generic_api"]}));
-    let launch = || {
-        let launch = config.launch().env("GENERIC_LOGGER_ENDPOINT", &hook.url());
-        launch.env("HALE_DATA_DIR", data.path().to_str().unwrap())
-    };
-    let mut first = launch().start();
-    let body = openai::chat_request("m", "hi");
-    assert_eq!(chat_with(&first, &[("x-litellm-call-id", "kept")], &body).status, 200);
-    hook.wait_for_requests(1);
-    first.signal(hale_testkit::Signal::Term);
-    first.wait_for_exit(hale_testkit::TIMEOUT);
-    hook.answer_with(|_| Script::ok().json(&json!({})));
-    let before = hook.requests().len();
-    let _second: Hale = launch().start();
-    let requests = hook.wait_for_requests(before + 1);
-    assert_eq!(requests.last().unwrap().json()[0]["id"], "kept");
+    // Refused, and on its way when the process ends.
+    for answer in [Script::with_status(503).json(&json!({})), Script::silent()] {
+        let (upstream, hook) = (FakeUpstream::start(), FakeUpstream::with(move |_| answer.clone()));
+        let data = hale_testkit::TempDir::new();
+        let config = lone(&upstream).litellm(json!({"callbacks": ["generic_api"]}));
+        let launch = || {
+            let launch = config.launch().env("GENERIC_LOGGER_ENDPOINT", &hook.url());
+            launch.env("HALE_DATA_DIR", data.path().to_str().unwrap())
+        };
+        let mut first = launch().start();
+        let body = openai::chat_request("m", "hi");
+        assert_eq!(chat_with(&first, &[("x-litellm-call-id", "kept")], &body).status, 200);
+        hook.wait_for_requests(1);
+        first.signal(hale_testkit::Signal::Term);
+        first.wait_for_exit(hale_testkit::TIMEOUT);
+        hook.answer_with(|_| Script::ok().json(&json!({})));
+        let before = hook.requests().len();
+        let _second: Hale = launch().start();
+        let requests = hook.wait_for_requests(before + 1);
+        assert_eq!(requests.last().unwrap().json()[0]["id"], "kept");
+    }
 }
 
 #[test]

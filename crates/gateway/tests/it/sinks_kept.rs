@@ -1,6 +1,6 @@
 //! What sinks get whatever else is configured, what they never get, and what is kept for them.
 
-use hale_testkit::{FakeUpstream, Hale, Launch, Script, openai};
+use hale_testkit::{FakeUpstream, Launch, Script, openai};
 use serde_json::{Value, json};
 
 use crate::support::{CHAT, Config, LOG, chat_with, client, eventually, lone, wait_for_records};
@@ -95,23 +95,4 @@ fn a_body_of_several_lines_is_one_line_of_the_file() {
     let record = wait_for_records(&hale, 1).remove(0);
     assert_eq!(record["messages"], json!([{"role": "user", "content": "one\ntwo"}]));
     assert_eq!(record["response"]["content"], openai::TEXT);
-}
-
-#[test]
-fn what_is_on_its_way_at_the_end_is_sent_by_the_next_process() {
-    let (upstream, hook) = (FakeUpstream::start(), FakeUpstream::with(|_| Script::silent()));
-    let data = hale_testkit::TempDir::new();
-    let config = lone(&upstream).litellm(json!({"callbacks": ["generic_api"]}));
-    let launch = || hooked(&config, &hook).env("HALE_DATA_DIR", data.path().to_str().unwrap());
-    let mut first = launch().start();
-    let body = openai::chat_request("m", "hi");
-    assert_eq!(chat_with(&first, &[("x-litellm-call-id", "kept")], &body).status, 200);
-    hook.wait_for_requests(1);
-    first.signal(hale_testkit::Signal::Term);
-    first.wait_for_exit(hale_testkit::TIMEOUT);
-    hook.answer_with(|_| Script::ok().json(&json!({})));
-    let before = hook.requests().len();
-    let _second: Hale = launch().start();
-    let requests = hook.wait_for_requests(before + 1);
-    assert_eq!(requests.last().unwrap().json()[0]["id"], "kept");
 }

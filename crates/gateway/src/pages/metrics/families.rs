@@ -69,30 +69,34 @@ pub(super) enum Read {
     Deployment(fn(&Source, &Deployment) -> Option<u64>),
     DeploymentRows(fn(&Source, &Deployment, &Row<'_>, &mut Put<'_>)),
     /// Each group of requests.
-    Group(Sum),
-    GroupUsd(Sum),
-    GroupSeconds(fn(&Counters) -> &Histogram, Buckets),
-    GroupRows(fn(&Source, &Group, &Row<'_>, &mut Put<'_>)),
-    /// Answered requests of each deployment, and of each group where no deployment answered.
+    Group(OfGroup),
+    /// The requests of each deployment, and of each group where no deployment answered.
+    Requests(OfRequests),
+}
+
+/// What a family shows of a group.
+pub(super) enum OfGroup {
+    Sum(Sum),
+    Usd(Sum),
+    Seconds(fn(&Counters) -> &Histogram, Buckets),
+    Rows(fn(&Source, &Group, &Row<'_>, &mut Put<'_>)),
+}
+
+/// What a family shows of clients' requests, so that labels of clients can tell its series apart.
+pub(super) enum OfRequests {
+    /// Those that were answered.
     Answered(fn(&Counters) -> u64),
     AnsweredUsd(Sum),
     AnsweredSeconds(fn(&Counters) -> &Histogram, Buckets),
-    Requests(fn(&Row<'_>, Requests<'_>, &mut Put<'_>)),
-    /// Requests, at the bounds of times.
-    RequestSeconds(fn(&Row<'_>, &Cell, &[f64], &mut Put<'_>)),
+    Rows(fn(&Row<'_>, Requests<'_>, &mut Put<'_>)),
+    /// At the bounds of times.
+    Seconds(fn(&Row<'_>, &Cell, &[f64], &mut Put<'_>)),
 }
 
 impl Read {
-    /// Whether its series are those of clients' requests, so that labels of clients can tell them apart.
+    /// Whether labels of clients can tell its series apart.
     pub(super) const fn is_of_requests(&self) -> bool {
-        matches!(
-            self,
-            Read::Answered(_)
-                | Read::AnsweredUsd(_)
-                | Read::AnsweredSeconds(..)
-                | Read::Requests(_)
-                | Read::RequestSeconds(_)
-        )
+        matches!(self, Read::Requests(_))
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 
 use hale_core::settings::{MetricsSettings, Shown};
 
-use super::families::{Buckets, FAMILIES, Family, Kind, Read};
+use super::families::{Buckets, FAMILIES, Family, Kind, OfGroup, OfRequests, Read};
 use super::labels::{Label, Row, Value};
 use super::source::{Requests, Source, usd};
 use super::text::{Format, Text, label};
 use crate::clock;
-use crate::metrics::{Cell, ClientKey, Counters, Histogram, Reading, Series};
+use crate::metrics::{Cell, ClientKey, Reading, Series};
 use crate::state::{Process, Serving};
 
 /// Bytes of a piece, about.
@@ -234,14 +234,8 @@ impl Source {
             Read::Deployment(_) | Read::DeploymentRows(_) => {
                 self.serving.snapshot.deployments.len()
             }
-            Read::Group(_) | Read::GroupUsd(_) | Read::GroupSeconds(..) | Read::GroupRows(_) => {
-                self.groups.len()
-            }
-            Read::Answered(_)
-            | Read::AnsweredUsd(_)
-            | Read::AnsweredSeconds(..)
-            | Read::Requests(_)
-            | Read::RequestSeconds(_) => self.series.len(),
+            Read::Group(_) => self.groups.len(),
+            Read::Requests(_) => self.series.len(),
         }
     }
 
@@ -279,21 +273,15 @@ impl Source {
                 let row = self.row(deployment);
                 rows(self, deployment, &row, &mut |row, value| out.put(None, row, value));
             }
-            Read::Group(_) | Read::GroupUsd(_) | Read::GroupSeconds(..) | Read::GroupRows(_) => {
-                self.write_group(item, out);
-            }
-            Read::Answered(_)
-            | Read::AnsweredUsd(_)
-            | Read::AnsweredSeconds(..)
-            | Read::Requests(_)
-            | Read::RequestSeconds(_) => {
+            Read::Group(read) => self.write_group(read, item, out),
+            Read::Requests(read) => {
                 let series = &self.series[item];
-                series.each(|client, cell| self.write_cell(series, (client, cell), out));
+                series.each(|client, cell| self.write_cell(read, series, (client, cell), out));
             }
         }
     }
 
-    fn write_group(&self, item: usize, out: &mut Out<'_>) {
+    fn write_group(&self, read: &OfGroup, item: usize, out: &mut Out<'_>) {
         let group = &self.groups[item];
         let row = Row { group: &self.series[group.series.start].subject.group, ..Row::default() };
         let sum = |of| {
@@ -301,100 +289,67 @@ impl Source {
             self.counters(group.series.clone(), |counters| sum += counters.sum(of));
             sum
         };
-        match &out.shape.family.read {
-            Read::GroupRows(rows) => {
+        match read {
+            OfGroup::Rows(rows) => {
                 rows(self, group, &row, &mut |row, value| out.put(None, row, value));
             }
-            Read::Group(of) if group.has_counted => out.put(None, &row, Value::Count(sum(*of))),
-            Read::GroupUsd(of) if group.has_counted => {
-                out.put(None, &row, Value::Number(usd(sum(*of))));
-            }
-            Read::GroupSeconds(histogram, buckets) if group.has_counted => {
+            // Nothing happened in it.
+            OfGroup::Sum(_) | OfGroup::Usd(_) | OfGroup::Seconds(..) if !group.has_counted => {}
+            OfGroup::Sum(of) => out.put(None, &row, Value::Count(sum(*of))),
+            OfGroup::Usd(of) => out.put(None, &row, Value::Number(usd(sum(*of)))),
+            OfGroup::Seconds(histogram, buckets) => {
                 let mut reading = Reading::default();
                 self.counters(group.series.clone(), |counters| reading.add(histogram(counters)));
                 out.put(None, &row, Value::Seconds(&reading, self.bounds(*buckets)));
             }
-            // Nothing happened in it, or another function's.
-            Read::Process(_)
-            | Read::ProcessUsd(_)
-            | Read::System(_)
-            | Read::ProcessSeconds(..)
-            | Read::Once(_)
-            | Read::Service(_)
-            | Read::Deployment(_)
-            | Read::DeploymentRows(_)
-            | Read::Group(_)
-            | Read::GroupUsd(_)
-            | Read::GroupSeconds(..)
-            | Read::Answered(_)
-            | Read::AnsweredUsd(_)
-            | Read::AnsweredSeconds(..)
-            | Read::Requests(_)
-            | Read::RequestSeconds(_) => {}
         }
     }
 
     fn write_cell(
         &self,
+        read: &OfRequests,
         series: &Series,
         (client, cell): (Option<&ClientKey>, &Cell),
         out: &mut Out<'_>,
     ) {
         let row = Row::of(&series.subject);
-        let seconds = |histogram: fn(&Counters) -> &Histogram, counters: &Counters| {
-            let mut reading = Reading::default();
-            reading.add(histogram(counters));
-            reading
-        };
-        match (&out.shape.family.read, cell.answered()) {
-            (Read::Answered(value), Some(counters)) => {
-                let value = value(counters);
-                if value > 0 {
-                    out.put(client, &row, Value::Count(value));
-                }
-            }
-            (Read::AnsweredUsd(of), Some(counters)) => {
-                let nano = counters.sum(*of);
-                if nano > 0 {
-                    out.put(client, &row, Value::Number(usd(nano)));
-                }
-            }
-            (Read::AnsweredSeconds(histogram, buckets), Some(counters)) => {
-                let reading = seconds(*histogram, counters);
-                if reading.count() > 0 {
-                    out.put(client, &row, Value::Seconds(&reading, self.bounds(*buckets)));
-                }
-            }
-            (Read::Requests(rows), _) => {
+        match (read, cell.answered()) {
+            (OfRequests::Rows(rows), _) => {
                 let is_of_none = series.subject.group.is_empty() && client.is_none();
                 let turned_away = is_of_none.then_some(&self.process.metrics.turned_away);
                 let requests = Requests { cell, turned_away };
                 rows(&row, requests, &mut |row, value| out.put(client, row, value));
             }
-            (Read::RequestSeconds(rows), Some(_)) => {
+            (
+                OfRequests::Answered(_)
+                | OfRequests::AnsweredUsd(_)
+                | OfRequests::AnsweredSeconds(..)
+                | OfRequests::Seconds(_),
+                None,
+            ) => {}
+            (OfRequests::Answered(value), Some(counters)) => {
+                let value = value(counters);
+                if value > 0 {
+                    out.put(client, &row, Value::Count(value));
+                }
+            }
+            (OfRequests::AnsweredUsd(of), Some(counters)) => {
+                let nano = counters.sum(*of);
+                if nano > 0 {
+                    out.put(client, &row, Value::Number(usd(nano)));
+                }
+            }
+            (OfRequests::AnsweredSeconds(histogram, buckets), Some(counters)) => {
+                let mut reading = Reading::default();
+                reading.add(histogram(counters));
+                if reading.count() > 0 {
+                    out.put(client, &row, Value::Seconds(&reading, self.bounds(*buckets)));
+                }
+            }
+            (OfRequests::Seconds(rows), Some(_)) => {
                 let bounds = self.bounds(Buckets::Latency);
                 rows(&row, cell, bounds, &mut |row, value| out.put(client, row, value));
             }
-            // Nothing was answered, or another function's.
-            (
-                Read::Process(_)
-                | Read::ProcessUsd(_)
-                | Read::System(_)
-                | Read::ProcessSeconds(..)
-                | Read::Once(_)
-                | Read::Service(_)
-                | Read::Deployment(_)
-                | Read::DeploymentRows(_)
-                | Read::Group(_)
-                | Read::GroupUsd(_)
-                | Read::GroupSeconds(..)
-                | Read::GroupRows(_)
-                | Read::Answered(_)
-                | Read::AnsweredUsd(_)
-                | Read::AnsweredSeconds(..)
-                | Read::RequestSeconds(_),
-                _,
-            ) => {}
         }
     }
 

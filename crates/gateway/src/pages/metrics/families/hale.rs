@@ -18,10 +18,9 @@ use super::super::labels::{Row, Value};
 use super::super::source;
 use super::super::system;
 use super::Read::{
-    Deployment, DeploymentRows, Group, GroupRows, GroupSeconds, GroupUsd, Once, Process,
-    ProcessSeconds, ProcessUsd, Service, System,
+    Deployment, DeploymentRows, Group, Once, Process, ProcessSeconds, ProcessUsd, Service, System,
 };
-use super::{Buckets, Family, counter, gauge, histogram};
+use super::{Buckets, Family, OfGroup, counter, gauge, histogram};
 use crate::metrics::{OVERHEAD, SECONDS, STALLS, Sum};
 use crate::{clock, events, logging};
 
@@ -40,19 +39,19 @@ fn load(counter: &AtomicU64) -> u64 {
 /// Requests, groups and deployments.
 #[rustfmt::skip]
 pub(super) const REQUESTS: &[Family] = &[
-    counter("hale_requests", "requests", &[ModelGroup, Ending], GroupRows(source::endings), "Finished requests by model group and ending"),
-    counter("hale_responses", "requests", &[ModelGroup, StatusClass], GroupRows(source::statuses), "Finished requests by model group and class of HTTP status"),
-    histogram("hale_request_duration_seconds", GROUP, GroupSeconds(|c| &c.duration, Buckets::Of(SECONDS)), "From arrival to the end of the answer"),
-    histogram("hale_overhead_seconds", GROUP, GroupSeconds(|c| &c.overhead, Buckets::Of(OVERHEAD)), "The gateway's own share of a request's time"),
-    histogram("hale_time_to_first_token_seconds", GROUP, GroupSeconds(|c| &c.first_content, Buckets::Of(SECONDS)), "From arrival to the first content of a stream"),
-    histogram("hale_waited_seconds", GROUP, GroupSeconds(|c| &c.waited, Buckets::Of(SECONDS)), "How long requests waited for their turn, those that waited"),
-    counter("hale_retries", "attempts", GROUP, Group(Sum::Retries), "Attempts within a group after the first"),
-    counter("hale_fallbacks", "groups", GROUP, Group(Sum::Fallbacks), "Fallback groups entered"),
-    counter("hale_resends", "attempts", &[ModelGroup, Reason], GroupRows(source::resends), "Attempts that were sent again on a new connection, because a kept one turned out to be closed or reset"),
-    counter("hale_input_tokens", "tokens", GROUP, Group(Sum::Input), "Prompt tokens that were charged"),
-    counter("hale_output_tokens", "tokens", GROUP, Group(Sum::Output), "Answer tokens that were charged"),
-    counter("hale_estimated_usage", "requests", GROUP, Group(Sum::Estimated), "Finished requests whose tokens are estimated, because the provider's count did not come or is beyond what the model can do"),
-    counter("hale_spend_usd", "usd", GROUP, GroupUsd(Sum::NanoUsd), "Cost of answers, where the price is known"),
+    counter("hale_requests", "requests", &[ModelGroup, Ending], Group(OfGroup::Rows(source::endings)), "Finished requests by model group and ending"),
+    counter("hale_responses", "requests", &[ModelGroup, StatusClass], Group(OfGroup::Rows(source::statuses)), "Finished requests by model group and class of HTTP status"),
+    histogram("hale_request_duration_seconds", GROUP, Group(OfGroup::Seconds(|c| &c.duration, Buckets::Of(SECONDS))), "From arrival to the end of the answer"),
+    histogram("hale_overhead_seconds", GROUP, Group(OfGroup::Seconds(|c| &c.overhead, Buckets::Of(OVERHEAD))), "The gateway's own share of a request's time"),
+    histogram("hale_time_to_first_token_seconds", GROUP, Group(OfGroup::Seconds(|c| &c.first_content, Buckets::Of(SECONDS))), "From arrival to the first content of a stream"),
+    histogram("hale_waited_seconds", GROUP, Group(OfGroup::Seconds(|c| &c.waited, Buckets::Of(SECONDS))), "How long requests waited for their turn, those that waited"),
+    counter("hale_retries", "attempts", GROUP, Group(OfGroup::Sum(Sum::Retries)), "Attempts within a group after the first"),
+    counter("hale_fallbacks", "groups", GROUP, Group(OfGroup::Sum(Sum::Fallbacks)), "Fallback groups entered"),
+    counter("hale_resends", "attempts", &[ModelGroup, Reason], Group(OfGroup::Rows(source::resends)), "Attempts that were sent again on a new connection, because a kept one turned out to be closed or reset"),
+    counter("hale_input_tokens", "tokens", GROUP, Group(OfGroup::Sum(Sum::Input)), "Prompt tokens that were charged"),
+    counter("hale_output_tokens", "tokens", GROUP, Group(OfGroup::Sum(Sum::Output)), "Answer tokens that were charged"),
+    counter("hale_estimated_usage", "requests", GROUP, Group(OfGroup::Sum(Sum::Estimated)), "Finished requests whose tokens are estimated, because the provider's count did not come or is beyond what the model can do"),
+    counter("hale_spend_usd", "usd", GROUP, Group(OfGroup::Usd(Sum::NanoUsd)), "Cost of answers, where the price is known"),
     counter("hale_attempts", "attempts", OF_OUTCOME, DeploymentRows(source::attempts), "Upstream calls by deployment and outcome: success, or the cause of the failure"),
     gauge("hale_deployment_in_flight", "attempts", DEPLOYMENT, Deployment(|_, d| Some(d.state.in_flight().into())), "Upstream calls under way"),
     gauge("hale_deployment_state", "", OF_STATE, DeploymentRows(source::state), "1; the label is the state of the deployment, as in /router/state: ready, cooldown, trial, reopening, unhealthy, over_budget, reserved, disabled, paused or misconfigured"),

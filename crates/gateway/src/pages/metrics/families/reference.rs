@@ -10,11 +10,8 @@ use super::super::labels::Label::{
     ServiceTier, StatusCode, Team, TeamAlias, User, UserAgent, UserEmail,
 };
 use super::super::source;
-use super::Read::{
-    Answered, AnsweredSeconds, AnsweredUsd, Deployment, DeploymentRows, Once, Process,
-    RequestSeconds, Requests, Service,
-};
-use super::{Buckets, Family, counter, gauge, histogram};
+use super::Read::{Deployment, DeploymentRows, Once, Process, Requests, Service};
+use super::{Buckets, Family, OfRequests, counter, gauge, histogram};
 use crate::metrics::{Counters, Helped, PER_TOKEN, Sum};
 use crate::redis_client;
 
@@ -236,37 +233,37 @@ fn tokens(counters: &Counters) -> u64 {
 /// All of them.
 #[rustfmt::skip]
 pub(super) const FAMILIES: &[Family] = &[
-    counter("litellm_proxy_total_requests_metric", "requests", PROXY_TOTAL, Requests(source::requests), "Requests of clients for a model, by path and status"),
-    counter("litellm_proxy_failed_requests_metric", "requests", PROXY_FAILED, Requests(source::failed_requests), "Requests of clients that failed, by path, status and class of the error"),
-    histogram("litellm_request_total_latency_metric", TOTAL_LATENCY, AnsweredSeconds(|c| &c.duration, Buckets::Latency), "From arrival to the end of the answer, of answered requests"),
-    histogram("litellm_llm_api_latency_metric", API_LATENCY, AnsweredSeconds(|c| &c.upstream, Buckets::Latency), "From the start of the last upstream call to the end of its answer, of answered requests"),
-    histogram("litellm_llm_api_time_to_first_token_metric", API_LATENCY, AnsweredSeconds(|c| &c.first_token, Buckets::Latency), "From the start of the last upstream call to the first content of a stream"),
-    histogram("litellm_request_queue_time_seconds", QUEUE, RequestSeconds(source::queue_time), "How long answered requests waited for their turn at a deployment"),
-    histogram("litellm_overhead_latency_metric", OF_KEY, AnsweredSeconds(|c| &c.overhead, Buckets::Latency), "The gateway's own share of the time of answered requests"),
-    histogram("litellm_overhead_with_guardrails_latency_metric", OF_KEY, AnsweredSeconds(|c| &c.overhead, Buckets::Latency), "The same: there are no guardrails"),
-    counter("litellm_spend_metric", "usd", SPEND, AnsweredUsd(Sum::NanoUsd), "Cost of answers, where the price is known"),
-    counter("litellm_requests_metric", "requests", REQUESTS, Requests(source::answered), "Answered requests; litellm_proxy_total_requests_metric tells more"),
-    counter("litellm_total_tokens_metric", "tokens", TOKENS, Answered(tokens), "Tokens of prompts and answers"),
-    counter("litellm_input_tokens_metric", "tokens", TOKENS, Answered(|c| c.sum(Sum::Input)), "Tokens of prompts"),
-    counter("litellm_output_tokens_metric", "tokens", TOKENS, Answered(|c| c.sum(Sum::Output)), "Tokens of answers"),
-    counter("litellm_images_generated_metric", "images", TOKENS, Answered(|c| c.sum(Sum::Images)), "Images that were made"),
-    counter("litellm_input_cached_tokens_metric", "tokens", TOKEN_DETAILS, Answered(|c| c.sum(Sum::CachedInput)), "Tokens of prompts that the provider's cache had"),
-    counter("litellm_input_cache_creation_tokens_metric", "tokens", TOKEN_DETAILS, Answered(|c| c.sum(Sum::CacheCreation)), "Tokens of prompts that were written to the provider's cache"),
-    counter("litellm_input_audio_tokens_metric", "tokens", TOKEN_DETAILS, Answered(|c| c.sum(Sum::AudioInput)), "Audio tokens of prompts"),
-    counter("litellm_output_reasoning_tokens_metric", "tokens", TOKEN_DETAILS, Answered(|c| c.sum(Sum::Reasoning)), "Tokens of answers that were spent on reasoning"),
-    counter("litellm_output_audio_tokens_metric", "tokens", TOKEN_DETAILS, Answered(|c| c.sum(Sum::AudioOutput)), "Audio tokens of answers"),
-    counter("litellm_cache_hits_metric", "requests", CACHE, Requests(source::cache_hits), "Requests that an answer of the cache answered"),
-    counter("litellm_cache_misses_metric", "requests", CACHE, Requests(source::cache_misses), "Answered requests of which the cache had no answer"),
-    counter("litellm_provider_cache_read_input_tokens_metric", "tokens", CACHE, Answered(|c| c.sum(Sum::CachedInput)), "Tokens of prompts that the provider's cache had"),
-    counter("litellm_provider_cache_creation_input_tokens_metric", "tokens", CACHE, Answered(|c| c.sum(Sum::CacheCreation)), "Tokens of prompts that were written to the provider's cache"),
-    counter("litellm_llm_api_failed_requests_metric", "requests", API_FAILED, Requests(source::unanswered), "Requests that were not answered; litellm_proxy_failed_requests_metric tells more"),
+    counter("litellm_proxy_total_requests_metric", "requests", PROXY_TOTAL, Requests(OfRequests::Rows(source::requests)), "Requests of clients for a model, by path and status"),
+    counter("litellm_proxy_failed_requests_metric", "requests", PROXY_FAILED, Requests(OfRequests::Rows(source::failed_requests)), "Requests of clients that failed, by path, status and class of the error"),
+    histogram("litellm_request_total_latency_metric", TOTAL_LATENCY, Requests(OfRequests::AnsweredSeconds(|c| &c.duration, Buckets::Latency)), "From arrival to the end of the answer, of answered requests"),
+    histogram("litellm_llm_api_latency_metric", API_LATENCY, Requests(OfRequests::AnsweredSeconds(|c| &c.upstream, Buckets::Latency)), "From the start of the last upstream call to the end of its answer, of answered requests"),
+    histogram("litellm_llm_api_time_to_first_token_metric", API_LATENCY, Requests(OfRequests::AnsweredSeconds(|c| &c.first_token, Buckets::Latency)), "From the start of the last upstream call to the first content of a stream"),
+    histogram("litellm_request_queue_time_seconds", QUEUE, Requests(OfRequests::Seconds(source::queue_time)), "How long answered requests waited for their turn at a deployment"),
+    histogram("litellm_overhead_latency_metric", OF_KEY, Requests(OfRequests::AnsweredSeconds(|c| &c.overhead, Buckets::Latency)), "The gateway's own share of the time of answered requests"),
+    histogram("litellm_overhead_with_guardrails_latency_metric", OF_KEY, Requests(OfRequests::AnsweredSeconds(|c| &c.overhead, Buckets::Latency)), "The same: there are no guardrails"),
+    counter("litellm_spend_metric", "usd", SPEND, Requests(OfRequests::AnsweredUsd(Sum::NanoUsd)), "Cost of answers, where the price is known"),
+    counter("litellm_requests_metric", "requests", REQUESTS, Requests(OfRequests::Rows(source::answered)), "Answered requests; litellm_proxy_total_requests_metric tells more"),
+    counter("litellm_total_tokens_metric", "tokens", TOKENS, Requests(OfRequests::Answered(tokens)), "Tokens of prompts and answers"),
+    counter("litellm_input_tokens_metric", "tokens", TOKENS, Requests(OfRequests::Answered(|c| c.sum(Sum::Input))), "Tokens of prompts"),
+    counter("litellm_output_tokens_metric", "tokens", TOKENS, Requests(OfRequests::Answered(|c| c.sum(Sum::Output))), "Tokens of answers"),
+    counter("litellm_images_generated_metric", "images", TOKENS, Requests(OfRequests::Answered(|c| c.sum(Sum::Images))), "Images that were made"),
+    counter("litellm_input_cached_tokens_metric", "tokens", TOKEN_DETAILS, Requests(OfRequests::Answered(|c| c.sum(Sum::CachedInput))), "Tokens of prompts that the provider's cache had"),
+    counter("litellm_input_cache_creation_tokens_metric", "tokens", TOKEN_DETAILS, Requests(OfRequests::Answered(|c| c.sum(Sum::CacheCreation))), "Tokens of prompts that were written to the provider's cache"),
+    counter("litellm_input_audio_tokens_metric", "tokens", TOKEN_DETAILS, Requests(OfRequests::Answered(|c| c.sum(Sum::AudioInput))), "Audio tokens of prompts"),
+    counter("litellm_output_reasoning_tokens_metric", "tokens", TOKEN_DETAILS, Requests(OfRequests::Answered(|c| c.sum(Sum::Reasoning))), "Tokens of answers that were spent on reasoning"),
+    counter("litellm_output_audio_tokens_metric", "tokens", TOKEN_DETAILS, Requests(OfRequests::Answered(|c| c.sum(Sum::AudioOutput))), "Audio tokens of answers"),
+    counter("litellm_cache_hits_metric", "requests", CACHE, Requests(OfRequests::Rows(source::cache_hits)), "Requests that an answer of the cache answered"),
+    counter("litellm_cache_misses_metric", "requests", CACHE, Requests(OfRequests::Rows(source::cache_misses)), "Answered requests of which the cache had no answer"),
+    counter("litellm_provider_cache_read_input_tokens_metric", "tokens", CACHE, Requests(OfRequests::Answered(|c| c.sum(Sum::CachedInput))), "Tokens of prompts that the provider's cache had"),
+    counter("litellm_provider_cache_creation_input_tokens_metric", "tokens", CACHE, Requests(OfRequests::Answered(|c| c.sum(Sum::CacheCreation))), "Tokens of prompts that were written to the provider's cache"),
+    counter("litellm_llm_api_failed_requests_metric", "requests", API_FAILED, Requests(OfRequests::Rows(source::unanswered)), "Requests that were not answered; litellm_proxy_failed_requests_metric tells more"),
     gauge("litellm_in_flight_requests", "requests", NONE, Process(|p| p.metrics.in_flight.load(std::sync::atomic::Ordering::Relaxed)), "Requests of clients under way"),
     gauge("litellm_deployment_state", "", STATE, Deployment(|s, d| Some(s.outage(d))), "0 healthy; 1 its last call or probe failed, or requests come back one by one; 2 it gets no traffic because of its health or its configuration"),
     counter("litellm_deployment_total_requests", "calls", CALLS, DeploymentRows(source::calls), "Upstream calls that ended, but for those whose client left"),
     counter("litellm_deployment_success_responses", "calls", CALLS, Deployment(|_, d| Some(d.state.successes()).filter(|count| *count > 0)), "Upstream calls with a good answer"),
     counter("litellm_deployment_failure_responses", "calls", FAILURES, DeploymentRows(source::failures), "Upstream calls that failed, by status and class of the error; what the client did is among them, a client that left is not"),
     counter("litellm_deployment_cooled_down", "cooldowns", COOLED, DeploymentRows(source::cooled_down), "Cooldowns of a deployment that have begun, by the status of the failure that they came from"),
-    histogram("litellm_deployment_latency_per_output_token", PER_OUTPUT_TOKEN, AnsweredSeconds(|c| &c.per_token, Buckets::Of(PER_TOKEN)), "The time of the last upstream call by the tokens of its answer"),
+    histogram("litellm_deployment_latency_per_output_token", PER_OUTPUT_TOKEN, Requests(OfRequests::AnsweredSeconds(|c| &c.per_token, Buckets::Of(PER_TOKEN))), "The time of the last upstream call by the tokens of its answer"),
     counter("litellm_deployment_successful_fallbacks", "requests", FALLBACKS, Once(|s, put| source::fallbacks(s, Helped::Yes, put)), "Groups that answered a request after others could not; the error is the one in the first group"),
     counter("litellm_deployment_failed_fallbacks", "requests", FALLBACKS, Once(|s, put| source::fallbacks(s, Helped::No, put)), "Groups that were tried after others and could not answer either"),
     gauge("litellm_deployment_tpm_limit", "tokens", LIMIT, Deployment(|_, d| d.routing.limits.tpm), "Tokens a minute that the config allows"),

@@ -48,7 +48,7 @@ pub enum RealtimeForm {
 }
 
 /// An application in Entra ID that may use the deployment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Scheme and host of the authority.
     pub authority: Box<str>,

@@ -259,7 +259,7 @@ pub enum Origins {
 }
 
 /// How connections to upstreams are reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeptConnections {
     /// Time a connection may idle before it is closed, milliseconds. 4 s: uvicorn, on which vLLM runs, and
     /// Node close after 5 s.

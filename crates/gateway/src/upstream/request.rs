@@ -88,6 +88,14 @@ impl UpstreamRequest<'_> {
         }
     }
 
+    /// Sets a header of this request alone.
+    pub(super) fn put(&mut self, name: HeaderName, value: HeaderValue) {
+        match self.more.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, known)) => *known = value,
+            None => self.more.push((name, value)),
+        }
+    }
+
     /// Whether it asks for another protocol.
     pub(super) fn switches(&self) -> bool {
         self.more.iter().any(|(name, _)| *name == header::UPGRADE)

@@ -15,7 +15,7 @@ use http::uri::PathAndQuery;
 
 use super::address::Upstream;
 use super::answer::Answer;
-use super::credential::{Credential, CredentialError, static_key};
+use super::credential::{Credential, CredentialError, Replaced, static_key};
 use super::dialect::anthropic;
 use super::error::SendError;
 use super::paths::{self, PathCall, Paths};
@@ -83,11 +83,27 @@ impl Target {
     }
 
     /// Authorizes the finished `request`, sends it and waits for the head of the answer. `progress` tells at any
-    /// moment how far it has come.
+    /// moment how far it has come. A request whose token is refused is sent once more, with another token.
     ///
     /// # Errors
     /// Why no answer came.
     pub(crate) async fn send(
+        &self,
+        request: &mut UpstreamRequest<'_>,
+        progress: &SendProgress,
+    ) -> Result<Answer, TargetError> {
+        let mut answer = self.send_once(request, progress).await?;
+        // A token may end or be revoked before its time: nothing was done for a request that is refused so.
+        if answer.status == StatusCode::UNAUTHORIZED
+            && self.credential.refused(request) == Replaced::Yes
+        {
+            drop(answer);
+            answer = self.send_once(request, progress).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn send_once(
         &self,
         request: &mut UpstreamRequest<'_>,
         progress: &SendProgress,
@@ -100,11 +116,7 @@ impl Target {
             Reuse::Never => Stage::Name,
         });
         let sent = send_watched(&self.upstream, request, progress).await;
-        let answer = sent.map_err(TargetError::Unsent)?;
-        if answer.status == StatusCode::UNAUTHORIZED {
-            self.credential.refused(request);
-        }
-        Ok(answer)
+        sent.map_err(TargetError::Unsent)
     }
 }
 

@@ -176,9 +176,12 @@ fn an_expired_and_a_refused_token_are_replaced() {
     assert_eq!(chat(&hale, "m").status, 200);
     assert_eq!(bearer().as_deref(), Some("Bearer token-1"), "the first has expired");
     upstream.push(Script::error(401, "token revoked"));
-    assert_eq!(chat(&hale, "m").status, 401);
     assert_eq!(chat(&hale, "m").status, 200);
     assert_eq!(bearer().as_deref(), Some("Bearer token-2"), "the second was refused");
+    // Another token does not help: the error is the answer, and no further token is asked for.
+    upstream.push(Script::error(401, "no such user"));
+    assert_eq!(chat(&hale, "m").status, 401);
+    assert_eq!(authority.requests().len(), 3);
 }
 
 #[test]
@@ -240,11 +243,11 @@ fn a_granted_token_and_the_secret_in_the_form_are_never_shown() {
     let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
     all.extend(stream.remaining().iter().map(|event| event.data.clone()));
     drop(stream);
-    // The 401 makes the next request fetch a token, and the authority repeats what it was sent.
+    // The 401 makes the request fetch another token, and the authority repeats what it was sent.
     all.push(chat(&hale, "m").text());
     all.push(chat(&hale, "m").text());
     let all = all.join("\n");
-    assert_eq!((upstream.requests().len(), authority.requests().len()), (4, 2));
+    assert_eq!((upstream.requests().len(), authority.requests().len()), (4, 3));
     assert!(all.contains("what is ***?"), "{all}");
     assert!(!all.contains("canary") && !all.contains("s3cret"), "{all}");
 }

@@ -275,8 +275,11 @@ impl Failed {
                 let cause = classify(&Observation::Status(observed, &error)).cause;
                 Failed { hint_ms, ..Failed::told(cause.into(), observed, error) }
             }
-            TargetError::Credential(CredentialError::NoToken { issuer }) => {
-                Failed::malformed(format!("{issuer} answered without a token"))
+            TargetError::Credential(error @ CredentialError::NoToken { .. }) => {
+                Failed::malformed(error.to_string())
+            }
+            TargetError::Credential(error @ CredentialError::Silent { .. }) => {
+                Failed::because(&Observation::Timeout, None, error.to_string())
             }
         }
     }

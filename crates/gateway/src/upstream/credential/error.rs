@@ -7,13 +7,37 @@ use http::StatusCode;
 
 use crate::upstream::error::SendError;
 
-/// Why a request could not be authorized. `issuer` names the issuer of the tokens.
-#[derive(Debug)]
+/// Why a request could not be authorized. `issuer` names the issuer of the credential.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum CredentialError {
     /// The issuer was not reached.
-    Unsent { issuer: &'static str, error: SendError },
+    #[error("{issuer}: {error}")]
+    Unsent {
+        /// Its name.
+        issuer: &'static str,
+        /// What went wrong.
+        error: SendError,
+    },
     /// The issuer refused, perhaps with the time after which to try again, milliseconds.
-    Refused { status: StatusCode, error: ProviderError, hint_ms: Option<u64> },
-    /// The issuer answered with something that is no token.
-    NoToken { issuer: &'static str },
+    #[error("{}", error.message)]
+    Refused {
+        /// The status of its answer.
+        status: StatusCode,
+        /// What it said.
+        error: ProviderError,
+        /// The time.
+        hint_ms: Option<u64>,
+    },
+    /// The issuer answered with something that is no credential.
+    #[error("{issuer} answered without a token")]
+    NoToken {
+        /// Its name.
+        issuer: &'static str,
+    },
+    /// The issuer did not answer in time.
+    #[error("{issuer} does not answer")]
+    Silent {
+        /// Its name.
+        issuer: &'static str,
+    },
 }

@@ -1,34 +1,39 @@
 //! What authorizes a request to an upstream: one file per kind of credential.
 //!
 //! Called by [`super::target`]: for a static key once, when the target is made, because the key is part of its
-//! header template; for a token each time a request is sent. Always true: a credential that is called for a
-//! request sees all of it (method, path, headers, body); a secret that is not in the config is noted in the
+//! header template; for what is granted for a time each time a request is sent ([`refreshing`] keeps it). Always true: a credential that
+//! is called for a request sees all of it (method, path, headers, body); a secret that is not in the config is noted in the
 //! request, so that errors can hide it.
 
+mod bearer;
+mod call;
 mod entra_id;
 mod error;
+mod refreshing;
 pub(super) mod static_key;
 
 use hale_core::deployment::Deployment;
 use hale_core::settings::KeptConnections;
+use http::header;
 
-use self::entra_id::EntraId;
+use self::bearer::Tokens;
 pub(crate) use self::error::CredentialError;
+pub(crate) use self::refreshing::Replaced;
 use super::request::UpstreamRequest;
 
 /// What authorizes the requests of one deployment.
 pub(crate) enum Credential {
     /// A key or token that the config holds. It is in the target's header template already.
     Static,
-    /// A token of Entra ID, for deployments at Azure.
-    EntraId(Box<EntraId>),
+    /// A token that an identity gets for a time.
+    Bearer(Tokens),
 }
 
 impl Credential {
     /// The credential of `deployment`; `kept` is how connections to an issuer are used again.
     pub(super) fn of(deployment: &Deployment, kept: KeptConnections) -> Credential {
         match deployment.endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
-            Some(identity) => Credential::EntraId(Box::new(EntraId::new(identity, kept))),
+            Some(identity) => Credential::Bearer(Tokens::of_entra_id(identity, kept)),
             None => Credential::Static,
         }
     }
@@ -43,16 +48,20 @@ impl Credential {
     ) -> Result<(), CredentialError> {
         match self {
             Credential::Static => Ok(()),
-            Credential::EntraId(identity) => identity.authorize(request).await,
+            Credential::Bearer(tokens) => {
+                let token = tokens.grant().await?;
+                request.put(header::AUTHORIZATION, token.header);
+                request.granted = Some(token.secret);
+                Ok(())
+            }
         }
     }
 
-    /// The upstream refused the credential of `request`: the next request gets another one, where there is
-    /// another one to get.
-    pub(super) fn refused(&self, request: &UpstreamRequest<'_>) {
+    /// The upstream refused the credential of `request`: whether there is another one to get.
+    pub(super) fn refused(&self, request: &UpstreamRequest<'_>) -> Replaced {
         match (self, &request.granted) {
-            (Credential::EntraId(identity), Some(token)) => identity.forget(token),
-            (Credential::EntraId(_), None) | (Credential::Static, _) => {}
+            (Credential::Bearer(tokens), Some(secret)) => tokens.refused(secret),
+            (Credential::Bearer(_), None) | (Credential::Static, _) => Replaced::No,
         }
     }
 
@@ -60,7 +69,7 @@ impl Credential {
     pub(crate) fn is_dynamic(&self) -> bool {
         match self {
             Credential::Static => false,
-            Credential::EntraId(_) => true,
+            Credential::Bearer(_) => true,
         }
     }
 }

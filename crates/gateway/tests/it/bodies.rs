@@ -292,13 +292,18 @@ fn what_follows_an_empty_answer_is_not_collected() {
         (0..14).fold(start, |script, _| script.event(&padded)).done().end()
     });
     let hale = lone(&upstream).start();
-    forget_peak(&hale);
-    let before = status(&hale, "VmRSS");
-    let mut reader = client(&hale);
-    let mut stream = reader.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    assert_eq!(stream.remaining().len(), 16, "nothing is lost");
-    let peak = status(&hale, "VmHWM").saturating_sub(before);
-    assert!(peak < 8 * MIB, "{peak}");
+    let took = |_| {
+        wait_until_idle(&hale);
+        forget_peak(&hale);
+        let before = status(&hale, "VmRSS");
+        let mut reader = client(&hale);
+        let mut stream = reader.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+        assert_eq!(stream.remaining().len(), 16, "nothing is lost");
+        status(&hale, "VmHWM").saturating_sub(before)
+    };
+    // What would be collected would be collected each time; what the start of the process still takes passes.
+    let tries: Vec<u64> = (0..TRIES).map(took).take_while(|peak| *peak >= 8 * MIB).collect();
+    assert!(tries.len() < TRIES, "{tries:?}");
 }
 
 #[test]

@@ -90,14 +90,18 @@ fn a_replica_whose_network_to_redis_works_in_one_direction_goes_on_alone_and_com
         lost.store(true, Ordering::Relaxed);
         let local = until_mode(&one, "local");
         assert!(local["error"].as_str().is_some_and(|error| !error.is_empty()), "{local}");
-        assert_eq!(status(&two)["mode"], "shared", "the other one is not concerned");
+        // The other one is not concerned, but for a call that took too long on a slow machine.
+        until_mode(&two, "shared");
         for hale in [&one, &two] {
             assert_eq!(chat(hale, "m").status, 200);
         }
         // What happens meanwhile on one is learnt by the other when the network works again.
         upstream.answer_with(|_| Script::rate_limited(60));
         assert_eq!(chat(&two, "m").status, 429);
-        assert_eq!(state(&one), "ready");
+        // Where only its calls get lost, it may hear of it at once.
+        if way.loses_answers.load(Ordering::Relaxed) {
+            assert_eq!(state(&one), "ready");
+        }
         lost.store(false, Ordering::Relaxed);
         until_mode(&one, "shared");
         eventually("it has learnt it", || (state(&one) == "cooldown").then_some(()));

@@ -144,6 +144,7 @@ impl Operation {
             WireFormat::OpenAi => self.row().open_ai,
             WireFormat::Anthropic => self.row().anthropic,
             WireFormat::Gemini => self.row().gemini,
+            WireFormat::Cohere => self.row().cohere,
         }
     }
 
@@ -307,7 +308,8 @@ mod tests {
 
     use super::*;
 
-    const WIRES: [WireFormat; 3] = [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini];
+    const WIRES: [WireFormat; 4] =
+        [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
 
     fn all() -> impl Iterator<Item = (Operation, &'static Row)> {
         Operation::ALL.into_iter().map(|operation| (operation, operation.row()))
@@ -322,8 +324,10 @@ mod tests {
             for text in [row.name, row.mode, row.upstream_path] {
                 assert!(!text.is_empty(), "{operation:?}");
             }
-            // Google is called for some that no client asks for.
-            let is_asked_for = row.model_place != ModelPlace::Resource;
+            // Providers are called for some that no client asks for in their format.
+            let is_of_clients =
+                matches!(row.format, WireFormat::OpenAi | WireFormat::Anthropic);
+            let is_asked_for = is_of_clients || operation.is_passed_through();
             assert_eq!(is_asked_for, !row.paths.is_empty(), "{operation:?}");
             let has_json = matches!(row.answer, Answer::Json);
             assert_eq!(has_json, !row.content_field.is_empty(), "{operation:?}");
@@ -386,7 +390,8 @@ mod tests {
             assert_ne!(at_home, Counterpart::Missing, "{operation:?} has a format that has it not");
             for wire in WIRES {
                 if let Some(upstream) = operation.upstream(wire) {
-                    assert_eq!(upstream.format(), wire, "{operation:?}");
+                    let is_shared = operation.counterpart(wire) == Counterpart::Same;
+                    assert!(is_shared || upstream.format() == wire, "{operation:?}");
                     assert_eq!(upstream.upstream(wire), Some(upstream), "{operation:?}");
                 }
             }

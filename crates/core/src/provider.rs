@@ -15,6 +15,8 @@ pub use crate::wire_format::{ClientFormat, WireFormat};
 
 /// The end of Google's OpenAI-compatible address.
 const OF_GOOGLE: &str = "/openai";
+/// The end of Cohere's.
+const OF_COHERE: &str = "/compatibility/v1";
 /// The version of Google's own format.
 const VERSION_OF_GOOGLE: &str = "/v1beta";
 
@@ -223,7 +225,7 @@ impl Provider {
         let base = self.base_path(path, Edition::Current);
         match (self.wire, self.addressing) {
             // The list exists in the first version only.
-            (WireFormat::OpenAi, Addressing::Cohere) => {
+            (WireFormat::Cohere, _) | (WireFormat::OpenAi, Addressing::Cohere) => {
                 format!("{}/v1/models", base.trim_end_matches("/v1").trim_end_matches("/v2"))
             }
             (
@@ -240,10 +242,12 @@ impl Provider {
         }
     }
 
-    /// The provider as it is called at `base`: Google serves its models in OpenAI's format too, at an address that says so.
+    /// The provider as it is called at `base`: Google and Cohere serve their models in OpenAI's format too, at an address that
+    /// says so.
     #[must_use]
     pub fn at_base(&'static self, base: &str) -> &'static Provider {
-        match base.trim_end_matches('/').ends_with(OF_GOOGLE) {
+        let base = base.trim_end_matches('/');
+        match base.ends_with(OF_GOOGLE) || base.ends_with(OF_COHERE) {
             true => TABLE.get(&*format!("{}{OF_GOOGLE}", self.name)).unwrap_or(self),
             false => self,
         }
@@ -371,9 +375,11 @@ fn domain(name: &str) -> &str {
 }
 
 /// Further names of providers in the table.
-const ALIASES: [(&str, &str); 3] = [
+const ALIASES: [(&str, &str); 4] = [
     ("custom_openai", "openai"),
     ("text-completion-openai", "openai"),
+    // Two names for one interface.
+    ("cohere_chat", "cohere"),
     // Both of its formats have the same place on the OpenAI wire.
     ("ollama_chat", "ollama"),
 ];
@@ -433,7 +439,7 @@ mod tests {
     fn an_address_of_cohere_may_name_its_version_or_the_whole_path() {
         let cohere = lookup("cohere").unwrap();
         let base = |path| cohere.base_path(path, Edition::Current).into_owned();
-        for path in ["", "/", "/v2", "/v2/rerank"] {
+        for path in ["", "/", "/v2", "/v2/rerank", "/v2/chat", "/v2/embed/"] {
             assert_eq!(base(path), "/v2", "{path}");
             assert_eq!(cohere.list_path(path), "/v1/models", "{path}");
         }
@@ -540,7 +546,9 @@ mod tests {
         let serves = |name, operation| lookup(name).unwrap().serves(operation);
         for (name, operation, expected) in [
             ("cohere", Operation::Rerank, true),
-            ("cohere", Operation::Chat, false),
+            ("cohere", Operation::Chat, true),
+            ("cohere", Operation::Embedding, true),
+            ("cohere", Operation::Completion, false),
             ("cohere", Operation::Ocr, false),
             ("jina_ai", Operation::Embedding, true),
             ("jina_ai", Operation::Speech, false),
@@ -551,8 +559,8 @@ mod tests {
             ("mistral", Operation::Ocr, true),
             ("groq", Operation::Ocr, false),
             ("anthropic", Operation::Speech, false),
-            ("cohere", Operation::Messages, false),
-            ("cohere", Operation::CountTokens, false),
+            ("cohere", Operation::Messages, true),
+            ("cohere", Operation::CountTokens, true),
             ("gemini", Operation::Chat, true),
             ("gemini", Operation::Messages, true),
             ("gemini", Operation::CountTokens, true),
@@ -577,6 +585,6 @@ mod tests {
         assert!(lacks("deepseek", Operation::Responses).ends_with("/v1/chat/completions"));
         let no_page = "provider anthropic has no /ocr; use a model of another provider";
         assert_eq!(lacks("anthropic", Operation::Ocr), no_page);
-        assert!(!lacks("cohere", Operation::Completion).contains("chat"));
+        assert!(lacks("cohere", Operation::Completion).ends_with("/v1/chat/completions"));
     }
 }

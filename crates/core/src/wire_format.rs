@@ -16,6 +16,8 @@ pub enum WireFormat {
     Anthropic,
     /// `POST {base}/models/{model}:generateContent` with `x-goog-api-key`. Of clients it is only passed through.
     Gemini,
+    /// `POST {base}/v2/chat`, `/v2/embed` and `/v2/rerank` with a bearer key. Of clients only rerank is of this form.
+    Cohere,
 }
 
 /// A format in which clients ask for what the gateway may translate.
@@ -33,13 +35,14 @@ impl WireFormat {
     #[must_use]
     pub const fn of_clients(self) -> ClientFormat {
         match self {
-            WireFormat::OpenAi | WireFormat::Gemini => ClientFormat::OpenAi,
+            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => ClientFormat::OpenAi,
             WireFormat::Anthropic => ClientFormat::Anthropic,
         }
     }
 
     /// The part of an `api_base`'s path that belongs to the base. Users write the base of an Anthropic
-    /// provider with and without its version, or with the whole path, and that of Google's with the path of its models.
+    /// provider with and without its version, or with the whole path, that of Google's with the path of its models, and
+    /// Cohere's with the path of a request.
     #[must_use]
     pub fn base_path(self, path: &str) -> &str {
         let path = path.trim_end_matches('/');
@@ -52,6 +55,10 @@ impl WireFormat {
             WireFormat::Gemini => {
                 let path = path.split_once("/models/").map_or(path, |(base, _)| base);
                 path.strip_suffix("/models").unwrap_or(path)
+            }
+            WireFormat::Cohere => {
+                let ends = ["/chat", "/embed", "/rerank"];
+                ends.into_iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path)
             }
         }
     }

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 pub mod anthropic;
 mod client;
+pub mod cohere;
 pub mod forms;
 mod fuzz;
 pub mod gemini;

@@ -21,8 +21,8 @@ fn main() {
     divan::main();
 }
 
-const PROVIDERS: [&str; 3] =
-    ["openai/gpt-4o", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash"];
+const PROVIDERS: [&str; 4] =
+    ["openai/gpt-4o", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash", "cohere/command-a"];
 const DELTAS: usize = 100;
 
 fn snapshot(model: &str) -> Snapshot {
@@ -36,6 +36,7 @@ fn wire(model: &str) -> WireFormat {
     match model.split('/').next() {
         Some("openai") => WireFormat::OpenAi,
         Some("gemini") => WireFormat::Gemini,
+        Some("cohere") => WireFormat::Cohere,
         _ => WireFormat::Anthropic,
     }
 }
@@ -93,6 +94,11 @@ fn full_answer(bencher: divan::Bencher<'_, '_>, model: &str) {
              \"finishReason\":\"STOP\"}}],\"usageMetadata\":{{\"promptTokenCount\":182,\
              \"candidatesTokenCount\":60,\"totalTokenCount\":242}},\"responseId\":\"r\"}}"
         ),
+        WireFormat::Cohere => format!(
+            "{{\"id\":\"m\",\"finish_reason\":\"COMPLETE\",\"message\":{{\"role\":\"assistant\",\"content\":[\
+             {{\"type\":\"text\",\"text\":\"{text}\"}}]}},\"usage\":{{\"tokens\":{{\"input_tokens\":182,\
+             \"output_tokens\":60}}}}}}"
+        ),
         WireFormat::Anthropic => format!(
             "{{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"up\",\"content\":[\
              {{\"type\":\"text\",\"text\":\"{text}\"}}],\"stop_reason\":\"end_turn\",\
@@ -137,6 +143,12 @@ fn events(bencher: divan::Bencher<'_, '_>, model: &str, reader: fn(Conversion, V
             };
             (event(""), event(" word"))
         }
+        WireFormat::Cohere => (
+            "event: message-start\ndata: {\"type\":\"message-start\",\"id\":\"m\"}\n\n".to_owned(),
+            "event: content-delta\ndata: {\"type\":\"content-delta\",\"index\":0,\"delta\":\
+             {\"message\":{\"content\":{\"text\":\" word\"}}}}\n\n"
+                .to_owned(),
+        ),
         WireFormat::Anthropic => (
             "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\
              \"role\":\"assistant\",\"model\":\"up\",\"content\":[],\"usage\":{\"input_tokens\":1}}}\n\n\

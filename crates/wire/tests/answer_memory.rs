@@ -156,7 +156,7 @@ fn event(wire: WireFormat, text: &str) -> String {
             format!("event: {kind}\ndata: {text}\n\n")
         }
         WireFormat::OpenAi | WireFormat::Gemini => format!("data: {text}\n\n"),
-        WireFormat::Anthropic => format!("event: {kind}\ndata: {text}\n\n"),
+        WireFormat::Anthropic | WireFormat::Cohere => format!("event: {kind}\ndata: {text}\n\n"),
     }
 }
 
@@ -170,7 +170,8 @@ struct Slot {
 /// All places in all answers.
 fn slots() -> Vec<Slot> {
     let operations = Operation::ALL.into_iter().filter(|it| it.carries() != Carries::Nothing);
-    let wires = [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini];
+    let wires =
+        [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
     let pairs = operations
         .flat_map(|operation| wires.map(|wire| Conversion { operation, wire }))
         .filter_map(|conversion| Some((conversion, conversion.upstream()?)));

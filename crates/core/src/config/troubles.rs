@@ -385,7 +385,13 @@ impl Troubles<'_> {
                 format!("`{name}` is called at its address of OpenAI's format, which ignores it"),
                 "write it into the Modelfile as `PARAMETER`, or set OLLAMA_CONTEXT_LENGTH or OLLAMA_KEEP_ALIVE of the server",
             )),
-            (WireFormat::Anthropic | WireFormat::OpenAi | WireFormat::Gemini, _) => None,
+            (
+                WireFormat::Anthropic
+                | WireFormat::OpenAi
+                | WireFormat::Gemini
+                | WireFormat::Cohere,
+                _,
+            ) => None,
         };
         let path = self.entry.path.key("litellm_params");
         for (default, _) in &params.defaults {

@@ -49,7 +49,6 @@ pub(super) const NOT_SERVED: &[(&str, Instead)] = &[
     ("chatgpt", Unknown),
     ("clarifai", Address("https://api.clarifai.com/v2/ext/openai/v1", "CLARIFAI_API_KEY")),
     ("cloudflare", Address("https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1", "CLOUDFLARE_API_KEY")),
-    ("cohere_chat", COHERE),
     ("complexity_router", NO_ROUTER),
     ("custom", Unknown),
     ("deepgram", Unknown),
@@ -88,10 +87,6 @@ pub(super) const NOT_SERVED: &[(&str, Instead)] = &[
     ("watsonx", Unknown),
     ("watsonx_text", Unknown),
 ];
-
-/// Where Cohere serves chats.
-pub(super) const COHERE: Instead =
-    Address("https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY");
 
 /// What to write for `model` of the provider `name`.
 pub(super) fn hint(name: &str, model: &str) -> String {

@@ -145,6 +145,7 @@ pub(super) fn routed<'m>(provider: &Provider, model: &'m str) -> Routed<'m> {
     let (tail, reasons) = match &*provider.name {
         "azure" => (after(REASONING), after(REASONING).is_some()),
         "azure_ai" => (after(ROUTER), false),
+        "cohere" => (without(model, "v2/"), false),
         _ => (None, false),
     };
     Routed { model: tail.unwrap_or(model), is_for_responses, reasons }
@@ -168,7 +169,11 @@ fn of_mode(mode: &str) -> impl Iterator<Item = Operation> {
 
 /// The refusal of a model for something that its provider is not served for.
 fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(String, String)> {
-    if !provider.serves_only_endpoints && provider.wire != WireFormat::Gemini {
+    let is_known_whole = match provider.wire {
+        WireFormat::OpenAi | WireFormat::Anthropic => provider.serves_only_endpoints,
+        WireFormat::Gemini | WireFormat::Cohere => true,
+    };
+    if !is_known_whole {
         let mode = named.filter(|mode| !MODES_OF_TEXT.contains(mode))?;
         let mut operations = of_mode(mode).peekable();
         operations.peek()?;
@@ -192,11 +197,7 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
     let (name, served) = (&provider.name, provider.endpoints.join(", "));
     let problem =
         format!("provider `{name}` is served for {served} only, `{}` is for {mode}", shown(model));
-    let hint = match (&**name, mode) {
-        ("cohere", "chat" | "embedding") => unserved::instead(unserved::COHERE, &shown(model)),
-        _ => "use a model of another provider for this".to_owned(),
-    };
-    Some((problem, hint))
+    Some((problem, "use a model of another provider for this".to_owned()))
 }
 
 /// The refusal of something that LiteLLM writes as a model of Azure and that is another service there.
@@ -204,11 +205,12 @@ fn other_service(found: &Upstream<'_>) -> Option<(String, String)> {
     let (word, what) = match &*found.provider.name {
         "azure" => ("speech/", "Azure's speech service"),
         "azure_ai" => ("agents/", "agents of Azure AI"),
+        "cohere" => ("v1/", "the first version of Cohere's chat"),
         _ => return None,
     };
     found.model.strip_prefix(word)?;
     let problem = format!("`{word}` stands for {what}, which is not served");
-    Some((problem, format!("write the name of a deployment without `{word}`")))
+    Some((problem, format!("write the name of a model without `{word}`")))
 }
 
 /// The refusal of an address of Anthropic's format at a provider that is called in OpenAI's.
@@ -443,8 +445,6 @@ mod tests {
         assert!(hint("vertex_ai/gemini-2.5-pro").contains("`model: gemini/gemini-2.5-pro`"));
         assert!(!hint("vertex_ai/claude-opus-4").contains("model: gemini"));
         assert!(hint("gemini-2.5-pro").contains("`model: gemini/gemini-2.5-pro`"));
-        assert!(hint("cohere/command-r").contains("api.cohere.ai/compatibility/v1"));
-        assert!(hint("cohere/my-own").contains("api.cohere.ai/compatibility/v1"));
         assert_eq!(find_named("cohere/rerank-new", None).refusal, None);
         let of_mode = Written { mode: Some("rerank"), ..Written::default() };
         assert_eq!(find("cohere/my-own", of_mode).refusal, None);

@@ -175,6 +175,7 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         // Google's words for what it gave up, and for what may be tried again.
         499 if says::kind_is(error, &["CANCELLED"]) => Cause::Timeout,
         409 if says::kind_is(error, &["ABORTED"]) => Cause::ServerError,
+        498 if says::blocks_the_prompt(error) => Cause::ContentPolicy,
         406..=499 => Cause::BadRequest,
         504 => Cause::Timeout,
         529 => Cause::Overloaded,

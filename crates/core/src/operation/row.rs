@@ -28,6 +28,8 @@ pub struct Row {
     pub anthropic: Counterpart,
     /// What a provider of Gemini's wire is called for.
     pub gemini: Counterpart,
+    /// What a provider of Cohere's wire is called for.
+    pub cohere: Counterpart,
     /// The `mode` of the models that are for it.
     pub mode: &'static str,
     /// The `mode` of the models that are probed by it.

@@ -20,6 +20,7 @@ const BASE: Row = Row {
     open_ai: Counterpart::Same,
     anthropic: Counterpart::Missing,
     gemini: Counterpart::Missing,
+    cohere: Counterpart::Missing,
     mode: "",
     probes: None,
     listed_as: None,
@@ -81,6 +82,15 @@ const OF_GOOGLE: Row = Row {
     ..BASE
 };
 
+/// The defaults of the operations of Cohere's own format.
+const OF_COHERE: Row = Row {
+    format: WireFormat::Cohere,
+    open_ai: Counterpart::Missing,
+    cohere: Counterpart::Same,
+    mode: "chat",
+    ..BASE
+};
+
 /// The defaults of operations that are passed through.
 const PASSED: Row = Row {
     upstream_path: "/{}",
@@ -96,6 +106,7 @@ operations! {
     Chat = Row {
         name: "chat_completions",
         gemini: Counterpart::Other(Operation::GenerateContent),
+        cohere: Counterpart::Other(Operation::CohereChat),
         paths: with_queue!("/chat/completions"),
         upstream_path: "/chat/completions",
         anthropic: Counterpart::Other(Operation::Messages),
@@ -127,6 +138,7 @@ operations! {
     Embedding = Row {
         name: "embeddings",
         gemini: Counterpart::Other(Operation::EmbedContents),
+        cohere: Counterpart::Other(Operation::CohereEmbed),
         paths: with_engine!("/embeddings"),
         upstream_path: "/embeddings",
         mode: "embedding",
@@ -140,6 +152,7 @@ operations! {
     Messages = Row {
         name: "messages",
         gemini: Counterpart::Other(Operation::GenerateContent),
+        cohere: Counterpart::Other(Operation::CohereChat),
         paths: with_provider!("/v1/messages"),
         upstream_path: "/v1/messages",
         format: WireFormat::Anthropic,
@@ -163,6 +176,7 @@ operations! {
         upstream_path: "/v1/messages/count_tokens",
         format: WireFormat::Anthropic,
         open_ai: Counterpart::Estimated,
+        cohere: Counterpart::Estimated,
         anthropic: Counterpart::Same,
         mode: "chat",
         required: &["messages"],
@@ -177,6 +191,7 @@ operations! {
         paths: &["/utils/token_counter"],
         upstream_path: "/utils/token_counter",
         open_ai: Counterpart::Estimated,
+        cohere: Counterpart::Estimated,
         anthropic: Counterpart::Other(Operation::CountTokens),
         mode: "chat",
         one_of: &["messages", "prompt"],
@@ -409,6 +424,8 @@ operations! {
     /// `/rerank`.
     Rerank = Row {
         name: "rerank",
+        // Its shape is Cohere's.
+        cohere: Counterpart::Same,
         paths: &["/v1/rerank", "/v2/rerank", "/rerank"],
         upstream_path: "/rerank",
         mode: "rerank",
@@ -486,6 +503,31 @@ operations! {
         content_field: "predictions",
         billing: Billing::Images,
         ..OF_GOOGLE
+    },
+    /// Cohere's `/chat`.
+    CohereChat = Row {
+        name: "cohere_chat",
+        upstream_path: "/chat",
+        streaming: Streaming::WithUsage,
+        content_field: "message",
+        ..OF_COHERE
+    },
+    /// Cohere's `/embed`.
+    CohereEmbed = Row {
+        name: "cohere_embed",
+        upstream_path: "/embed",
+        mode: "embedding",
+        content_field: "embeddings",
+        ..OF_COHERE
+    },
+    /// Whatever Cohere has, with any method.
+    PassCohere = Row {
+        name: "pass_through_cohere",
+        paths: &["/cohere/{}"],
+        format: WireFormat::Cohere,
+        open_ai: Counterpart::Missing,
+        cohere: Counterpart::Same,
+        ..PASSED
     },
     /// Whatever a provider of the Anthropic wire has, with any method.
     PassAnthropic = Row {

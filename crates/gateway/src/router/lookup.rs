@@ -126,6 +126,9 @@ pub(super) fn format_of(path: &str) -> WireFormat {
     if path.starts_with("/gemini/") {
         return WireFormat::Gemini;
     }
+    if path.starts_with("/cohere/") {
+        return WireFormat::Cohere;
+    }
     let below = path.strip_prefix("/v1/messages");
     if below.is_some_and(|behind| behind.is_empty() || behind.starts_with('/')) {
         WireFormat::Anthropic

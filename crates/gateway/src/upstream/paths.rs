@@ -91,6 +91,11 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
     // The paths of Anthropic's format begin with the version, at servers of the OpenAI wire too.
     let base = match operation {
         Operation::CountTokens => operation.format().base_path(&base).to_owned().into(),
+        // Rerank has two versions, the rest of Cohere's format one.
+        Operation::CohereChat | Operation::CohereEmbed => match base.strip_suffix("/v1") {
+            Some(host) => format!("{host}/v2").into(),
+            None => base,
+        },
         _ => base,
     };
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
@@ -156,14 +161,16 @@ pub(super) fn below(
     let base = deployment.endpoint.provider.base_path(base, Edition::Current);
     let base = base.trim_end_matches('/');
     let first = below.split('/').next().unwrap_or_default();
-    // Each of Google's versions has all methods, and a client names the one that it wants.
-    let of_google = match deployment.endpoint.provider.wire {
-        WireFormat::Gemini if is_version(first) => {
+    // Each version of Google's and Cohere's has methods of its own, and a client names the one that it wants.
+    let versioned = match deployment.endpoint.provider.wire {
+        WireFormat::Gemini | WireFormat::Cohere if is_version(first) => {
             base.rsplit_once('/').filter(|(_, last)| is_version(last)).map(|(before, _)| before)
         }
-        WireFormat::Gemini | WireFormat::OpenAi | WireFormat::Anthropic => None,
+        WireFormat::Gemini | WireFormat::Cohere | WireFormat::OpenAi | WireFormat::Anthropic => {
+            None
+        }
     };
-    let base = of_google.unwrap_or(base);
+    let base = versioned.unwrap_or(base);
     let repeats = base.split('/').position(|segment| !first.is_empty() && segment == first);
     let kept = match repeats {
         Some(at) => base.split('/').take(at).collect::<Vec<_>>().join("/"),
@@ -177,9 +184,9 @@ pub(super) fn below(
     path(text)
 }
 
-/// Whether a segment of a path is a version of Google's.
+/// Whether a segment of a path is a version of Google's or of Cohere's.
 fn is_version(segment: &str) -> bool {
-    matches!(segment, "v1" | "v1beta" | "v1alpha")
+    matches!(segment, "v1" | "v1beta" | "v1alpha" | "v2")
 }
 
 fn path(text: String) -> PathAndQuery {

@@ -95,6 +95,9 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
     let sent: Value =
         serde_json::from_slice(&reply.body(WireFormat::Gemini)).expect("ours is JSON");
     assert_eq!(sent["error"]["message"], error.message);
+    let sent: Value =
+        serde_json::from_slice(&reply.body(WireFormat::Cohere)).expect("ours is JSON");
+    assert_eq!(sent["message"], error.message);
     let whole = Bytes::copy_from_slice(body);
     let view = View {
         model_json: "\"shown\"".into(),
@@ -106,7 +109,8 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         notes: None,
         issuer: None,
     };
-    let wires = [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini];
+    let wires =
+        [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
     let mut outcome = 0;
     let ways = Operation::ALL
         .iter()

@@ -139,7 +139,7 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// What OpenAI's clients see of OpenAI's streams, and the conversions between two formats.
-const WAYS: [Conversion; 7] = [
+const WAYS: [Conversion; 9] = [
     Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi },
     Conversion { operation: Operation::Chat, wire: WireFormat::Anthropic },
     Conversion { operation: Operation::Messages, wire: WireFormat::Anthropic },
@@ -147,6 +147,8 @@ const WAYS: [Conversion; 7] = [
     Conversion { operation: Operation::Responses, wire: WireFormat::OpenAi },
     Conversion { operation: Operation::Chat, wire: WireFormat::Gemini },
     Conversion { operation: Operation::Messages, wire: WireFormat::Gemini },
+    Conversion { operation: Operation::Chat, wire: WireFormat::Cohere },
+    Conversion { operation: Operation::Messages, wire: WireFormat::Cohere },
 ];
 
 fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {

@@ -55,7 +55,7 @@ fn deployment(wire: WireFormat) -> &'static Deployment {
 /// The request of a client of `operation`, as a provider of the other wire gets it.
 fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
     let wire = match operation.format() {
-        WireFormat::OpenAi | WireFormat::Gemini => WireFormat::Anthropic,
+        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => WireFormat::Anthropic,
         WireFormat::Anthropic => WireFormat::OpenAi,
     };
     let peek = Peek::parse(body).ok()?;
@@ -83,7 +83,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
 fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
     let operation = match wire {
         WireFormat::OpenAi => Operation::Messages,
-        WireFormat::Anthropic | WireFormat::Gemini => Operation::Chat,
+        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere => Operation::Chat,
     };
     let view = View {
         model_json: "\"up\"".into(),

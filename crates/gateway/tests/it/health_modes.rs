@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
 use hale_testkit::{
-    FakeUpstream, Request, Script, anthropic, forms, gemini, modes, openai, responses,
+    FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, openai, responses,
 };
 use serde_json::{Value, json};
 
@@ -76,6 +76,9 @@ fn answer(request: &Request) -> Script {
     let path = request.path.split('?').next().unwrap_or_default();
     if path.contains(':') {
         return gemini::answer_to_any_key(request);
+    }
+    if path.ends_with("/v2/chat") || path.ends_with("/v2/embed") {
+        return cohere::answer_to_any_key(request);
     }
     match path.rsplit('/').next().unwrap_or_default() {
         "messages" => anthropic::answer(request),

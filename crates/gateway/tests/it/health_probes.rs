@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
-use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, gemini, modes, openai};
+use hale_testkit::{FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, openai};
 use serde_json::{Value, json};
 
 use crate::health::{background, checked, counts, entry, health, wait_for_status};
@@ -39,6 +39,8 @@ fn answer(request: &Request) -> Script {
         anthropic::answer(request)
     } else if request.path.ends_with(":generateContent") {
         gemini::answer_to_any_key(request)
+    } else if request.path.ends_with("/v2/chat") {
+        cohere::answer_to_any_key(request)
     } else {
         openai::answer(request)
     }

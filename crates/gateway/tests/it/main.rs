@@ -19,6 +19,7 @@ mod canary;
 mod canary_providers;
 mod capabilities;
 mod cli;
+mod cohere;
 mod compressed;
 mod cooldown;
 mod counts;

@@ -24,6 +24,7 @@ fn providers(upstream: &FakeUpstream) -> Config {
         .entry(entry("z", "azure/my-gpt", upstream.url(), version))
         .entry(entry("i", "mistral/small", upstream.api_base(), json!({})))
         .entry(entry("e", "gemini/gemini-2.5-flash", upstream.url(), json!({})))
+        .entry(entry("h", "cohere/command-a", upstream.url(), json!({})))
         .entry(entry("g", "groq/llama", upstream.api_base(), json!({})))
         .general(json!({"request_log": LOG}))
         .router(json!({"num_retries": 1}))
@@ -67,6 +68,9 @@ fn any_method_and_path_reach_the_provider_with_its_own_credential() {
         ),
         ("/gemini/v1alpha/cachedContents", "/v1alpha/cachedContents", "e"),
         ("/gemini/cachedContents/1", "/v1beta/cachedContents/1", "e"),
+        ("/cohere/v1/models", "/v1/models", "h"),
+        ("/cohere/v2/embed", "/v2/embed", "h"),
+        ("/cohere/embed-jobs", "/v2/embed-jobs", "h"),
     ] {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let body: &[u8] =

@@ -20,7 +20,7 @@ use crate::formats::answer::Observed;
 use crate::formats::answer_tool::unwrap_answer;
 use crate::formats::neutral::{Content, Part};
 use crate::formats::view::View;
-use crate::formats::{anthropic, empty, gemini, openai};
+use crate::formats::{anthropic, cohere, empty, gemini, openai};
 
 /// The longest empty answer, bytes. A longer one is not looked through.
 const EMPTY_MAX: usize = 16 << 10;
@@ -72,6 +72,7 @@ fn has_no_content(conversion: Conversion, text: &str) -> bool {
         Operation::Chat => empty::is_empty_answer(WireFormat::OpenAi, text),
         Operation::Messages => empty::is_empty_answer(WireFormat::Anthropic, text),
         Operation::GenerateContent => empty::is_empty_answer(WireFormat::Gemini, text),
+        Operation::CohereChat => empty::is_empty_answer(WireFormat::Cohere, text),
         Operation::Responses => empty::is_empty_response(text),
         _ => false,
     }
@@ -87,7 +88,14 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
             return gemini::count::for_messages(text).map_err(Fault::Malformed);
         }
         Operation::Embedding => {
-            return gemini::embeddings::translate(text, view).map_err(Fault::Malformed);
+            let translated = match conversion.wire {
+                WireFormat::Cohere => cohere::embeddings::translate(text, view),
+                // The other wires have OpenAI's shape, or none.
+                WireFormat::Gemini | WireFormat::OpenAi | WireFormat::Anthropic => {
+                    gemini::embeddings::translate(text, view)
+                }
+            };
+            return translated.map_err(Fault::Malformed);
         }
         Operation::GenerateImage => return gemini::images::translate(text, view),
         _ => {}
@@ -96,6 +104,7 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),
         WireFormat::Gemini => gemini::answer::read(text),
+        WireFormat::Cohere => cohere::answer::read(text),
     }?;
     for part in &mut answer.parts {
         if let Content::ToolCall { name, .. } = &mut part.content {

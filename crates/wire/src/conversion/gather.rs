@@ -34,8 +34,9 @@ pub fn add(sum: &mut Gathered, deltas: &[Delta<'_>]) {
             }
             Delta::ToolInput { .. } => sum.is_cut = true,
             Delta::Stop(stop, _) => sum.stop = Some(word(stop).into()),
-            // Pictures are no text.
+            // Pictures are no text, and sources none of the model's.
             Delta::Image { .. }
+            | Delta::Citation(_)
             | Delta::Start(_)
             | Delta::Signature(_)
             | Delta::Redacted(_)

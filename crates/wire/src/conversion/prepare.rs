@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hale_core::operation::{Carries, Operation};
+use hale_core::operation::{Carries, Counterpart, Operation};
 use hale_core::provider::{Addressing, Called, ClientFormat, Edition, WireFormat};
 
 use crate::bytes::edit::Edit;
@@ -23,7 +23,7 @@ use crate::formats::neutral::{Request, Unfit};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::room::Room;
-use crate::formats::{anthropic, files, gemini, openai, responses};
+use crate::formats::{anthropic, cohere, files, gemini, openai, responses};
 
 /// The operation of the client, and the wire of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +35,11 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    /// Whether client and provider speak different formats.
+    /// Whether client and provider speak different formats. Some operations have one shape in several formats.
     #[must_use]
     pub fn translates(self) -> bool {
-        self.operation.format() != self.wire
+        let is_shared = self.operation.counterpart(self.wire) == Counterpart::Same;
+        self.operation.format() != self.wire && !is_shared
     }
 
     /// How the answer to what `prepared` sends is read: a server that counts tokens in the client's format answers in it.
@@ -109,10 +110,12 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
                 let history = openai::history::History::of(peek, order, &mut notes);
                 openai::edits::continued_body(peek, order, &history)
             }
-            // Of Google's format no client asks for what is read.
-            Codec::Modes(_) | Codec::Opaque | Codec::Counter | Codec::Contents(_) => {
-                openai::edits::request_body(peek, order)
-            }
+            // Of Google's format and Cohere's no client asks for what is read.
+            Codec::Modes(_)
+            | Codec::Opaque
+            | Codec::Counter
+            | Codec::Contents(_)
+            | Codec::Cohere(_) => openai::edits::request_body(peek, order),
             Codec::Responses(_) => responses::edits::request_body(peek, order),
             Codec::Files(_) => files::edits::file(peek, order),
             Codec::Batches(_) => files::edits::batch(peek, order),
@@ -168,6 +171,15 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit>
                     with_defaults(peek, order, gemini::write_request::write_counted)?
                 }
                 _ => with_defaults(peek, order, gemini::write_request::write)?,
+            };
+            Ok((Bytes::from(written).into(), notes))
+        }
+        WireFormat::Cohere => {
+            let (written, notes) = match order.operation {
+                Operation::Embedding => {
+                    cohere::embeddings::write(peek, &defaults(peek, order), order)?
+                }
+                _ => with_defaults(peek, order, cohere::write_request::write)?,
             };
             Ok((Bytes::from(written).into(), notes))
         }

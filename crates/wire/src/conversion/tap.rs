@@ -13,7 +13,7 @@ use crate::conversion::translation::DeltaReader;
 use crate::formats::answer::Fault;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
-use crate::formats::{anthropic, gemini, openai, responses};
+use crate::formats::{anthropic, cohere, gemini, openai, responses};
 
 /// The tap of one stream.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ pub fn answer(conversion: Conversion, body: &Bytes) -> Result<Vec<Delta<'static>
             anthropic::answer::read(text)?
         }
         (Operation::Chat | Operation::Messages, WireFormat::Gemini) => gemini::answer::read(text)?,
+        (Operation::Chat | Operation::Messages, WireFormat::Cohere) => cohere::answer::read(text)?,
         (Operation::Responses | Operation::GetResponse, _) => responses::answer::read(text)?,
         _ => return Ok(Vec::new()),
     };

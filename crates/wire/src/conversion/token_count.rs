@@ -216,7 +216,7 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
         fit(&mut request, order, bytes)?;
         match order.wire() {
             // Of other wires none is asked.
-            WireFormat::OpenAi | WireFormat::Anthropic => {
+            WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Cohere => {
                 anthropic::write_request::write(&request, order, bytes)?
             }
             WireFormat::Gemini => {

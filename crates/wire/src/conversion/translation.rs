@@ -9,7 +9,7 @@ use crate::formats::answer_tool::Unwrapper;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
-use crate::formats::{anthropic, gemini, openai, responses};
+use crate::formats::{anthropic, cohere, gemini, openai, responses};
 
 /// A stream between two formats.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(crate) enum DeltaReader {
     OpenAi(openai::stream_read::Reader),
     Anthropic(anthropic::stream_read::Reader),
     Gemini(gemini::stream_read::Reader),
+    Cohere(cohere::stream_read::Reader),
     Responses(responses::stream_read::Reader),
 }
 
@@ -41,6 +42,7 @@ impl DeltaReader {
             WireFormat::OpenAi => DeltaReader::OpenAi(Default::default()),
             WireFormat::Anthropic => DeltaReader::Anthropic(Default::default()),
             WireFormat::Gemini => DeltaReader::Gemini(Default::default()),
+            WireFormat::Cohere => DeltaReader::Cohere(Default::default()),
         }
     }
 
@@ -53,6 +55,7 @@ impl DeltaReader {
             DeltaReader::OpenAi(reader) => reader.read(text),
             DeltaReader::Anthropic(reader) => reader.read(text),
             DeltaReader::Gemini(reader) => reader.read(text),
+            DeltaReader::Cohere(reader) => reader.read(text),
             DeltaReader::Responses(reader) => reader.read(text),
         }
     }

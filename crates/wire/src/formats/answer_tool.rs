@@ -76,6 +76,7 @@ impl Unwrapper {
             | Delta::Redacted(_)
             | Delta::Image { .. }
             | Delta::Refusal(_)
+            | Delta::Citation(_)
             | Delta::Stop(..)
             | Delta::Usage(_)
             | Delta::Ping

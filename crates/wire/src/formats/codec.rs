@@ -23,6 +23,8 @@ pub(crate) enum Codec {
     Messages(OfMessages),
     /// What Google's format has.
     Contents(OfContents),
+    /// What Cohere's format has.
+    Cohere(OfCohere),
     /// Requests like those of completions; answers, which are bytes or a socket, are not read.
     Opaque,
     /// No upstream has it.
@@ -105,6 +107,15 @@ pub(crate) enum OfContents {
     Predicted,
 }
 
+/// What an answer of Cohere's format is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfCohere {
+    /// A message.
+    Message,
+    /// Embeddings.
+    Embedded,
+}
+
 /// The codec of `operation`.
 pub(crate) const fn of(operation: Operation) -> Codec {
     match operation {
@@ -117,6 +128,8 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         Operation::EmbedContents => Codec::Contents(OfContents::Embedded),
         Operation::CountContents => Codec::Contents(OfContents::Counted),
         Operation::PredictImages => Codec::Contents(OfContents::Predicted),
+        Operation::CohereChat => Codec::Cohere(OfCohere::Message),
+        Operation::CohereEmbed => Codec::Cohere(OfCohere::Embedded),
         Operation::Responses => Codec::Responses(OfResponses::Created),
         Operation::CompactResponses => Codec::Responses(OfResponses::Compacted),
         Operation::CountResponses => Codec::Responses(OfResponses::Counted),
@@ -139,7 +152,8 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         | Operation::Realtime
         | Operation::PassOpenAi
         | Operation::PassAnthropic
-        | Operation::PassGemini => Codec::Opaque,
+        | Operation::PassGemini
+        | Operation::PassCohere => Codec::Opaque,
         Operation::Moderate => Codec::Modes(Own::Verdicts),
         Operation::Rerank => Codec::Modes(Own::Ranks),
         Operation::Ocr => Codec::Modes(Own::Pages),
@@ -162,6 +176,11 @@ mod tests {
                 is_of_google,
                 operation.format() == WireFormat::Gemini && !operation.is_passed_through()
             );
+            let is_of_cohere = matches!(codec, Codec::Cohere(_));
+            assert_eq!(
+                is_of_cohere,
+                operation.format() == WireFormat::Cohere && !operation.is_passed_through()
+            );
             let is_anthropic = matches!(codec, Codec::Messages(_));
             let is_read_so =
                 operation.format() == WireFormat::Anthropic && !operation.is_passed_through();
@@ -178,6 +197,7 @@ mod tests {
                 | Codec::Modes(_)
                 | Codec::Messages(_)
                 | Codec::Contents(_)
+                | Codec::Cohere(_)
                 | Codec::Counter => None,
             };
             assert_eq!(kind, operation.kind(), "{operation:?}");

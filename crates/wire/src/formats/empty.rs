@@ -7,7 +7,7 @@ use hale_core::provider::WireFormat;
 
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
-use crate::formats::gemini;
+use crate::formats::{cohere, gemini};
 
 /// The members of a message or a delta in the OpenAI format that hold content.
 const CONTENT: [&str; 10] = [
@@ -32,6 +32,7 @@ pub(crate) fn is_empty_answer(wire: WireFormat, text: &str) -> bool {
         }),
         WireFormat::Anthropic => each(text, "content", is_empty_block),
         WireFormat::Gemini => gemini::is_empty(text),
+        WireFormat::Cohere => cohere::is_empty(text),
     }
 }
 

@@ -301,6 +301,10 @@ impl ErrorReply {
                 serde_json::to_writer(&mut body, &Anthropic { kind: "error", error })
             }
             WireFormat::Gemini => serde_json::to_writer(&mut body, &Google::of(self)),
+            WireFormat::Cohere => {
+                let (message, error) = (&*self.message, self);
+                serde_json::to_writer(&mut body, &Cohere { message, error })
+            }
         };
         body
     }
@@ -316,11 +320,18 @@ impl ErrorReply {
     #[must_use]
     pub fn event(&self, format: WireFormat) -> Vec<u8> {
         let start: &[u8] = match format {
-            WireFormat::OpenAi | WireFormat::Gemini => b"data: ",
+            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => b"data: ",
             WireFormat::Anthropic => b"event: error\ndata: ",
         };
         [start, &self.body(format), b"\n\n"].concat()
     }
+}
+
+/// An error in Cohere's format, with all that is known beside the text.
+#[derive(Serialize)]
+struct Cohere<'e> {
+    message: &'e str,
+    error: &'e ErrorReply,
 }
 
 /// An error in Google's format.
@@ -477,7 +488,7 @@ mod tests {
                 assert_eq!(about, expected, "{path:?} {row}");
             }
         }
-        assert_eq!(servers, 13);
+        assert_eq!(servers, 14);
     }
 
     #[test]

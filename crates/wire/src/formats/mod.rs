@@ -4,12 +4,16 @@
 //! unchanged, `edits` for request bodies, `read` and `write` for the neutral form. Always true: a format uses the
 //! layer of bytes and the neutral form, and no other format.
 
+pub(crate) mod advice;
 pub(crate) mod answer;
 pub(crate) mod answer_tool;
 pub(crate) mod anthropic;
+pub(crate) mod arguments;
+pub(crate) mod bounds;
 pub(crate) mod cache_points;
 pub(crate) mod call_id;
 pub(crate) mod codec;
+pub(crate) mod cohere;
 pub mod controls;
 pub mod embedding_parts;
 pub(crate) mod empty;
@@ -41,6 +45,7 @@ pub(crate) mod signing;
 pub(crate) mod thoughts;
 pub(crate) mod unfit;
 pub(crate) mod usage;
+pub(crate) mod vectors;
 pub(crate) mod view;
 
 use hale_core::provider::WireFormat;
@@ -50,6 +55,9 @@ use crate::bytes::framing::Framing;
 /// The framing of a wire's streams.
 pub(crate) fn framing(wire: WireFormat) -> Framing {
     match wire {
-        WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Gemini => Framing::sse(),
+        WireFormat::OpenAi
+        | WireFormat::Anthropic
+        | WireFormat::Gemini
+        | WireFormat::Cohere => Framing::sse(),
     }
 }

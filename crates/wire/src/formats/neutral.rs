@@ -8,8 +8,7 @@ use std::borrow::Cow;
 use hale_core::usage::Usage;
 use serde_json::value::RawValue;
 
-use super::event::EventError;
-use super::signed_call;
+pub(crate) use super::bounds::{CALLS_MAX, check_call, cut_id};
 pub use super::unfit::Unfit;
 
 /// A text, borrowed where possible.
@@ -225,12 +224,27 @@ pub struct Answer<'a> {
     pub id: Text<'a>,
     /// Its parts, in order.
     pub parts: Vec<Part<'a>>,
+    /// What its text cites.
+    pub citations: Vec<Citation<'a>>,
     /// Why it ended.
     pub stop: Option<Stop>,
     /// The stop text that ended it.
     pub stop_sequence: Option<Text<'a>>,
     /// Tokens.
     pub usage: Option<Usage>,
+}
+
+/// Where a passage of an answer's text comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Citation<'a> {
+    /// Where the passage begins in the text of the answer, in characters.
+    pub start: u64,
+    /// Where it ends.
+    pub end: u64,
+    /// The address of the source, or its name at the provider.
+    pub url: Text<'a>,
+    /// Its title.
+    pub title: Text<'a>,
 }
 
 impl<'a> Answer<'a> {
@@ -249,6 +263,7 @@ impl<'a> Answer<'a> {
                 content => deltas.extend(content.into_deltas()),
             }
         }
+        deltas.extend(self.citations.into_iter().map(|one| Delta::Citation(Box::new(one))));
         deltas.extend(self.usage.map(Delta::Usage));
         deltas.extend(self.stop.map(|stop| Delta::Stop(stop, self.stop_sequence)));
         deltas.push(Delta::End);
@@ -269,6 +284,11 @@ impl<'a> Content<'a> {
             | Content::Thinking { .. }
             | Content::Redacted(_) => false,
         }
+    }
+
+    /// Whether it says nothing: reasoning does not count, and other content does.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self, Content::Thinking { .. }) || self.is_blank()
     }
 
     /// The same content as deltas. Tool calls are left to the caller, which numbers them.
@@ -361,6 +381,8 @@ pub enum Delta<'a> {
         /// The piece.
         json: Text<'a>,
     },
+    /// What a passage of the text cites. Boxed, because most deltas are pieces of text.
+    Citation(Box<Citation<'a>>),
     /// Why it ended.
     Stop(Stop, Option<Text<'a>>),
     /// Tokens so far; later counts replace earlier ones.
@@ -392,6 +414,11 @@ impl Delta<'_> {
                 Delta::ToolStart { call, id: own(id), name: own(name) }
             }
             Delta::ToolInput { call, json } => Delta::ToolInput { call, json: own(json) },
+            Delta::Citation(one) => Delta::Citation(Box::new(Citation {
+                url: own(one.url),
+                title: own(one.title),
+                ..*one
+            })),
             Delta::Stop(stop, sequence) => Delta::Stop(stop, sequence.map(own)),
             Delta::Usage(usage) => Delta::Usage(usage),
             Delta::Ping => Delta::Ping,
@@ -409,43 +436,14 @@ impl Delta<'_> {
             | Delta::ToolStart { .. }
             | Delta::ToolInput { .. }
             | Delta::Stop(..) => true,
-            Delta::Start(_) | Delta::Signature(_) | Delta::Usage(_) | Delta::Ping | Delta::End => {
-                false
-            }
+            Delta::Start(_)
+            | Delta::Signature(_)
+            | Delta::Citation(_)
+            | Delta::Usage(_)
+            | Delta::Ping
+            | Delta::End => false,
         }
     }
-}
-
-/// Longest id of an answer, in bytes. A longer one is cut, because every chunk of a stream repeats it.
-pub(crate) const ID_MAX: usize = 256;
-/// Longest id of a tool call in a stream, in bytes, without a signature behind it.
-pub(crate) const CALL_ID_MAX: usize = 4096;
-/// Longest name of a called tool in a stream, in bytes. The formats allow 64 and 128.
-pub(crate) const CALL_NAME_MAX: usize = 512;
-/// Maximum number of tool calls in a streamed answer. The formats allow 128 tools.
-pub(crate) const CALLS_MAX: usize = 1024;
-
-/// `id`, cut to [`ID_MAX`].
-pub(crate) fn cut_id(mut id: Text<'_>) -> Text<'_> {
-    if id.len() > ID_MAX {
-        let end = (0..=ID_MAX).rev().find(|end| id.is_char_boundary(*end)).unwrap_or(0);
-        id.to_mut().truncate(end);
-    }
-    id
-}
-
-/// Checks that one more call after `calls` is within the limits of a streamed answer.
-pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), EventError> {
-    let why = if calls >= CALLS_MAX {
-        format!("more than {CALLS_MAX} tool calls")
-    } else if signed_call::split(id).0.len() > CALL_ID_MAX {
-        format!("the id of a tool call is longer than {CALL_ID_MAX} bytes")
-    } else if name.len() > CALL_NAME_MAX {
-        format!("the name of a called tool is longer than {CALL_NAME_MAX} bytes")
-    } else {
-        return Ok(());
-    };
-    Err(EventError::Unreadable(why))
 }
 
 /// The type of data as providers read it: in small letters, and by its registered name.

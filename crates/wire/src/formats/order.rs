@@ -4,7 +4,7 @@
 
 use hale_core::deployment::Deployment;
 use hale_core::health::Known;
-use hale_core::operation::Operation;
+use hale_core::operation::{Counterpart, Operation};
 use hale_core::prices;
 use hale_core::provider::WireFormat;
 use hale_core::takes::Takes;
@@ -38,10 +38,11 @@ impl Order<'_> {
         }
     }
 
-    /// Whether client and provider speak different formats.
+    /// Whether client and provider speak different formats. Some operations have one shape in several formats.
     #[must_use]
     pub(crate) fn translates(&self) -> bool {
-        self.operation.format() != self.wire()
+        let is_shared = self.operation.counterpart(self.wire()) == Counterpart::Same;
+        self.operation.format() != self.wire() && !is_shared
     }
 
     /// The provider's operation.

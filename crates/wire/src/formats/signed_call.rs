@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::neutral::Text;
 use crate::bytes::json::Str;
 
 /// What stands between an id and the signature. As in LiteLLM, whose sessions go on here.
@@ -46,7 +45,7 @@ fn in_extra(raw: &str) -> Option<String> {
 }
 
 /// The id with the signature in `extra` behind it, if there is one.
-pub(crate) fn joined<'a>(id: Text<'a>, extra: Option<&RawValue>) -> Text<'a> {
+pub(crate) fn joined<'a>(id: Cow<'a, str>, extra: Option<&RawValue>) -> Cow<'a, str> {
     match extra.and_then(|raw| in_extra(raw.get())) {
         Some(signature) => with_signature(id, &signature),
         None => id,
@@ -54,7 +53,7 @@ pub(crate) fn joined<'a>(id: Text<'a>, extra: Option<&RawValue>) -> Text<'a> {
 }
 
 /// The id with that signature behind it, unless that is empty or no text in base64.
-pub(crate) fn with_signature<'a>(id: Text<'a>, signature: &str) -> Text<'a> {
+pub(crate) fn with_signature<'a>(id: Cow<'a, str>, signature: &str) -> Cow<'a, str> {
     match tail(signature) {
         Some(tail) => Cow::Owned(format!("{id}{MARK}{tail}")),
         None => id,
@@ -78,7 +77,7 @@ pub(crate) fn split(id: &str) -> (&str, Option<&str>) {
 }
 
 /// An id without its signature.
-pub(crate) fn own(id: Text<'_>) -> Text<'_> {
+pub(crate) fn own(id: Cow<'_, str>) -> Cow<'_, str> {
     match id {
         Cow::Borrowed(id) => Cow::Borrowed(split(id).0),
         Cow::Owned(mut id) => {

@@ -53,6 +53,7 @@ const BY_PROVIDER: &[(&str, &str)] = &[
     ("anthropic", "claude"),
     ("gemini", "gemini"),
     ("vertex_ai", "gemini"),
+    ("cohere", "cohere"),
 ];
 
 /// Families that refuse a call of theirs without the reasoning before it. Source:
@@ -156,7 +157,7 @@ impl<'o> Target<'o> {
             // A model of Google's that did not sign its thoughts does not want them back.
             (_, WireFormat::Gemini) => false,
             (Origin::Unsigned, _) => self.demands(),
-            (Origin::Marked(mark), WireFormat::OpenAi) => mark == self.mark(),
+            (Origin::Marked(mark), WireFormat::OpenAi | WireFormat::Cohere) => mark == self.mark(),
             // A provider of this wire signs what it makes.
             (Origin::Marked(mark), WireFormat::Anthropic) => mark == self.mark() && self.demands(),
         }

@@ -94,14 +94,31 @@ fn a_provider_that_is_not_served_is_told_before_a_variable_that_is_not_set() {
 }
 
 #[test]
-fn chats_of_a_provider_that_is_served_for_ranks_only_are_told_at_once() {
-    for model in ["cohere/command-a-03-2025", "cohere/my-own", "cohere_chat/command-r"] {
+fn models_of_cohere_have_two_names_and_what_is_not_served_is_told_at_once() {
+    let of = |model: &str, more: &str| {
         let yaml = format!(
-            "model_list:\n- {{model_name: m, litellm_params: {{model: {model}, api_key: k}}}}\n"
+            "model_list:\n- {{model_name: m, litellm_params: {{model: {model}, api_key: k}}, {more}}}\n"
         );
         let (snapshot, _) = Fake::new(&yaml).warned();
-        let found = snapshot.deployments[0].misconfigured.as_ref().unwrap();
-        assert!(found.hint.contains("https://api.cohere.ai/compatibility/v1"), "{model} {found:?}");
+        let deployment = &snapshot.deployments[0];
+        let name = deployment.endpoint.upstream_model.to_string();
+        (name, deployment.misconfigured.as_ref().map(|found| found.problem.clone()))
+    };
+    for (model, name) in [
+        ("cohere/command-a-03-2025", "command-a-03-2025"),
+        ("cohere/my-own", "my-own"),
+        ("cohere_chat/command-r", "command-r"),
+        ("cohere_chat/v2/command-r", "command-r"),
+        ("cohere/embed-v4.0", "embed-v4.0"),
+    ] {
+        assert_eq!(of(model, ""), (name.to_owned(), None), "{model}");
+    }
+    for (model, more, part) in [
+        ("cohere_chat/v1/command-r", "", "the first version of Cohere's chat"),
+        ("cohere/x", "model_info: {mode: image_generation}", "`x` is for image_generation"),
+    ] {
+        let problem = of(model, more).1.unwrap();
+        assert!(problem.contains(part), "{model} {problem}");
     }
     let yaml = "model_list:
 - {model_name: m, litellm_params: {model: cohere/my-own, api_key: k}, model_info: {mode: rerank}}

@@ -4,7 +4,7 @@
 //! and words count only where no specific code contradicts them.
 //!
 //! Sources of the texts: OpenAI's, Anthropic's, Azure's, DashScope's, DeepSeek's and Zhipu's documentation; what users
-//! of OpenRouter, Groq, Perplexity and SiliconFlow report; the sources of SGLang, text-embeddings-inference, vLLM, infinity, LiteLLM,
+//! of OpenRouter, Groq, Perplexity, SiliconFlow and Cohere report; the sources of SGLang, text-embeddings-inference, vLLM, infinity, LiteLLM,
 //! `transformers serve`, llama.cpp's server, text-generation-inference, Ollama, llama-swap, TabbyAPI
 //! and FastChat; Cloudflare's documentation; for LM Studio what its users report.
 
@@ -116,6 +116,9 @@ pub(super) fn is_context(error: &ProviderError) -> bool {
                 "context the overflows",
                 "input tokens exceed",
                 "maximum number of tokens allowed",
+                // Cohere's.
+                "too many tokens:",
+                "total number of tokens",
             ],
         )
         || (kind_is(error, VALIDATION) && says(error, &["must have less than", "must be <="]))
@@ -156,7 +159,8 @@ pub(super) fn is_quota(error: &ProviderError) -> bool {
     ];
     const KINDS: [&str; 4] =
         ["insufficient_quota", "billing_error", "budget_exceeded", "exceeded_current_quota_error"];
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 7] = [
+        "monthly limit",
         "credit balance is too low",
         "prepayment credits are depleted",
         "exceeded your current quota",
@@ -167,11 +171,19 @@ pub(super) fn is_quota(error: &ProviderError) -> bool {
     // Google names the quota: those of a minute come back by themselves.
     let is_of_a_day = error.code.as_deref().is_some_and(|code| code.contains("PerDay"));
     let is_none = error.message.contains("limit: 0,");
+    // Cohere limits the keys of trials by the minute and by the month.
+    let is_of_a_trial = says(error, &["trial key"]) && !says(error, &["/ minute"]);
     code_is(error, &CODES)
         || kind_is(error, &KINDS)
         || says(error, &WORDS)
         || is_of_a_day
+        || is_of_a_trial
         || (is_none && kind_is(error, &["RESOURCE_EXHAUSTED"]))
+}
+
+/// Cohere's word for a prompt that its rules stop, under a status of its own.
+pub(super) fn blocks_the_prompt(error: &ProviderError) -> bool {
+    text_has(error, &["blocked"])
 }
 
 /// A 429 that waiting does not fix: the request alone has more tokens than a minute allows.

@@ -310,6 +310,10 @@ data: {"type":"response.output_text.delta","item_id":"i","output_index":0,"conte
         (_, WireFormat::Gemini) => {
             (r#"data: {"candidates":[{"content":{"parts":[{"text":""#, "\"}]}}]}\n\n")
         }
+        (_, WireFormat::Cohere) => (
+            r#"data: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":""#,
+            "\"}}}}\n\n",
+        ),
         (_, WireFormat::Anthropic) => (
             r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""#,
             "\"}}\n\n",
@@ -327,7 +331,12 @@ fn the_limit_of_an_event_is_exact_wherever_it_is_cut_and_whatever_reads_it() {
     for operation in
         [Operation::Chat, Operation::Messages, Operation::Completion, Operation::Responses]
     {
-        for wire in [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini] {
+        for wire in [
+            WireFormat::OpenAi,
+            WireFormat::Anthropic,
+            WireFormat::Gemini,
+            WireFormat::Cohere,
+        ] {
             let conversion = Conversion { operation, wire };
             if conversion.upstream().is_none() {
                 continue;

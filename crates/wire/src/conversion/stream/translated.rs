@@ -90,7 +90,10 @@ fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
             | Delta::Refusal(text)
             | Delta::Image { data: text, .. }
             | Delta::ToolInput { json: text, .. } => progress.texts.text(text.len()),
-            Delta::Start(_) | Delta::Signature(_) | Delta::ToolStart { .. } => {}
+            Delta::Start(_)
+            | Delta::Signature(_)
+            | Delta::Citation(_)
+            | Delta::ToolStart { .. } => {}
         }
     }
     if is_ping { Seen::Ping(Change::None) } else { Seen::Event(Change::None) }

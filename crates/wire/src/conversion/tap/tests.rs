@@ -66,7 +66,11 @@ fn in_short(deltas: &[Delta<'_>]) -> Summary {
             Delta::Stop(stop, _) => summary.stop = Some(stop.clone()),
             Delta::Usage(usage) => summary.usage = Some(*usage),
             Delta::End => summary.ends += 1,
-            Delta::Signature(_) | Delta::Redacted(_) | Delta::Image { .. } | Delta::Ping => {}
+            Delta::Signature(_)
+            | Delta::Redacted(_)
+            | Delta::Image { .. }
+            | Delta::Citation(_)
+            | Delta::Ping => {}
         }
     }
     summary

@@ -82,6 +82,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
         stop: message.stop_reason.map(|reason| stop_of(&reason.0)),
         stop_sequence: message.stop_sequence.map(Text::from),
         usage: counts.usage(),
+        ..Answer::default()
     })
 }
 

@@ -140,6 +140,8 @@ impl Writer {
                 }
                 piece(out, index, SIGNATURE, signature);
             }
+            // This format has citations of documents only.
+            Delta::Citation(_) => {}
             Delta::Image { .. } => {
                 return Err("an image, which has no place in an answer of this format".to_owned());
             }

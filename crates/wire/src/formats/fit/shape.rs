@@ -32,8 +32,12 @@ pub(super) fn fit(
         {
             false
         }
-        (Some(Format::Schema { .. }), WireFormat::Gemini) => true,
-        (Some(Format::JsonObject), WireFormat::Anthropic | WireFormat::Gemini) => {
+        (Some(_), WireFormat::Cohere) if request.tools.is_empty() => false,
+        (Some(Format::Schema { .. }), WireFormat::Gemini | WireFormat::Cohere) => true,
+        (
+            Some(Format::JsonObject),
+            WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere,
+        ) => {
             // The model is told in the prompt, as the format demands of its clients.
             request.format = None;
             false
@@ -81,7 +85,7 @@ pub(super) fn fit(
         cache: None,
     });
     notes.answer_tool = AnswerTool::Offered;
-    if order.wire() == WireFormat::Gemini {
+    if matches!(order.wire(), WireFormat::Gemini | WireFormat::Cohere) {
         return Ok(());
     }
     // A model that thinks cannot be made to call a tool.

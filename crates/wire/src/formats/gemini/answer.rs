@@ -60,7 +60,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let has_content = parts.iter().any(is_content);
     let stop = chunk.finish.map(|finish| finish.stop(calls, has_content));
     let stop = stop.transpose().map_err(|why| broken(&why))?;
-    Ok(Answer { id: chunk.id, parts, stop, stop_sequence: None, usage: chunk.usage })
+    Ok(Answer { id: chunk.id, parts, stop, usage: chunk.usage, ..Answer::default() })
 }
 
 /// Joins neighbouring texts: one answer may have a part for each piece.

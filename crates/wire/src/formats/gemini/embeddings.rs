@@ -3,9 +3,6 @@
 //! Called by the conversion for clients of OpenAI's format. Always true: one call for all inputs; numbers are copied as
 //! they are written, and read only where the client wants them in base64.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::{FIX, usage};
 use crate::bytes::edit::Edit;
 use crate::bytes::elements::elements;
@@ -18,8 +15,9 @@ use crate::formats::notes::{Embeddings, Notes, NumberForm};
 use crate::formats::order::Order;
 use crate::formats::room::Room;
 use crate::formats::unfit::list_field;
+use crate::formats::vectors;
 use crate::formats::view::View;
-use hale_core::usage::{BYTES_PER_TOKEN, Usage};
+use hale_core::usage::BYTES_PER_TOKEN;
 
 /// What an embedding is for, in the words of other providers and in Google's.
 const TASKS: [(&str, &str); 4] = [
@@ -117,39 +115,11 @@ pub(crate) fn translate(text: &str, view: &View) -> Result<Vec<u8>, String> {
     let [embeddings, counts] =
         texts(text, ["embeddings", "usageMetadata"]).map_err(|_| "it is no object".to_owned())?;
     let all = embeddings.and_then(elements).ok_or("it has no list of `embeddings`")?;
-    let wanted = view.notes.as_ref().map(|notes| notes.embeddings).unwrap_or_default();
-    let mut json = JsonText::with_room(text.len());
-    json.open(b'{').member("object", "list").key("data").open(b'[');
-    for (index, one) in all.enumerate() {
+    let vectors = all.map(|one| {
         let values = texts(one, ["values"]).ok().and_then(|[values]| values);
-        let values = values.ok_or("an embedding without `values`")?;
-        json.open(b'{').member("object", "embedding").count_member("index", index as u64);
-        json.key("embedding");
-        match wanted.form {
-            NumberForm::Decimal if values.starts_with('[') => json.raw(values),
-            NumberForm::Decimal => return Err("`values` that are no list".to_owned()),
-            NumberForm::Base64 => json.text(&in_base64(values)?),
-        };
-        json.close(b'}');
-    }
-    json.close(b']').raw_member("model", &view.model_json);
-    let counted = counts.and_then(usage::read).unwrap_or(Usage {
-        // Older models do not count.
-        input: wanted.estimated,
-        ..Usage::default()
+        values.ok_or_else(|| "an embedding without `values`".to_owned())
     });
-    json.key("usage").open(b'{').count_member("prompt_tokens", counted.input);
-    json.count_member("total_tokens", counted.input).close(b'}').close(b'}');
-    Ok(json.into_bytes())
-}
-
-/// Numbers as OpenAI's clients decode them: 32 bits each, the least byte first.
-fn in_base64(values: &str) -> Result<String, String> {
-    let values = elements(values).ok_or("`values` that are no list")?;
-    let mut bytes = Vec::new();
-    for value in values {
-        let value: f32 = value.parse().map_err(|_| "a value that is no number".to_owned())?;
-        bytes.extend_from_slice(&value.to_le_bytes());
-    }
-    Ok(STANDARD.encode(bytes))
+    // Older models do not count.
+    let counted = counts.and_then(usage::read).map(|usage| usage.input);
+    vectors::write(vectors, counted, view)
 }

@@ -9,9 +9,10 @@ use super::{FIX, Model};
 use crate::bytes::elements::elements;
 use crate::bytes::json::JsonText;
 use crate::bytes::members::texts;
+use crate::formats::advice::{is_advice, is_default};
 use crate::formats::neutral::{Format, Request, Thinking, Unfit};
 use crate::formats::order::Order;
-use crate::formats::unfit::{asks_nothing, field};
+use crate::formats::unfit::field;
 
 /// Parameters that `generationConfig` has under the second name. Most are Google's own, in the words of its clients.
 const IN_CONFIG: [(&str, &str); 18] = [
@@ -42,22 +43,6 @@ const BESIDE: [(&str, &str); 5] = [
     ("cachedContent", "cachedContent"),
     ("labels", "labels"),
 ];
-/// Parameters of other formats that change no answer: what is stored, cached or billed, and how fast.
-const ADVICE: [&str; 12] = [
-    "cache_control",
-    "context_management",
-    "inference_geo",
-    "output_config.task_budget",
-    "prediction",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "speed",
-    "store",
-    "verbosity",
-];
-
 /// Writes the fields.
 pub(super) fn write(
     json: &mut JsonText,
@@ -184,7 +169,7 @@ fn write_beside(
         name if place(name, &IN_CONFIG).is_some() => {
             has_place(name, order) || raw.parse() == Ok(0.0)
         }
-        name => ADVICE.contains(&name) || is_default(name, raw),
+        name => is_advice(name) || is_default(name, raw),
     };
     if is_known || order.drop_params {
         return Ok(());
@@ -219,16 +204,6 @@ fn modalities(raw: &str) -> Option<String> {
         });
     }
     Some(format!("[{}]", kinds.join(",")))
-}
-
-/// Whether a parameter of the OpenAI format has its default value.
-fn is_default(name: &str, raw: &str) -> bool {
-    match name {
-        "n" => raw == "1",
-        "logprobs" => raw == "false",
-        "logit_bias" => asks_nothing(raw),
-        _ => false,
-    }
 }
 
 /// `thinkingConfig`, if something is said about it.

@@ -10,9 +10,11 @@ use serde_json::value::RawValue;
 use super::message::{HalfCharacters, MessageContent, Piece};
 use super::{finish_reason, stop_of, write_usage};
 use crate::bytes::elements::elements;
-use crate::bytes::json::{JsonText, Str, is_object, lossy};
+use crate::bytes::json::{JsonText, Str, lossy};
 use crate::formats::answer::Fault;
-use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Source, Stop, Text};
+pub(super) use crate::formats::arguments::{as_object, wrapped};
+use crate::formats::arguments::input;
+use crate::formats::neutral::{Answer, CALLS_MAX, Citation, Content, Part, Source, Stop, Text};
 use crate::formats::signed_call;
 use crate::formats::usage::parse_usage;
 use crate::formats::view::View;
@@ -103,7 +105,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     }
     let usage = completion.usage.and_then(|raw| parse_usage(raw.get()));
     let parts = parts.into_iter().map(Part::from).collect();
-    Ok(Answer { id, parts, stop, stop_sequence: None, usage })
+    Ok(Answer { id, parts, stop, usage, ..Answer::default() })
 }
 
 fn content(piece: Piece<'_>) -> Content<'_> {
@@ -114,41 +116,13 @@ fn content(piece: Piece<'_>) -> Content<'_> {
     }
 }
 
-/// The input of a call as an object. Arguments that the client's token limit cut off make no call. Any other text
-/// reaches the client as `invalid_arguments`: the model's mistake is not the provider's fault.
-fn input<'a>(given: Text<'a>, stop: Option<&Stop>) -> Option<Text<'a>> {
-    match given.trim() {
-        "" | "null" => Some(Cow::Borrowed("{}")),
-        _ if is_object(&given) => Some(given),
-        _ if matches!(stop, Some(Stop::Length | Stop::ContextWindow)) => None,
-        _ => Some(as_object(given)),
-    }
-}
-
-/// The arguments of a call as an object.
-pub(super) fn as_object(given: Text<'_>) -> Text<'_> {
-    match given.trim() {
-        "" | "null" => Cow::Borrowed("{}"),
-        _ if is_object(&given) => given,
-        _ => Cow::Owned(wrapped("invalid_arguments", &given)),
-    }
-}
-
-/// An object with that text as its one member.
-pub(super) fn wrapped(name: &str, text: &str) -> String {
-    let mut json = JsonText::new();
-    json.open(b'{').member(name, text).close(b'}');
-    // The input was UTF-8, so the output is.
-    String::from_utf8(json.into_bytes()).unwrap_or_default()
-}
-
 /// The body of a chat completion with the content of `answer`.
 pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     let mut json = JsonText::new();
     json.open(b'{').member("id", &answer.id).member("object", "chat.completion");
     json.count_member("created", view.created).raw_member("model", &view.model_json);
     json.key("choices").open(b'[').open(b'{').count_member("index", 0).key("message");
-    write_message(&mut json, &answer.parts);
+    write_message(&mut json, &answer.parts, &answer.citations);
     json.raw_member("logprobs", "null").key("finish_reason");
     match &answer.stop {
         Some(stop) => json.text(finish_reason(stop)),
@@ -163,7 +137,7 @@ pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     json.into_bytes()
 }
 
-fn write_message(json: &mut JsonText, parts: &[Part<'_>]) {
+fn write_message(json: &mut JsonText, parts: &[Part<'_>], citations: &[Citation<'_>]) {
     let join = |pick: fn(&Content<'_>) -> Option<String>| {
         parts.iter().filter_map(|part| pick(&part.content)).reduce(|all, more| all + &more)
     };
@@ -192,7 +166,22 @@ fn write_message(json: &mut JsonText, parts: &[Part<'_>]) {
     write_thinking_blocks(json, parts);
     write_images(json, parts);
     write_calls(json, parts);
+    write_citations(json, citations);
     json.close(b'}');
+}
+
+/// What the text cites.
+pub(super) fn write_citations(json: &mut JsonText, citations: &[Citation<'_>]) {
+    if citations.is_empty() {
+        return;
+    }
+    json.key("annotations").open(b'[');
+    for Citation { start, end, url, title } in citations {
+        json.open(b'{').member("type", "url_citation").key("url_citation").open(b'{');
+        json.count_member("start_index", *start).count_member("end_index", *end);
+        json.member("url", url).member("title", title).close(b'}').close(b'}');
+    }
+    json.close(b']');
 }
 
 /// The images of an answer, in the form of LiteLLM and OpenRouter.

@@ -5,7 +5,7 @@
 
 use hale_core::usage::Usage;
 
-use super::answer::write_signature;
+use super::answer::{write_citations, write_signature};
 use super::{finish_reason, write_usage};
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::Delta;
@@ -58,6 +58,9 @@ impl Writer {
                 json.count_member("index", 0).key("image_url").open(b'{');
                 json.key("url").joined(["data:", media_type, ";base64,", data]);
                 json.close(b'}').close(b'}').close(b']');
+            }),
+            Delta::Citation(one) => self.piece(view, out, |json| {
+                write_citations(json, std::slice::from_ref(one));
             }),
             Delta::ToolStart { call, id, name } => self.piece(view, out, |json| {
                 json.key("tool_calls").open(b'[').open(b'{').count_member("index", *call as u64);

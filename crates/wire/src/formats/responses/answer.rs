@@ -55,8 +55,8 @@ impl<'a> Response<'a> {
             id: self.id.unwrap_or_default().0,
             parts: contents.into_iter().map(Part::from).collect(),
             stop: Some(stop),
-            stop_sequence: None,
             usage: self.usage.and_then(|usage| parse_response_usage(usage.get())),
+            ..Answer::default()
         }
     }
 }

@@ -50,6 +50,12 @@ pub(crate) fn started_unix_ms() -> u64 {
     *STARTED_UNIX_MS
 }
 
+/// The day of that moment, in UTC: days since 1970.
+pub(crate) fn day(now: Millis) -> u64 {
+    const DAY_MS: u64 = 86_400_000;
+    started_unix_ms().saturating_add(now.0) / DAY_MS
+}
+
 /// The processor time that this thread has used, microseconds.
 pub(crate) fn thread_cpu_us() -> u64 {
     cpu_us(rustix::time::ClockId::ThreadCPUTime)

@@ -41,6 +41,11 @@ pub(crate) fn note(deployment: &Arc<str>, cause: Cause, words: &str) {
     said.insert(deployment.clone(), Said { cause, words, at: now });
 }
 
+/// Forgets what those said that are not there any more.
+pub(crate) fn retain(is_there: impl Fn(&str) -> bool) {
+    SAID.lock().retain(|deployment, _| is_there(deployment));
+}
+
 /// What was said last when an attempt failed for that cause.
 pub(crate) fn words(deployment: &str, cause: Cause) -> Option<String> {
     let said = SAID.lock();

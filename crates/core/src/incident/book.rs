@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::case::{Incident, Stage};
+use super::case::{Incident, Member, Stage};
 use super::kind::Kind;
 use super::letter::Letter;
 use super::rules::AlertSettings;
@@ -52,6 +52,8 @@ struct Seen<'r> {
     troubles: HashMap<&'r str, Vec<(&'r str, &'r Trouble)>>,
     replicas: HashSet<&'r str>,
     healthy: HashSet<&'r str>,
+    /// The replicas that see more than they name.
+    cut: HashSet<&'r str>,
 }
 
 impl<'r> Seen<'r> {
@@ -67,7 +69,16 @@ impl<'r> Seen<'r> {
             troubles,
             replicas: reports.iter().map(|report| &*report.replica).collect(),
             healthy: healthy.map(|subject| &**subject).collect(),
+            cut: reports.iter().filter(|one| one.unnamed > 0).map(|one| &*one.replica).collect(),
         }
+    }
+
+    /// Whether that replica sees it, or may do so: what it does not name for want of room is as it was, until a replica
+    /// says that it works.
+    fn is_seen_by(&self, replica: &str, subject: &str) -> bool {
+        let named = self.troubles.get(subject);
+        named.is_some_and(|all| all.iter().any(|(one, _)| *one == replica))
+            || (self.cut.contains(replica) && !self.healthy.contains(subject))
     }
 }
 
@@ -108,6 +119,14 @@ impl Book {
         self.incidents.into_iter().filter(|one| one.stage_name() != "closed").collect()
     }
 
+    /// The same with the words and fixes of one member of each incident, so that it takes little room. What is told stays
+    /// as it is.
+    #[must_use]
+    pub fn slim(mut self) -> Book {
+        self.incidents.iter_mut().for_each(Incident::slim);
+        self
+    }
+
     /// All incidents, the oldest first.
     #[must_use]
     pub fn incidents(&self) -> &[Incident] {
@@ -119,11 +138,14 @@ impl Book {
         self.incidents.iter().filter(move |incident| incident.updated == now)
     }
 
-    /// The subjects of which nothing is known any more: whether they work is asked of every replica.
+    /// The subjects of which nothing is known any more: whether they work is asked of every replica. `cut` is a replica
+    /// that sees more than it names, so that it is asked about all that it saw.
     #[must_use]
-    pub fn unseen(&self) -> Vec<Box<str>> {
+    pub fn unseen(&self, cut: Option<&str>) -> Vec<Box<str>> {
         let members = self.incidents.iter().flat_map(|incident| &incident.members);
-        let unseen = members.filter(|(_, member)| member.is_down && member.seen_by.is_empty());
+        let sees = |member: &Member| member.seen_by.iter().any(|one| Some(&**one) == cut);
+        let is_unknown = |member: &Member| member.seen_by.is_empty() || sees(member);
+        let unseen = members.filter(|(_, member)| member.is_down && is_unknown(member));
         unseen.map(|(subject, _)| subject.clone()).collect()
     }
 
@@ -315,11 +337,7 @@ fn look_again(incident: &mut Incident, seen: &Seen<'_>, now: u64) {
     for (subject, member) in &mut incident.members {
         let before = member.is_down;
         let is_gone = member.seen_by.iter().any(|one| !seen.replicas.contains(&**one));
-        let sees = |one: &str| {
-            let here = seen.troubles.get(&**subject);
-            here.is_some_and(|all| all.iter().any(|(replica, _)| *replica == one))
-        };
-        member.seen_by.retain(|one| sees(one));
+        member.seen_by.retain(|one| seen.is_seen_by(one, subject));
         if !member.seen_by.is_empty() || !member.is_down {
             continue;
         }

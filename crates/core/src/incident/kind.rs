@@ -98,7 +98,7 @@ impl Kind {
             Kind::ReloadRefused => ("reload_refused", Warning, &[], false),
             Kind::RedisTrouble => ("redis_trouble", Warning, &["db_exceptions"], false),
             Kind::StoreTrouble => ("store_trouble", Warning, &["db_exceptions"], false),
-            // One that hangs is slow when its limit ends it.
+            // One that hangs is slow, too, once the threshold has passed.
             Kind::SlowRequests => {
                 ("slow_requests", Warning, &["llm_too_slow", "llm_requests_hanging"], false)
             }

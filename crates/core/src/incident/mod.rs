@@ -25,6 +25,6 @@ pub use effect::Effect;
 pub use kind::{Family, Kind, OTHER_TYPES, Severity};
 pub use letter::{Event, Letter, Message, PARTS_MAX, Part, lasted};
 pub use rules::{AlertSettings, Channel, Maintenance, Place, Rules, Smtp, SmtpTls, When};
-pub use tally::{Ended, Outcome, Tally};
+pub use tally::{Attempts, Ended, Outcome, Tally};
 pub use trouble::{Counter, Report, Root, Trouble};
 pub use watch::{Down, Facts, Member, Scene, Sight, Watch};

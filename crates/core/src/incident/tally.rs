@@ -30,8 +30,8 @@ pub struct Ended<'e> {
     pub group: Option<&'e Arc<str>>,
     /// The model as the client named it.
     pub requested: Option<&'e Arc<str>>,
-    /// The deployment that answered, or failed last; none without an attempt.
-    pub deployment: Option<&'e Arc<str>>,
+    /// Whether any deployment was called for it.
+    pub was_attempted: bool,
     /// How it ended.
     pub outcome: Outcome,
     /// Whether an attempt failed before the last one.
@@ -44,13 +44,15 @@ pub struct Ended<'e> {
     pub took_ms: Option<u64>,
 }
 
-/// What came from one deployment.
+/// What became of attempts at one deployment, also of those after which another one answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcomes {
-    pub(super) answered: u64,
-    pub(super) failed: u64,
-    /// Why the last one failed.
-    pub(super) cause: Option<Cause>,
+pub struct Attempts {
+    /// Those that were answered.
+    pub answered: u64,
+    /// Those that failed, for which the deployment is to blame.
+    pub failed: u64,
+    /// Why the last one of these failed.
+    pub cause: Option<Cause>,
 }
 
 /// Requests of a group that were slow.
@@ -58,6 +60,18 @@ pub(super) struct Outcomes {
 pub(super) struct Slow {
     pub(super) requests: u64,
     pub(super) longest_ms: u64,
+    /// What became of that one.
+    pub(super) longest: SoFar,
+}
+
+/// What became of a slow request so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum SoFar {
+    /// It was answered, or failed.
+    #[default]
+    Ended,
+    /// It is still without an answer.
+    Hangs,
 }
 
 /// Counts of some time.
@@ -65,7 +79,7 @@ pub(super) struct Slow {
 pub struct Tally {
     /// A request is slow from here on, milliseconds; 0 is never.
     slow_ms: u64,
-    pub(super) deployments: HashMap<Arc<str>, Outcomes>,
+    pub(super) deployments: HashMap<Arc<str>, Attempts>,
     pub(super) groups: HashMap<Arc<str>, Effect>,
     pub(super) slow: HashMap<Arc<str>, Slow>,
     /// Requests that failed behind fallbacks, by the model that was asked for, with the group that failed last.
@@ -87,7 +101,6 @@ impl Tally {
 
     /// Counts a request.
     pub fn add(&mut self, ended: &Ended<'_>) {
-        self.of_deployment(ended);
         let effect = effect(ended);
         // A request that left its group is an effect of that group's.
         let left = ended.requested.filter(|_| ended.fallbacks > 0);
@@ -106,21 +119,32 @@ impl Tally {
         if let (Some(ms), Some(group)) = (ended.took_ms.filter(is_slow), ended.group)
             && let Some(slow) = entry(&mut self.slow, group)
         {
-            slow.requests += 1;
-            slow.longest_ms = slow.longest_ms.max(ms);
+            slow.add(ms, SoFar::Ended);
         }
     }
 
-    fn of_deployment(&mut self, ended: &Ended<'_>) {
-        let Some(deployment) = ended.deployment else { return };
-        let Some(outcomes) = entry(&mut self.deployments, deployment) else { return };
-        match ended.outcome {
-            Outcome::Answered => outcomes.answered += 1,
-            Outcome::Failed(cause) => {
-                outcomes.failed += 1;
-                outcomes.cause = Some(cause);
-            }
-            Outcome::Other => {}
+    /// Counts a request of `group` that has had no answer for so long.
+    pub fn hangs(&mut self, group: &Arc<str>, ms: u64) {
+        if let Some(slow) = entry(&mut self.slow, group) {
+            slow.add(ms, SoFar::Hangs);
+        }
+    }
+
+    /// Counts attempts at a deployment.
+    pub fn attempted(&mut self, deployment: &Arc<str>, attempts: Attempts) {
+        if let Some(sum) = entry(&mut self.deployments, deployment) {
+            sum.answered += attempts.answered;
+            sum.failed += attempts.failed;
+            sum.cause = attempts.cause.or(sum.cause);
+        }
+    }
+}
+
+impl Slow {
+    fn add(&mut self, ms: u64, so_far: SoFar) {
+        self.requests += 1;
+        if ms >= self.longest_ms {
+            (self.longest_ms, self.longest) = (ms, so_far);
         }
     }
 }
@@ -128,7 +152,7 @@ impl Tally {
 fn effect(ended: &Ended<'_>) -> Effect {
     let none = Effect::default();
     match ended.outcome {
-        Outcome::Failed(_) if ended.deployment.is_none() => Effect { refused: 1, ..none },
+        Outcome::Failed(_) if !ended.was_attempted => Effect { refused: 1, ..none },
         Outcome::Failed(_) => Effect { hurt: 1, ..none },
         Outcome::Answered if ended.is_moved || ended.fallbacks > 0 => Effect { moved: 1, ..none },
         Outcome::Answered if ended.has_waited => Effect { waited: 1, ..none },

@@ -38,7 +38,7 @@ fn report(troubles: &[Trouble], hurt: u64) -> Report {
     let groups = troubles.iter().flat_map(|one| one.groups.clone());
     let groups: BTreeMap<Box<str>, Counter> =
         groups.map(|group| (group, Counter { total: effect, lately: effect })).collect();
-    Report { replica: "r".into(), troubles: troubles.to_vec(), groups, healthy: Vec::new() }
+    Report { replica: "r".into(), troubles: troubles.to_vec(), groups, ..Report::default() }
 }
 
 /// Goes on for so many seconds, and returns the titles of what is told.
@@ -195,10 +195,131 @@ fn an_incident_is_read_as_it_was_written_and_is_open_until_something_is_seen_to_
     assert_eq!(again.incidents().len(), 1, "it is in it already");
     let mut other = Report { replica: "r2".into(), ..Report::default() };
     assert_eq!(told(&mut again, &settings, 30..90, &other).len(), 0, "not tried since");
-    assert_eq!(again.unseen(), [Box::from("deployment:a")]);
-    other.healthy = again.unseen();
+    assert_eq!(again.unseen(None), [Box::from("deployment:a")]);
+    other.healthy = again.unseen(None);
     let titles = told(&mut again, &settings, 90..100, &other);
     assert_eq!(titles, ["incident_resolved resolved after 90 s: a is down: timeout"]);
+}
+
+#[test]
+fn what_a_report_has_no_room_for_is_neither_over_nor_healthy() {
+    let all: Vec<Trouble> = (0..40)
+        .map(|at| down(&format!("d{at:02}"), "g", ("openai", "h"), Cause::ServerError))
+        .collect();
+    let (whole, settings) = (report(&all, 3), settings());
+    let mut book = Book::default();
+    assert_eq!(told(&mut book, &settings, 0..30, &whole).len(), 1);
+    let bytes = |report: &Report| serde_json::to_string(report).unwrap().len();
+    for most in [0, 100, 1_000, 5_000, 9_000] {
+        let cut = whole.clone().within(most);
+        assert!(bytes(&cut) <= most + 200, "{} of {most}", bytes(&cut));
+        assert_eq!(cut.troubles.len() as u64 + cut.unnamed, 40);
+        assert_eq!(cut.groups.is_empty(), cut.troubles.is_empty(), "what it names is counted");
+    }
+    assert_eq!(whole.clone().within(1 << 20), whole);
+    let mut cut = whole.clone().within(5_000);
+    assert!((1..40).contains(&cut.troubles.len()));
+    assert_eq!(told(&mut book, &settings, 30..90, &cut).len(), 0, "nothing says that it is over");
+    assert_eq!(book.unseen(None).len(), 0);
+    assert_eq!(book.unseen(Some("r")).len(), 40, "it is asked about what it saw");
+    // It still sees more than it names, and says of those which work again.
+    cut.troubles.clear();
+    cut.healthy = book.unseen(Some("r"));
+    let titles = told(&mut book, &settings, 90..100, &cut);
+    assert_eq!(titles.len(), 1, "{titles:?}");
+    assert!(titles[0].contains("40 deployments of openai are down"), "{titles:?}");
+}
+
+/// Deployments `d0` to `d1999` of one group, and what is asked about them.
+struct Many;
+
+impl Scene for Many {
+    fn facts(&self, id: &str) -> Option<Facts> {
+        let groups = vec!["g".into()];
+        self.has(id).then(|| Facts { name: id.into(), groups, ..Facts::default() })
+    }
+
+    fn has(&self, id: &str) -> bool {
+        id.strip_prefix('d')
+            .and_then(|number| number.parse().ok())
+            .is_some_and(|at: u32| at < 2_000)
+    }
+
+    fn group_of(&self, name: &str) -> Option<std::sync::Arc<str>> {
+        Some(name.into())
+    }
+
+    fn members(&self, group: &str) -> Vec<Member> {
+        let all = (0..2_000).filter(|_| group == "g");
+        all.map(|at| Member { id: format!("d{at}").into(), can_work: true }).collect()
+    }
+
+    fn advice(&self, _: &str, _: Cause) -> (String, String) {
+        Default::default()
+    }
+}
+
+#[test]
+fn of_more_faults_than_a_report_names_the_worst_are_named_and_none_counts_as_healthy() {
+    let rules = Rules::default();
+    let mut watch = Watch::new("r");
+    let id = |at: u32| -> std::sync::Arc<str> { format!("d{at}").into() };
+    let mut tally = Tally::default();
+    (0..2_000)
+        .for_each(|at| tally.attempted(&id(at), Attempts { answered: 1, ..Attempts::default() }));
+    let asked: Vec<Box<str>> =
+        (0..2_000).map(|at| format!("deployment:d{at}").into()).chain(["group:g".into()]).collect();
+    let look = |watch: &mut Watch, tally, down: u32, second: u64| {
+        let down = (0..down).map(|at| Down { id: id(at), cause: Cause::ServerError }).collect();
+        let sight = Sight { tally, down, own: Vec::new(), asked: &asked };
+        watch.observe(NOW + second * SECOND, sight, &Many, &rules)
+    };
+    let some = look(&mut watch, tally, 1_500, 0);
+    assert_eq!((some.troubles.len(), some.unnamed), (1_000, 500));
+    assert_eq!(some.healthy.len(), 501, "those that are not down, and the group");
+    let all = look(&mut watch, Tally::default(), 2_000, 1);
+    assert_eq!((all.troubles.len(), all.unnamed), (1_000, 1_001));
+    assert_eq!(all.troubles[0].kind, Kind::GroupDown);
+    assert_eq!(all.healthy.len(), 0);
+}
+
+#[test]
+fn what_no_config_has_any_more_is_forgotten() {
+    struct Nothing;
+    impl Scene for Nothing {
+        fn facts(&self, _: &str) -> Option<Facts> {
+            None
+        }
+        fn has(&self, _: &str) -> bool {
+            false
+        }
+        fn group_of(&self, _: &str) -> Option<std::sync::Arc<str>> {
+            None
+        }
+        fn members(&self, _: &str) -> Vec<Member> {
+            Vec::new()
+        }
+        fn advice(&self, _: &str, _: Cause) -> (String, String) {
+            Default::default()
+        }
+    }
+    let (mut watch, rules) = (Watch::new("r"), Rules::default());
+    let mut tally = Tally::with_slow_ms(1);
+    let group: std::sync::Arc<str> = "g".into();
+    let fails = Attempts { answered: 1, failed: 9, cause: Some(Cause::ServerError) };
+    tally.attempted(&"d1".into(), fails);
+    tally.hangs(&group, 5);
+    let look = |watch: &mut Watch, tally| {
+        watch.observe(NOW, Sight { tally, ..Sight::default() }, &Many, &rules)
+    };
+    let seen = look(&mut watch, tally);
+    assert_eq!(seen.troubles.len(), 2, "{seen:?}");
+    assert_eq!(&*seen.troubles[0].cause, "one has no answer after 1 s");
+    watch.reconfigured(&Many);
+    assert_eq!(look(&mut watch, Tally::default()).troubles.len(), 2, "it has them");
+    watch.reconfigured(&Nothing);
+    assert_eq!(look(&mut watch, Tally::default()).troubles.len(), 0);
+    assert!(watch.is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Made by [`super::Watch`], told to the replica that speaks, grouped by [`super::Book`]. Always true: its subject means the
 //! same in every replica and after a restart; none of its texts names a credential.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,4 +72,44 @@ pub struct Report {
     pub groups: BTreeMap<Box<str>, Counter>,
     /// Of the subjects that it was asked about, those that it knows to work.
     pub healthy: Vec<Box<str>>,
+    /// How many more troubles it sees than it names: what it does not name may be wrong all the same.
+    #[serde(default)]
+    pub unnamed: u64,
+}
+
+/// What the numbers of a group take as JSON at most, bytes.
+const COUNTER_BYTES: usize = 320;
+
+impl Report {
+    /// The same in about `most` bytes of JSON. What has no room is left out: troubles are counted, the others are told later.
+    #[must_use]
+    pub fn within(mut self, most: usize) -> Report {
+        let mut left = most;
+        let mut take = |bytes: usize| {
+            let fits = bytes <= left;
+            left -= if fits { bytes } else { 0 };
+            fits
+        };
+        let mut counted: BTreeSet<Box<str>> = BTreeSet::new();
+        let before = self.troubles.len();
+        self.troubles.retain(|trouble| {
+            let text = serde_json::to_string(trouble).map_or(usize::MAX, |text| text.len() + 1);
+            let new = trouble.groups.iter().filter(|group| !counted.contains(*group));
+            let numbers: usize = new.map(|group| written(group) + COUNTER_BYTES).sum();
+            let fits = take(text.saturating_add(numbers));
+            if fits {
+                counted.extend(trouble.groups.iter().cloned());
+            }
+            fits
+        });
+        self.unnamed += (before - self.troubles.len()) as u64;
+        self.groups.retain(|group, _| counted.contains(group));
+        self.healthy.retain(|subject| take(written(subject) + 1));
+        self
+    }
+}
+
+/// What a text takes as JSON at most, bytes.
+fn written(text: &str) -> usize {
+    serde_json::to_string(text).map_or(usize::MAX / 4, |text| text.len())
 }

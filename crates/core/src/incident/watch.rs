@@ -10,11 +10,11 @@ use super::effect::Effect;
 use super::kind::{Family, Kind};
 use super::letter::lasted;
 use super::rules::Rules;
-use super::tally::Tally;
+use super::tally::{Slow, SoFar, Tally};
 use super::trouble::{Counter, Report, Root, Trouble};
 use crate::cause::Cause;
 
-/// Troubles in a report; of more the first ones.
+/// Troubles in a report; the others are counted.
 const TROUBLES_MAX: usize = 1_000;
 /// The length of a piece of time in which outcomes are counted together, milliseconds.
 const PIECE_MS: u64 = 5_000;
@@ -55,6 +55,8 @@ pub struct Member {
 pub trait Scene {
     /// The deployment with that id, if there is one.
     fn facts(&self, id: &str) -> Option<Facts>;
+    /// Whether there is a deployment with that id.
+    fn has(&self, id: &str) -> bool;
     /// The listed group that a request is about that named this; none if there is no such group.
     fn group_of(&self, name: &str) -> Option<Arc<str>>;
     /// The members of a group; none if there is no such group.
@@ -181,6 +183,12 @@ impl Watch {
         Watch { replica: replica.into(), ..Watch::default() }
     }
 
+    /// The replica's id.
+    #[must_use]
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
     /// What is wrong at `now`, milliseconds since 1970.
     pub fn observe(
         &mut self,
@@ -199,35 +207,64 @@ impl Watch {
         }
         let mut troubles = own;
         troubles.extend(self.of_spells(rules));
+        let mut of_deployments = Vec::new();
         let mut touched: Vec<(Arc<str>, Trouble)> = Vec::new();
         for (id, cause) in down.iter().take(TROUBLES_MAX) {
             let Some(facts) = scene.facts(id) else { continue };
             let trouble = of_deployment(id, *cause, &facts, scene);
             touched.extend(facts.groups.iter().map(|group| (group.clone(), trouble.clone())));
-            troubles.push(trouble);
+            of_deployments.push(trouble);
         }
+        let unseen = down.len().saturating_sub(TROUBLES_MAX);
         touched.sort_by(|one, other| one.0.cmp(&other.0));
         touched.dedup_by(|one, other| one.0 == other.0);
-        for (group, trouble) in touched {
-            let members = scene.members(&group);
-            let serves = |one: &Member| one.can_work && !down.contains_key(&one.id);
-            if !members.is_empty() && !members.iter().any(serves) {
-                troubles.push(of_group(&group, trouble));
-            }
-        }
-        troubles.truncate(TROUBLES_MAX);
+        let serves = |one: &Member| one.can_work && !down.contains_key(&one.id);
+        let is_out = |group: &str| {
+            let members = scene.members(group);
+            !members.is_empty() && !members.iter().any(serves)
+        };
+        let out = touched.into_iter().filter(|(group, _)| is_out(group));
+        troubles.extend(out.map(|(group, trouble)| of_group(&group, trouble)));
+        // What has no room is left out at the end: the worst comes first.
+        troubles.extend(of_deployments);
         self.date(now, &mut troubles);
         let subjects: HashSet<&str> = troubles.iter().map(|one| &*one.subject).collect();
-        let works =
-            |subject: &str| !subjects.contains(subject) && self.is_known_to_work(subject, scene);
+        let is_wrong = |subject: &str| {
+            subjects.contains(subject)
+                || match subject.split_once(':') {
+                    Some(("deployment", id)) => down.contains_key(id),
+                    Some(("group", group)) => is_out(group),
+                    Some(_) | None => false,
+                }
+        };
+        let works = |subject: &str| !is_wrong(subject) && self.is_known_to_work(subject, scene);
         let healthy = asked.iter().filter(|subject| works(subject)).cloned().collect();
+        let unnamed = unseen + troubles.len().saturating_sub(TROUBLES_MAX);
+        troubles.truncate(TROUBLES_MAX);
         let groups = troubles.iter().flat_map(|trouble| &trouble.groups);
         let counters = groups.map(|group| {
             let past = self.groups.get(&**group);
             (group.clone(), past.map(|past| past.counter(now)).unwrap_or_default())
         });
         let groups = counters.collect();
-        Report { replica: self.replica.clone(), troubles, groups, healthy }
+        let (replica, unnamed) = (self.replica.clone(), unnamed as u64);
+        Report { replica, troubles, groups, healthy, unnamed }
+    }
+
+    /// Whether nothing is remembered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let (ids, groups) = (self.answered.len() + self.failing.len(), self.groups.len());
+        ids + groups + self.spells.len() == 0
+    }
+
+    /// Forgets what no config has any more.
+    pub fn reconfigured(&mut self, scene: &dyn Scene) {
+        let is_group = |group: &Arc<str>| !scene.members(group).is_empty();
+        self.answered.retain(|id| scene.has(id));
+        self.failing.retain(|id, _| scene.has(id));
+        self.groups.retain(|group, _| is_group(group));
+        self.spells.retain(|(_, group), _| is_group(group));
     }
 
     fn count(&mut self, now: u64, tally: &Tally, (scene, rules): (&dyn Scene, &Rules)) {
@@ -237,12 +274,12 @@ impl Watch {
                 self.groups.entry(group).or_default().add(now, *effect);
             }
         }
-        for (id, outcomes) in &tally.deployments {
-            if outcomes.answered > 0 {
+        for (id, attempts) in &tally.deployments {
+            if attempts.answered > 0 {
                 self.answered.insert(id.clone());
             }
             let is_known = self.failing.contains_key(id);
-            if !is_known && outcomes.failed == 0 {
+            if !is_known && attempts.failed == 0 {
                 continue;
             }
             let one = self.failing.entry(id.clone()).or_insert_with(|| Failing {
@@ -250,8 +287,8 @@ impl Watch {
                 cause: Cause::ServerError,
                 is_down: false,
             });
-            one.recent.add(now, outcomes.answered, outcomes.failed);
-            one.cause = outcomes.cause.unwrap_or(one.cause);
+            one.recent.add(now, attempts.answered, attempts.failed);
+            one.cause = attempts.cause.unwrap_or(one.cause);
         }
         self.failing.retain(|_, one| {
             let (answered, failed) = one.recent.sum(now, PIECES);
@@ -270,7 +307,7 @@ impl Watch {
             let Some(group) = scene.group_of(name) else { continue };
             let spell = self.spells.entry((Kind::SlowRequests, group)).or_default();
             spell.recent.add(now, 0, slow.requests);
-            spell.cause = format!("one took {}", lasted(slow.longest_ms));
+            spell.cause = longest(*slow);
             spell.family = Family::Own;
         }
         for (name, (requests, cause)) in &tally.exhausted {
@@ -337,7 +374,7 @@ impl Watch {
     fn is_known_to_work(&self, subject: &str, scene: &dyn Scene) -> bool {
         let answers = |id: &str| self.answered.contains(id);
         match subject.split_once(':') {
-            Some(("deployment", id)) => scene.facts(id).is_none() || answers(id),
+            Some(("deployment", id)) => !scene.has(id) || answers(id),
             Some(("group", name)) => {
                 let members = scene.members(name);
                 members.is_empty() || members.iter().any(|one| answers(&one.id))
@@ -349,6 +386,14 @@ impl Watch {
     /// A probe of the deployment found it healthy.
     pub fn probed_healthy(&mut self, id: &Arc<str>) {
         self.answered.insert(id.clone());
+    }
+}
+
+fn longest(slow: Slow) -> String {
+    let time = lasted(slow.longest_ms);
+    match slow.longest {
+        SoFar::Ended => format!("one took {time}"),
+        SoFar::Hangs => format!("one has no answer after {time}"),
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::incident::{
-    AlertSettings, Book, Channel, Down, Ended, Event, Facts, Incident, Letter, Member, Message,
-    Outcome, Place, Report, Scene, Sight, Tally, Watch,
+    AlertSettings, Attempts, Book, Channel, Down, Ended, Event, Facts, Incident, Letter, Member,
+    Message, Outcome, Place, Report, Scene, Sight, Tally, Watch,
 };
 use hale_core::secret::Secret;
 
@@ -77,6 +77,10 @@ impl Scene for Hosts {
             model: "x".into(),
             groups: vec![group(group_of(deployment))],
         })
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.facts(id).is_some()
     }
 
     fn group_of(&self, name: &str) -> Option<Arc<str>> {
@@ -177,7 +181,7 @@ impl World {
                 let ended = Ended {
                     group: Some(&name),
                     requested: Some(&name),
-                    deployment: Some(&deployment),
+                    was_attempted: true,
                     outcome: match serving {
                         Some(_) => Outcome::Answered,
                         None => Outcome::Failed(Cause::ServerError),
@@ -187,14 +191,15 @@ impl World {
                     has_waited: false,
                     took_ms: Some(5),
                 };
-                self.replicas[at].tally.add(&ended);
-                // A deployment that is back gets traffic, too.
-                for member in &back {
-                    let (deployment, is_moved) = (id(*member), false);
-                    let also =
-                        Ended { deployment: Some(&deployment), is_moved, group: None, ..ended };
-                    if serving.is_some() {
-                        self.replicas[at].tally.add(&also);
+                let tally = &mut self.replicas[at].tally;
+                tally.add(&ended);
+                let answered = Attempts { answered: 1, ..Attempts::default() };
+                match serving {
+                    // A deployment that is back gets traffic, too.
+                    Some(_) => back.iter().for_each(|one| tally.attempted(&id(*one), answered)),
+                    None => {
+                        let cause = Some(Cause::ServerError);
+                        tally.attempted(&deployment, Attempts { answered: 0, failed: 1, cause });
                     }
                 }
             }
@@ -208,7 +213,7 @@ impl World {
             .filter(|one| self.is_away(*one, second) && self.traffic[group_of(*one)] > 0)
             .map(|one| Down { id: id(one), cause: Cause::ServerError })
             .collect();
-        let asked = self.book.unseen();
+        let asked = self.book.unseen(None);
         for replica in &mut self.replicas {
             let sight = Sight {
                 tally: replica.tally.take(0),

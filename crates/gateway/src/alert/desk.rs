@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hale_core::incident::{AlertSettings, Book, Incident, Merge, Report, Watch};
+use hale_core::incident::{AlertSettings, Book, Incident, Merge, Report, Tally, Watch};
+use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_store::{IncidentRow, Status, Store, Stored};
 use serde::{Deserialize, Serialize};
 
 use super::courier::{Courier, Returned, Verdict};
 use super::look::{self, InForce, Own};
-use crate::clock;
 use crate::events::{Event, ProbeFinding, Received, Reload, What};
 use crate::state::Process;
+use crate::{clock, said};
 
 /// How long the first look waits for the store.
 const RESTORE_MAX: Duration = Duration::from_secs(5);
@@ -24,9 +25,8 @@ const RESTORE_MAX: Duration = Duration::from_secs(5);
 const SAID_MAX: usize = 256 << 10;
 /// How long nothing is told while the store does not say what is told already, milliseconds.
 const HOLD_MS: u64 = 15_000;
-/// Troubles that one replica tells the others.
-const TOLD_MAX: usize = 200;
-
+/// Bytes of what a replica tells the others besides its book and what it sees.
+const FRAME_MAX: usize = 256;
 /// How long a replica that begins to keep the book takes over what the others have, milliseconds.
 const HANDOVER_MS: u64 = 10_000;
 
@@ -34,7 +34,7 @@ const HANDOVER_MS: u64 = 10_000;
 #[derive(Serialize, Deserialize)]
 struct Said {
     report: Report,
-    /// The book as it has it, unless that is too large to be told.
+    /// The book as it has it, without most of its words where it is large; none where it is too large even so.
     book: Option<Book>,
     /// How long it has kept the book, milliseconds, if it does.
     keeps_ms: Option<u64>,
@@ -57,6 +57,8 @@ pub(super) struct Desk {
     offered: Vec<Book>,
     /// The subjects of which it knows nothing.
     asked: Vec<Box<str>>,
+    /// How many troubles the others were not told for want of room.
+    unnamed: u64,
     pub(super) courier: Courier,
 }
 
@@ -80,6 +82,7 @@ impl Desk {
             kept: None,
             offered: Vec::new(),
             asked: Vec::new(),
+            unnamed: 0,
             courier: Courier::default(),
         }
     }
@@ -105,6 +108,9 @@ impl Desk {
         self.count();
         let serving = self.process.serving();
         let alerts = &serving.snapshot.gateway.alerts;
+        self.watch.reconfigured(&InForce(&serving.snapshot));
+        self.own.reconfigured(&serving.snapshot);
+        said::retain(|id| serving.snapshot.by_id.contains_key(id));
         self.book.retain_channels(|name| alerts.channel(name).is_some());
         self.process.alerts.channels.lock().retain(|name, _| alerts.channel(name).is_some());
     }
@@ -182,7 +188,7 @@ impl Desk {
         let settings = &snapshot.gateway.alerts;
         let here = clock::now().millis();
         let sight = hale_core::incident::Sight {
-            tally: self.process.sinks.take_tally(settings.rules.slow_ms),
+            tally: self.tally(snapshot, here),
             down: look::down(snapshot, here),
             own: self.own.troubles(&self.process, here),
             asked: &self.asked,
@@ -190,6 +196,7 @@ impl Desk {
         let now = now();
         let report = self.watch.observe(now, sight, &InForce(snapshot), &settings.rules);
         let mut reports = Vec::new();
+        self.unnamed = report.unnamed;
         let shared = snapshot.shared.redis.is_some() || self.process.remembers_on_a_server();
         if shared {
             reports = self.hear(here);
@@ -201,6 +208,17 @@ impl Desk {
             false => self.follow(now),
         }
         self.show();
+    }
+
+    /// What became of requests since the last look, and of those that have no answer yet.
+    fn tally(&mut self, snapshot: &Snapshot, here: Millis) -> Tally {
+        let slow_ms = snapshot.gateway.alerts.rules.slow_ms;
+        let mut tally = self.process.sinks.take_tally(slow_ms);
+        self.own.attempts(snapshot, &mut tally);
+        for (group, ms) in self.process.alerts.under_way.for_longer_than(slow_ms, here) {
+            tally.hangs(&group, ms);
+        }
+        tally
     }
 
     /// What the other replicas see; notes their books.
@@ -223,23 +241,31 @@ impl Desk {
     }
 
     /// Tells the other replicas what is seen here, and what is in the book.
-    fn say(&self, report: &Report, now: u64) {
-        let mut report = report.clone();
-        report.troubles.truncate(TOLD_MAX);
+    fn say(&mut self, report: &Report, now: u64) {
         let keeps_ms = self.keeps_since.map(|since| now.saturating_sub(since));
-        let text = |said: &Said| serde_json::to_string(said).unwrap_or_default();
-        let mut said = Said { report, book: Some(self.book.clone()), keeps_ms };
-        let mut told = text(&said);
+        let bytes = |book: &Book| serde_json::to_string(book).map_or(usize::MAX, |text| text.len());
         // What is too long for the fleet's messages would take its other news with it.
-        if told.len() > SAID_MAX {
-            said.book = None;
-            told = text(&said);
+        let fits = |book: &Book| bytes(book) <= SAID_MAX / 2;
+        let whole = Some(self.book.clone()).filter(fits);
+        let book = whole.or_else(|| Some(self.book.clone().slim()).filter(fits));
+        let room = SAID_MAX - FRAME_MAX - book.as_ref().map_or(0, bytes);
+        let report = report.clone().within(room);
+        if report.unnamed > 0 && self.unnamed == 0 {
+            let unnamed = report.unnamed;
+            tracing::warn!(
+                unnamed,
+                "not all that is wrong here has room in what replicas tell each other"
+            );
         }
-        if told.len() > SAID_MAX {
-            said.report = Report { replica: said.report.replica, ..Report::default() };
-            told = text(&said);
-        }
-        self.process.alerts.shared.say(&told);
+        self.unnamed = report.unnamed;
+        let said = serde_json::to_string(&Said { report, book, keeps_ms }).unwrap_or_default();
+        self.process.alerts.shared.say(&said);
+    }
+
+    /// What is asked of every replica, and of this one if it could not name all that it sees.
+    fn ask(&mut self) {
+        let cut = (self.unnamed > 0).then(|| self.watch.replica());
+        self.asked = self.book.unseen(cut);
     }
 
     /// Keeps the book, and sends what it tells.
@@ -251,7 +277,7 @@ impl Desk {
             }
         }
         self.book.observe(now, reports, settings);
-        self.asked = self.book.unseen();
+        self.ask();
         self.keep(now);
         for letter in self.book.due(now, |channel| self.courier.is_busy(channel)) {
             if let Some(channel) = settings.channel(&letter.to) {
@@ -266,7 +292,7 @@ impl Desk {
         let Some((ms, book)) = self.kept.take() else { return };
         let merge = if ms < HANDOVER_MS { Merge::Keep } else { Merge::Drop };
         let changed = self.book.follow(book, merge);
-        self.asked = self.book.unseen();
+        self.ask();
         let Some(store) = self.process.store() else { return };
         let serving = self.process.serving();
         let settings = &serving.snapshot.gateway.alerts;

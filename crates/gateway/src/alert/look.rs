@@ -2,6 +2,7 @@
 //!
 //! Called by [`super::desk`] once a second. Always true: it only reads.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +11,9 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::health::probe::Status as ProbeStatus;
-use hale_core::incident::{Down, Facts, Family, Kind, Member, Root, Scene, Trouble};
+use hale_core::incident::{
+    Attempts, Down, Facts, Family, Kind, Member, Root, Scene, Tally, Trouble,
+};
 use hale_core::route;
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -18,14 +21,12 @@ use hale_store::Status;
 use hale_wire::errors::clean;
 
 use crate::state::Process;
-use crate::{advice, said};
+use crate::{advice, clock, said};
 
 /// How long the store or Redis must be away to be a trouble, milliseconds.
 const AWAY_MS: u64 = 30_000;
 /// How long lost rows are a trouble, milliseconds.
 const LOST_MS: u64 = 60_000;
-/// A day.
-const DAY_MS: u64 = 86_400_000;
 /// Longest words of an error, characters.
 const WORDS_MAX: usize = 300;
 
@@ -68,6 +69,10 @@ impl Scene for InForce<'_> {
             model: deployment.endpoint.upstream_model.clone(),
             groups: vec![group.clone()],
         })
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.0.by_id.contains_key(id)
     }
 
     fn group_of(&self, name: &str) -> Option<Arc<str>> {
@@ -113,6 +118,39 @@ pub(super) struct Own {
     refused: Option<(Box<str>, u64)>,
     /// The day on which the budget of probes was spent, and of which deployment.
     probes_spent: Option<(u64, Box<str>)>,
+    /// What each deployment had counted.
+    counted: HashMap<Arc<str>, Counted>,
+}
+
+/// What a deployment counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    answered: u64,
+    /// By cause.
+    failed: [u64; Cause::ALL.len()],
+}
+
+impl Counted {
+    fn of(deployment: &Deployment) -> Counted {
+        let state = &deployment.state;
+        let failed = |cause: Cause| {
+            let is_blamed = cause.blames_deployment();
+            if is_blamed { state.failures(cause) } else { 0 }
+        };
+        Counted { answered: state.successes(), failed: Cause::ALL.map(failed) }
+    }
+
+    /// What came since `before`.
+    fn since(&self, before: &Counted) -> Attempts {
+        let grown = |at: usize| self.failed[at].saturating_sub(before.failed[at]);
+        let causes = Cause::ALL.into_iter().enumerate();
+        let cause = causes.filter(|(at, _)| grown(*at) > 0).max_by_key(|(at, _)| grown(*at));
+        Attempts {
+            answered: self.answered.saturating_sub(before.answered),
+            failed: (0..Cause::ALL.len()).map(grown).sum(),
+            cause: cause.map(|(_, cause)| cause),
+        }
+    }
 }
 
 impl Own {
@@ -128,7 +166,24 @@ impl Own {
 
     /// The day's budget of probes is spent.
     pub(super) fn probes_spent(&mut self, name: &str, now: Millis) {
-        self.probes_spent = Some((now.0 / DAY_MS, name.into()));
+        self.probes_spent = Some((clock::day(now), name.into()));
+    }
+
+    /// Counts what became of attempts since the last time.
+    pub(super) fn attempts(&mut self, snapshot: &Snapshot, tally: &mut Tally) {
+        for deployment in &snapshot.deployments {
+            let now = Counted::of(deployment);
+            let before = self.counted.get(&deployment.id).copied().unwrap_or_default();
+            if now != before {
+                tally.attempted(&deployment.id, now.since(&before));
+                self.counted.insert(deployment.id.clone(), now);
+            }
+        }
+    }
+
+    /// Forgets what no config has any more.
+    pub(super) fn reconfigured(&mut self, snapshot: &Snapshot) {
+        self.counted.retain(|id, _| snapshot.by_id.contains_key(id));
     }
 
     /// The troubles that have nothing to do with a deployment.
@@ -143,7 +198,7 @@ impl Own {
             troubles.push(own(Kind::ReloadRefused, "reload", "config", ("refused", reason), fix));
         }
         match &self.probes_spent {
-            Some((day, name)) if *day == now.0 / DAY_MS => {
+            Some((day, name)) if *day == clock::day(now) => {
                 let fix = "raise health_check_daily_budget_usd, or probe less often; until tomorrow only lists of models \
                            are requested";
                 troubles.push(own(Kind::ProbeBudget, "probes", name, ("budget", ""), fix));

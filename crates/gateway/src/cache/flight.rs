@@ -6,16 +6,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::time::Millis;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::AnswerCache;
 use super::kept::{Head, KeptAnswer};
 use super::key::CacheKey;
+use crate::clock;
 
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +33,8 @@ pub(crate) enum End {
 
 /// A follower may be so many times behind what is kept of one answer.
 const LAG_MAX: usize = 8;
-/// How long the first client may leave a piece unread before no other request joins it, milliseconds: the upstream is
-/// read no faster than that client reads.
+/// How long the first client may leave a piece unread, milliseconds. Then no other request joins it, and those who did go
+/// on without it: until then the upstream is read no faster than that client reads.
 const UNREAD_MS: u64 = 1_000;
 
 /// The bytes of all answers on their way together.
@@ -66,6 +69,10 @@ pub(super) struct Flight {
     state: Mutex<State>,
     /// Since when the client of the leader has a piece to read, milliseconds; [`Millis::NEVER`] while it has none.
     unread_since: AtomicU64,
+    /// Whether an operator had its answer forgotten before it came.
+    is_forgotten: AtomicBool,
+    /// Wakes what looks after the leader's client, once there are followers.
+    followed: Notify,
 }
 
 struct State {
@@ -96,6 +103,12 @@ impl State {
 
     fn is_followed(&self) -> bool {
         self.followers.iter().any(Option::is_some)
+    }
+
+    /// One more follows, from that piece on; its number.
+    fn follow(&mut self, from: usize) -> usize {
+        self.followers.push(Some(from));
+        self.followers.len() - 1
     }
 
     /// The place of the follower that is furthest behind.
@@ -166,23 +179,34 @@ impl Flight {
             end: None,
         };
         let unread_since = AtomicU64::new(Millis::NEVER.0);
-        Arc::new(Flight { state: Mutex::new(state), unread_since })
+        let (is_forgotten, followed) = (AtomicBool::new(false), Notify::new());
+        Arc::new(Flight { state: Mutex::new(state), unread_since, is_forgotten, followed })
+    }
+
+    /// Its answer is not kept.
+    pub(super) fn forget(&self) {
+        self.is_forgotten.store(true, Ordering::Relaxed);
     }
 
     /// Follows it from its first piece on; `None` if that is not there any more, if it ended, or if its first client
     /// does not read it.
     pub(super) fn follow(flight: &Arc<Flight>, now: Millis) -> Option<Follower> {
-        if now.since(Millis(flight.unread_since.load(Ordering::Relaxed))) > UNREAD_MS {
+        if flight.hangs(now) {
             return None;
         }
         let mut state = flight.state.lock();
         if state.is_too_long || state.end.is_some() {
             return None;
         }
-        state.followers.push(Some(0));
-        let number = state.followers.len() - 1;
+        let number = state.follow(0);
         drop(state);
+        flight.followed.notify_one();
         Some(Follower { flight: flight.clone(), number })
+    }
+
+    /// Whether the client of the leader has left a piece unread for so long that others need not wait for it.
+    fn hangs(&self, now: Millis) -> bool {
+        now.since(Millis(self.unread_since.load(Ordering::Relaxed))) > UNREAD_MS
     }
 
     /// Changes the state, and wakes the followers.
@@ -254,6 +278,17 @@ impl Leader {
         self.flight.unread_since.store(since.0, Ordering::Relaxed);
     }
 
+    /// The client of the leader goes on as one who joined, with the piece after the last one: it gets what it has not read
+    /// yet when it reads again.
+    pub(crate) fn follow_on(&self) -> Follower {
+        let mut state = self.flight.state.lock();
+        let from = state.dropped + state.pieces.len();
+        let number = state.follow(from);
+        drop(state);
+        self.unread_since(Millis::NEVER);
+        Follower { flight: self.flight.clone(), number }
+    }
+
     /// A copy of all pieces so far; `None` if they are more than is kept. A piece may be a part of a larger buffer.
     fn collected(&self) -> Option<Bytes> {
         let state = self.flight.state.lock();
@@ -272,6 +307,7 @@ impl Leader {
         }
         let head = self.flight.state.lock().head.clone();
         if let Some(ms) = self.keeps_ms
+            && !self.flight.is_forgotten.load(Ordering::Relaxed)
             && let (Some(head), Some(body)) = (head, self.collected())
             && std::str::from_utf8(&body).is_ok_and(is_whole)
         {
@@ -314,6 +350,7 @@ impl Drop for Leader {
 }
 
 /// Tells whether an answer is waited for.
+#[derive(Clone)]
 pub(crate) struct Watch(Arc<Flight>);
 
 impl Watch {
@@ -321,6 +358,19 @@ impl Watch {
     pub(crate) fn is_followed(&self) -> bool {
         let state = self.0.state.lock();
         state.end.is_none() && state.is_followed()
+    }
+
+    /// Waits until others wait for a piece that the client of the leader does not fetch.
+    pub(crate) async fn held_up(&self) {
+        loop {
+            while !self.is_followed() {
+                self.0.followed.notified().await;
+            }
+            if self.0.hangs(clock::now().millis()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(UNREAD_MS)).await;
+        }
     }
 }
 

@@ -102,11 +102,11 @@ impl AnswerCache {
             let replaced = self.replaced.notified();
             match place {
                 Some(place) => {
-                    let (second, waiting) = SecondLevel::new(&place, self.losses.clone());
+                    let second = SecondLevel::new(&place, self.losses.clone());
                     self.second.store(Some(second.clone()));
                     tokio::select! {
                         () = replaced => {}
-                        () = second.run(waiting) => {}
+                        () = second.run() => {}
                     }
                 }
                 None => {
@@ -215,13 +215,17 @@ impl AnswerCache {
         self.kept.put(key, answer);
     }
 
-    /// Forgets an answer in memory; false if there was none.
+    /// Forgets an answer in memory, and one that is on its way; false if none was kept.
     pub(crate) fn forget(&self, key: CacheKey) -> bool {
+        if let Some(flight) = self.flights.lock().remove(&key) {
+            flight.forget();
+        }
         self.kept.remove(key)
     }
 
-    /// Forgets all answers in memory.
+    /// Forgets all answers in memory, and those that are on their way.
     pub(crate) fn clear(&self) {
+        self.flights.lock().drain().for_each(|(_, flight)| flight.forget());
         self.kept.clear();
     }
 
@@ -263,7 +267,7 @@ mod tests {
         assert!(matches!(find(young), Found::UnderWay(_)), "it is being made now");
         let at = At::Disk(std::path::Path::new("answers").into(), 0);
         let place = Place { at, namespace: Box::default(), answer_bytes: 100 };
-        let (second, _waiting) = SecondLevel::new(&place, Arc::default());
+        let second = SecondLevel::new(&place, Arc::default());
         cache.second.store(Some(second));
         assert!(matches!(find(young), Found::Nothing(_)));
         assert!(matches!(find(usage), Found::UnderWay(_)), "others go on joining");

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use ::redis::{Cmd, Pipeline, Script};
+use ::redis::{Cmd, Script};
 use futures_util::StreamExt as _;
 use hale_core::fleet::{LIVE_MS, ServerClock, ServerMs, Want};
 use hale_core::time::Millis;
@@ -227,13 +227,14 @@ impl ThroughRedis {
         let mut found = Vec::with_capacity(deployments.len());
         for some in deployments.chunks(AT_ONCE) {
             let call = |id: &Arc<str>| {
-                let mut call = Pipeline::with_capacity(2);
                 let key = format!("{}deployment:{id}:cooldown", self.keys.litellm);
-                call.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
-                call
+                let (mut get, mut left) = (::redis::cmd("GET"), ::redis::cmd("PTTL"));
+                get.arg(&key);
+                left.arg(&key);
+                vec![get, left]
             };
-            let calls: Vec<Pipeline> = some.iter().map(call).collect();
-            let answers = self.redis.each::<(Option<Vec<u8>>, i64)>(&calls, LIMIT).await?;
+            let calls = some.iter().map(call).collect();
+            let answers = self.redis.each::<(Option<Vec<u8>>, i64)>(calls, LIMIT).await?;
             // What is no text there, or has no end, is no cooldown.
             found.extend(answers.into_iter().map(|answer| match answer {
                 Ok((Some(text), left_ms)) => Some((text, u64::try_from(left_ms).ok()?)),

@@ -97,6 +97,8 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             Some(second) => second.remove(&keys).await.map_err(|error| left(&error))?.max(here),
             None => here,
         };
+        // Another request may have found it there in the meantime.
+        keys.iter().for_each(|key| _ = answers.forget(*key));
         let page = json!({"status": "success", "deleted": deleted});
         Ok(reply::json(StatusCode::OK, page.to_string()))
     })
@@ -110,6 +112,8 @@ pub(crate) fn flush(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
         answers.clear();
         if let Some(second) = answers.second() {
             second.clear().await.map_err(|error| left(&error))?;
+            // Another request may have found one there in the meantime.
+            answers.clear();
         }
         Ok(reply::json(StatusCode::OK, json!({"status": "success"}).to_string()))
     })

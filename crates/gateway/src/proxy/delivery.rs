@@ -5,13 +5,14 @@
 //! exactly once, when it is dropped; the attempt whose answer it carries gets the outcome; no other code
 //! decides whether a request was done, cut, left by its client, or hit by a panic.
 
+mod from_cache;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use hale_core::budget::BudgetIndex;
-use hale_core::cache::CacheAnswer;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Failure;
@@ -34,6 +35,7 @@ use crate::failures::FailedRequest;
 use crate::http::call_id;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
+use crate::state::under_way::Place;
 use crate::state::{Serving, Worker};
 use crate::upstream::SendProgress;
 
@@ -53,6 +55,8 @@ pub(crate) struct Delivery {
     /// Whether that is for its turn, and how long it did so before, microseconds.
     is_in_line: Cell<bool>,
     in_line_us: Cell<u64>,
+    /// Its place among the requests that have no content yet, if these are watched.
+    place: Cell<Option<Place>>,
     /// The cost of answers that no client gets, USD.
     passed_over_usd: f64,
     record: Option<RequestRecord>,
@@ -120,6 +124,7 @@ impl Delivery {
             waiting_since: Cell::new(None),
             is_in_line: Cell::new(false),
             in_line_us: Cell::new(0),
+            place: Cell::new(None),
             passed_over_usd: 0.0,
             attempt: None,
             sending: SendProgress::default(),
@@ -174,6 +179,27 @@ impl Delivery {
             record.deployment = Some(deployment.id.clone());
             record.deployment_name = Some(deployment.display.name.clone());
         });
+        if self.worker.process.alerts.under_way.is_watched() {
+            self.hangs_from_now();
+        }
+    }
+
+    /// It may be found to have no content. A session lasts as long as its client wants.
+    #[cold]
+    fn hangs_from_now(&self) {
+        let group = self.record.as_ref().and_then(|record| record.model_group.as_ref());
+        if let Some(group) = group.filter(|_| self.operation != Operation::Realtime) {
+            let since = Micros(self.arrived.0.saturating_add(self.in_line_us.get()));
+            let place = self.worker.under_way.enter(self.place.get(), group, since.millis());
+            self.place.set(Some(place));
+        }
+    }
+
+    /// It has content, has ended, or waits in line.
+    fn hangs_no_more(&self) {
+        if let Some(place) = self.place.take() {
+            self.worker.under_way.leave(place);
+        }
     }
 
     /// Charges the cost to these budgets of tags, too.
@@ -191,6 +217,7 @@ impl Delivery {
     /// Waits for its turn.
     pub(super) async fn in_line<T>(&self, turn: impl Future<Output = T>) -> T {
         self.is_in_line.set(true);
+        self.hangs_no_more();
         self.waiting(turn).await
     }
 
@@ -222,6 +249,7 @@ impl Delivery {
     /// The first content of an answer has arrived; `attempt` gets the outcome when the answer ends.
     pub(super) fn first_content(&mut self, mut attempt: AttemptGuard, now: Micros) {
         attempt.has_content();
+        self.hangs_no_more();
         self.attempt = Some(attempt);
         self.counting.first_content(now);
         let Durations { total_us, own_us } = self.durations(now);
@@ -272,44 +300,6 @@ impl Delivery {
         }
         self.end(Ending::Success, carrier.status(), None);
         cost
-    }
-
-    /// An answer of the cache is about to leave. It costs nothing, and no deployment served it.
-    pub(super) fn answered_by_cache(&mut self, answer: CacheAnswer, bytes: u64) {
-        self.is_from_cache(answer);
-        self.note(|record| record.response_bytes = bytes);
-        self.end(Ending::Success, 200, None);
-    }
-
-    /// A stream of another request that it joined is about to begin.
-    pub(super) fn joined(&mut self, now: Micros) {
-        self.is_from_cache(CacheAnswer::Joined);
-        let Durations { total_us, own_us } = self.durations(now);
-        self.note(|record| {
-            record.first_content_us = Some(total_us);
-            record.overhead_us = own_us;
-        });
-    }
-
-    /// The answer comes from the cache.
-    fn is_from_cache(&mut self, answer: CacheAnswer) {
-        self.note(|record| {
-            record.cache = Some(answer);
-            record.cost_usd = Some(0.0);
-        });
-    }
-
-    /// An answer of the cache has been sent whole, or broke off.
-    pub(super) fn cache_ended(&mut self, failed: Option<&Failed>) {
-        match failed {
-            None => self.end(Ending::Success, 200, None),
-            Some(failed) => {
-                self.end(Ending::Broken, 200, Some(failed.cause));
-                self.capture.failed(&failed.error.message);
-                let reason = explain::reason_of_break(failed);
-                self.tell(reason, || failed.error.message.clone());
-            }
-        }
     }
 
     /// The answer broke after its first content.
@@ -411,6 +401,7 @@ impl Delivery {
 
     fn end(&mut self, ending: Ending, status: u16, cause: Option<Cause>) {
         self.is_ended = true;
+        self.hangs_no_more();
         self.note(|record| {
             record.ending = ending;
             record.status = status;

@@ -7,11 +7,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
+use hale_core::operation::Operation;
 use hale_wire::errors::ErrorReply;
 use http_body::Frame;
 
 use super::attempt::Failed;
 use super::exchange::Exchange;
+use super::overheard::Overheard;
 use crate::cache::{End, Follower};
 use crate::http::reply::{Broken, StreamedBody};
 
@@ -19,27 +21,35 @@ use crate::http::reply::{Broken, StreamedBody};
 pub(super) struct Followed {
     follower: Follower,
     exchange: Box<Exchange>,
+    /// Gathers what it says, if a sink shows it.
+    overheard: Option<Box<Overheard>>,
     is_over: bool,
 }
 
 impl Followed {
     /// The stream of `follower` for the client of `exchange`.
     pub(super) fn new(follower: Follower, exchange: Box<Exchange>) -> Followed {
-        Followed { follower, exchange, is_over: false }
+        let overheard = Overheard::of(&exchange.delivery.capture, exchange.request.operation);
+        Followed { follower, exchange, overheard, is_over: false }
     }
 
     fn fail(&mut self, failed: &Failed) -> Bytes {
         self.is_over = true;
         self.exchange.delivery.cache_ended(Some(failed));
-        let error = ErrorReply {
-            message: format!("the stream broke off and is not complete: {}", failed.error.message),
-            kind: "server_error".to_owned(),
-            code: failed.status.unwrap_or(500).to_string(),
-            reason: "upstream_stream_interrupted",
-            ..ErrorReply::default()
-        };
-        error.event(self.exchange.request.operation.format()).into()
+        break_event(self.exchange.request.operation, failed)
     }
+}
+
+/// What tells the client of a stream that joined another one that it breaks off.
+pub(super) fn break_event(operation: Operation, failed: &Failed) -> Bytes {
+    let error = ErrorReply {
+        message: format!("the stream broke off and is not complete: {}", failed.error.message),
+        kind: "server_error".to_owned(),
+        code: failed.status.unwrap_or(500).to_string(),
+        reason: "upstream_stream_interrupted",
+        ..ErrorReply::default()
+    };
+    error.event(operation.format()).into()
 }
 
 impl StreamedBody for Followed {
@@ -71,6 +81,9 @@ impl StreamedBody for Followed {
                 self.fail(&Failed::of(Cause::Gateway, None, message.to_owned()))
             }
         };
+        if let Some(overheard) = &mut self.overheard {
+            overheard.push(&piece);
+        }
         self.exchange.delivery.note(|record| record.response_bytes += piece.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -81,5 +94,13 @@ impl StreamedBody for Followed {
 
     fn give_up(&mut self) {
         let _event: Bytes = self.fail(&Failed::cut("the gateway's own code failed"));
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        if let Some(overheard) = self.overheard.take() {
+            overheard.tell(&mut self.exchange.delivery.capture);
+        }
     }
 }

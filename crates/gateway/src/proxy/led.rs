@@ -1,43 +1,81 @@
 //! A stream that other requests may have joined, as the request that leads it sends it.
 //!
 //! Made by [`super::respond`], polled by hyper as the answer's body. Always true: what the client gets is what the relay
-//! gives; the others get the same pieces, no sooner; when the client leaves, the stream goes on while others read it.
+//! gives; the others get the same pieces, no sooner; when the client leaves or does not read, the stream goes on while others
+//! read it.
 
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use hale_core::cause::Cause;
 use hale_core::operation::Operation;
 use hale_core::time::Millis;
 use hale_wire::reuse;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use tokio::task::AbortHandle;
 
+use super::attempt::Failed;
+use super::followed::break_event;
 use super::relay::Relay;
-use crate::cache::Leader;
+use crate::cache::{End, Follower, Leader, Watch};
 use crate::clock;
 use crate::http::reply::{Broken, Reply, StreamedBody};
 
 /// A stream and its followers.
 pub(crate) struct Led {
-    stream: Option<(Relay, Box<Leader>)>,
+    reading: Rc<RefCell<Reading>>,
     operation: Operation,
-    reader: ReadBy,
 }
 
-/// Who reads the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReadBy {
-    /// The client of the request that leads it.
-    Client,
-    /// Those who joined it, since that client left.
-    Followers,
+/// How the client of the request that leads a stream reads it.
+enum Reading {
+    /// First; the others get what it gets. The task waits until it does not read.
+    First(Stream, AbortHandle),
+    /// As one who joined: the others did not wait for it.
+    Behind(Follower),
+    /// Not at all.
+    Over,
+}
+
+/// What comes from the upstream, for the one who reads first and for those who joined.
+struct Stream {
+    relay: Relay,
+    leader: Box<Leader>,
+    operation: Operation,
 }
 
 impl Led {
     /// The stream of `relay`, which `leader` leads.
     pub(super) fn new(relay: Relay, leader: Box<Leader>, operation: Operation) -> Led {
-        Led { stream: Some((relay, leader)), operation, reader: ReadBy::Client }
+        let reading = Rc::new(RefCell::new(Reading::Over));
+        let waiting = go_on_without(leader.watch(), Rc::downgrade(&reading));
+        let task = tokio::task::spawn_local(waiting).abort_handle();
+        *reading.borrow_mut() = Reading::First(Stream { relay, leader, operation }, task);
+        Led { reading, operation }
     }
+
+    fn take(&self) -> Reading {
+        self.reading.replace(Reading::Over)
+    }
+}
+
+/// Reads the stream for those who joined it, once its client holds them up.
+async fn go_on_without(watch: Watch, reading: Weak<RefCell<Reading>>) {
+    watch.held_up().await;
+    let Some(reading) = reading.upgrade() else { return };
+    let stream = match reading.replace(Reading::Over) {
+        Reading::First(stream, _) => stream,
+        other @ (Reading::Behind(_) | Reading::Over) => {
+            reading.replace(other);
+            return;
+        }
+    };
+    reading.replace(Reading::Behind(stream.leader.follow_on()));
+    drop(reading);
+    drained(Reply::stream(stream)).await;
 }
 
 /// The answer is complete: it is kept if nothing cut it short.
@@ -51,9 +89,9 @@ pub(super) async fn drained(mut body: Reply) {
     while let Some(Ok(_frame)) = body.frame().await {}
 }
 
-impl StreamedBody for Led {
+impl StreamedBody for Stream {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let Some((relay, leader)) = &mut self.stream else { return Poll::Ready(None) };
+        let Stream { relay, leader, operation } = self;
         leader.unread_since(Millis::NEVER);
         let polled = relay.poll_frame(cx);
         match &polled {
@@ -66,12 +104,12 @@ impl StreamedBody for Led {
             }
             // Nothing that was sent says that it broke.
             Poll::Ready(Some(Err(_))) => leader.leaves(),
-            Poll::Ready(None) if relay.has_ended_well() => end(leader, self.operation),
+            Poll::Ready(None) if relay.has_ended_well() => end(leader, *operation),
             Poll::Ready(None) => leader.fails(),
         }
         // The upstream may take a while to close.
         if polled.is_ready() && relay.has_sent_all() {
-            end(leader, self.operation);
+            end(leader, *operation);
         }
         polled
     }
@@ -81,22 +119,54 @@ impl StreamedBody for Led {
     }
 
     fn give_up(&mut self) {
-        if let Some((mut relay, mut leader)) = self.stream.take() {
-            relay.give_up();
-            leader.leaves();
+        self.relay.give_up();
+        self.leader.leaves();
+    }
+}
+
+impl StreamedBody for Led {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let mut reading = self.reading.borrow_mut();
+        let piece = match &mut *reading {
+            Reading::First(stream, _) => return stream.poll_frame(cx),
+            Reading::Behind(follower) => match follower.poll_piece(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(piece) => piece,
+            },
+            Reading::Over => return Poll::Ready(None),
+        };
+        let data = match piece {
+            Ok(piece) => piece,
+            // What it got says how it ended.
+            Err(End::Whole | End::Failed) => return Poll::Ready(None),
+            Err(End::Left) => {
+                *reading = Reading::Over;
+                let message = "this client reads too slowly, or the gateway stops".to_owned();
+                break_event(self.operation, &Failed::of(Cause::Gateway, None, message))
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn length(&self) -> Option<u64> {
+        None
+    }
+
+    fn give_up(&mut self) {
+        if let Reading::First(mut stream, task) = self.take() {
+            task.abort();
+            stream.give_up();
         }
     }
 }
 
 impl Drop for Led {
     fn drop(&mut self) {
-        let Some((relay, leader)) = self.stream.take() else { return };
-        let may_go_on =
-            self.reader == ReadBy::Client && !relay.is_cut() && !std::thread::panicking();
-        if may_go_on && leader.watch().is_followed() {
-            let stream = Some((relay, leader));
-            let going_on = Led { stream, operation: self.operation, reader: ReadBy::Followers };
-            tokio::task::spawn_local(drained(Reply::stream(going_on)));
+        let Reading::First(stream, task) = self.take() else { return };
+        task.abort();
+        let may_go_on = !stream.relay.is_cut() && !std::thread::panicking();
+        if may_go_on && stream.leader.watch().is_followed() {
+            tokio::task::spawn_local(drained(Reply::stream(stream)));
         }
     }
 }

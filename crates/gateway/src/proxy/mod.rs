@@ -27,6 +27,7 @@ mod kept_parts;
 mod led;
 mod model_request;
 mod opening;
+mod overheard;
 pub(crate) mod pass_through;
 pub(crate) mod relay;
 mod respond;

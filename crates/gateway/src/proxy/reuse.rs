@@ -25,6 +25,7 @@ use super::exchange::{Exchange, Stage, note_group};
 use super::followed::Followed;
 use super::kept_parts::Parts;
 use super::led::drained;
+use super::overheard::Overheard;
 use crate::cache::{CacheKey, End, Follower, Found, Head, Leader, Watch};
 use crate::clock;
 use crate::http::reply::Reply;
@@ -151,10 +152,21 @@ impl Exchange {
     /// Answers with the whole answer to another request.
     fn answer_whole(mut self: Box<Self>, answer: FromCache<'_>, body: Bytes) -> Response<Reply> {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
-        self.delivery.capture.answered(&body);
+        self.capture_whole(answer.head, &body);
         self.delivery.answered_by_cache(answer.how, body.len() as u64);
         let headers = self.headers_from_cache(answer);
         response(headers, Reply::full(body))
+    }
+
+    /// Shows sinks what `body` says, if there are such.
+    fn capture_whole(&mut self, head: &Head, body: &Bytes) {
+        let capture = &mut self.delivery.capture;
+        if !head.is_stream {
+            capture.answered(body);
+        } else if let Some(mut overheard) = Overheard::of(capture, self.request.operation) {
+            overheard.push(body);
+            overheard.tell(capture);
+        }
     }
 
     /// Answers with a stream that another request leads.

@@ -249,26 +249,26 @@ impl Redis {
         self.within("query", limit, command.query_async(&mut connection)).await
     }
 
-    /// Sends several pipelines at once, each with keys of one place; an error of the server's is that of its pipeline only.
+    /// Sends several calls at once, each of commands with keys of one place; an error of the server's is that of its call
+    /// only.
     ///
     /// # Errors
     /// Why there is no answer.
     pub(crate) async fn each<T: FromRedisValue>(
         &self,
-        calls: &[Pipeline],
+        calls: Vec<Vec<Cmd>>,
         limit: Duration,
     ) -> Result<Vec<Result<T, RedisError>>, Failed> {
-        let Some(connection) = self.connection() else { return Err(Failed::Down) };
-        let sent = calls.iter().map(|call| {
-            let mut connection = connection.clone();
-            async move {
-                match call.query_async(&mut connection).await {
-                    Err(error) if is_lost(&error) => Err(error),
-                    answered => Ok(answered),
-                }
+        match self.connection() {
+            None => Err(Failed::Down),
+            Some(Connection::One(one)) => {
+                self.within("pipelines", limit, together(one, calls)).await
             }
-        });
-        self.within("pipelines", limit, futures_util::future::try_join_all(sent)).await
+            Some(cluster @ Connection::Cluster(_)) => {
+                let sent = calls.into_iter().map(|call| apart(cluster.clone(), call));
+                self.within("pipelines", limit, futures_util::future::try_join_all(sent)).await
+            }
+        }
     }
 
     /// Runs a script; `keys` decide which node of a cluster has it.
@@ -342,6 +342,44 @@ impl Redis {
         }
         ended
     }
+}
+
+/// Sends one call to the node of a cluster that has its keys.
+async fn apart<T: FromRedisValue>(
+    mut connection: Connection,
+    call: Vec<Cmd>,
+) -> Result<Result<T, RedisError>, RedisError> {
+    match pipeline(call).query_async(&mut connection).await {
+        Err(error) if is_lost(&error) => Err(error),
+        answered => Ok(answered),
+    }
+}
+
+/// Sends all calls as one pipeline: a task and a channel for each would take longer than Redis does.
+async fn together<T: FromRedisValue>(
+    mut one: ::redis::aio::MultiplexedConnection,
+    calls: Vec<Vec<Cmd>>,
+) -> Result<Vec<Result<T, RedisError>>, RedisError> {
+    let lengths: Vec<usize> = calls.iter().map(Vec::len).collect();
+    let mut all = pipeline(calls.into_iter().flatten());
+    all.ignore_errors();
+    let answers: Vec<Result<Value, RedisError>> = all.query_async(&mut one).await?;
+    let mut answers = answers.into_iter();
+    let mut sorted = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let values: Result<Vec<Value>, RedisError> = answers.by_ref().take(length).collect();
+        match values.and_then(|values| Ok(::redis::from_redis_value(Value::Array(values))?)) {
+            Err(error) if is_lost(&error) => return Err(error),
+            answered => sorted.push(answered),
+        }
+    }
+    Ok(sorted)
+}
+
+fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    commands.into_iter().for_each(|command| _ = pipeline.add_command(command));
+    pipeline
 }
 
 /// Whether an error says that this server is not the one to ask: the connection's, or that it is a replica or not ready.

@@ -24,7 +24,7 @@ fn ended(record: &RequestRecord) -> Ended<'_> {
     Ended {
         group: record.model_group.as_ref(),
         requested: record.requested_model.as_ref(),
-        deployment: record.deployment.as_ref(),
+        was_attempted: record.deployment.is_some(),
         outcome,
         is_moved: record.retries > 0,
         fallbacks: record.fallbacks,

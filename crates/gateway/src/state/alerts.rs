@@ -9,10 +9,11 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use hale_core::fleet::LIVE_MS;
-use hale_core::incident::Incident;
+use hale_core::incident::{AlertSettings, Incident, Kind};
 use hale_core::time::Millis;
 use parking_lot::Mutex;
 
+use super::under_way::UnderWay;
 use crate::clock;
 
 /// Replicas that are heard.
@@ -100,6 +101,8 @@ pub(crate) struct Alerts {
     pub(crate) incidents: ArcSwap<Vec<Incident>>,
     /// What replicas tell each other.
     pub(crate) shared: Shared,
+    /// The requests that have no answer yet.
+    pub(crate) under_way: UnderWay,
     /// The channels by name.
     pub(crate) channels: Mutex<BTreeMap<Box<str>, ChannelState>>,
     /// Messages that were taken.
@@ -110,4 +113,12 @@ pub(crate) struct Alerts {
     pub(crate) dropped: AtomicU64,
     /// Messages that wait.
     pub(crate) waiting: AtomicU64,
+}
+
+impl Alerts {
+    /// For a config that tells people so.
+    pub(super) fn configure(&self, settings: &AlertSettings) {
+        let is_told = !settings.channels.is_empty() && settings.rules.tells(Kind::SlowRequests);
+        self.under_way.watch(is_told);
+    }
 }

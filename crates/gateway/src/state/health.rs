@@ -23,8 +23,6 @@ const COMMANDS_MAX: usize = 64;
 const ELSEWHERE_MAX: usize = 4096;
 /// How often the log repeats that probes are ignored, milliseconds.
 const WARN_EVERY_MS: u64 = 1_000;
-/// The period of the probe budget: a day, milliseconds.
-const DAY_MS: u64 = 86_400_000;
 
 /// The results of a round of probes.
 pub(crate) type Round = Vec<(DeploymentIndex, Answer)>;
@@ -110,7 +108,7 @@ impl Health {
             failed: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             nano_usd: AtomicU64::new(0),
-            limits: Mutex::default(),
+            limits: Mutex::new(ProbeLimits::with_zero_at(clock::started_unix_ms())),
             bypasses: AtomicU64::new(0),
             warned: AtomicU64::new(0),
             budget_day: AtomicU64::new(0),
@@ -124,7 +122,7 @@ impl Health {
 
     /// The day's probe budget of `deployment`, or of all, is spent. The first time on a day is an event.
     pub(crate) fn budget_reached(&self, deployment: &Arc<str>, now: Millis) {
-        let day = now.0 / DAY_MS + 1;
+        let day = clock::day(now) + 1;
         if self.budget_day.swap(day, Ordering::Relaxed) != day {
             let budget = Budget { of: "probes", name: Box::from(&**deployment) };
             events::publish(What::Budget(budget));

@@ -9,6 +9,7 @@ pub(crate) mod fleet;
 pub(crate) mod health;
 pub(crate) mod object_ids;
 mod stalls;
+pub(crate) mod under_way;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,12 +43,15 @@ pub(crate) struct Worker {
     /// The process.
     pub(crate) process: Arc<Process>,
     stalls: Stalls,
+    /// Its requests that have no content yet, if they are watched.
+    pub(crate) under_way: Arc<under_way::List>,
 }
 
 impl Worker {
     /// A worker of `process`.
     pub(crate) fn new(process: Arc<Process>) -> Worker {
-        Worker { process, stalls: Stalls::default() }
+        let under_way = process.alerts.under_way.list();
+        Worker { process, stalls: Stalls::default(), under_way }
     }
 
     /// Notes the end of a poll of one of its connections.
@@ -125,6 +129,8 @@ impl Process {
         if snapshot.shared.redis.is_some() {
             health.wait_for_others(&snapshot);
         }
+        let alerts = Alerts::default();
+        alerts.configure(&snapshot.gateway.alerts);
         let serving = Serving::new(snapshot, ids, &metrics, reach);
         Process {
             serving: ArcSwap::from_pointee(serving),
@@ -134,7 +140,7 @@ impl Process {
             reach,
             health,
             fleet: Fleet::default(),
-            alerts: Alerts::default(),
+            alerts,
             waiting,
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
@@ -183,6 +189,7 @@ impl Process {
         self.sinks.configure(&serving.snapshot.gateway.sinks);
         self.serving.store(serving.clone());
         let snapshot = &serving.snapshot;
+        self.alerts.configure(&snapshot.gateway.alerts);
         self.answers.configure(snapshot.gateway.cache.as_ref(), answers_place(snapshot));
         self.waiting.reconfigured(&serving.snapshot);
     }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Config, KEY, UPSTREAM_KEY, chat, chat_with, client, eventually, hale, lone, metric, pair,
+    CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, eventually, hale, lone, metric, pair,
     within,
 };
 
@@ -581,6 +581,135 @@ fn a_slow_answer_is_told_with_its_time() {
 }
 
 #[test]
+fn a_request_that_hangs_is_told_while_it_hangs_and_over_when_it_has_an_answer() {
+    for body in [openai::chat_request("m", "hi"), openai::stream_request("m", "hi")] {
+        let (upstream, hook) = (FakeUpstream::start(), receiver());
+        let config = telling(&lone(&upstream), json!(["webhook"]), quick());
+        let config = config.general(json!({"alerting_threshold": 0.2}));
+        let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+        upstream.answer_with(|request| match request.json()["stream"].as_bool() {
+            Some(true) => {
+                let chunks = openai::chunks("m", &["hi"]);
+                Script::ok().stream().wait("go").events(&chunks).done().end()
+            }
+            _ => Script::ok().wait("go").json(&openai::chat_completion("m", "hi")),
+        });
+        let mut hanging = client(&hale);
+        let json = [("content-type", "application/json")];
+        hanging.send("POST", CHAT, &json, body.to_string().as_bytes()).unwrap();
+        let opened = message(&hook, 0);
+        assert_eq!(opened["kind"], "slow_requests", "{opened}");
+        let title = opened["title"].as_str().unwrap();
+        assert!(title.starts_with("requests of m are slow: one has no answer after"), "{title}");
+        assert_eq!(upstream.state().waiting_at("go"), 1, "it hangs still");
+        upstream.release("go");
+        let text = match body["stream"].as_bool() {
+            Some(true) => hanging.read_stream().unwrap().content(),
+            _ => hanging.read_response().unwrap().text(),
+        };
+        assert!(text.contains("hi"), "{text}");
+        assert_eq!(chat(&hale, "m").status, 200);
+    }
+}
+
+#[test]
+fn what_only_waits_in_line_or_is_a_session_does_not_hang() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let one = json!({"model": "openai/gpt-4o", "max_parallel_requests": 1});
+    let config = Config::new().with("m", "a", &upstream, one);
+    let config = config.general(json!({
+        "alerting": ["webhook"], "alerting_args": quick(), "alerting_threshold": 0.2,
+    }));
+    let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    upstream.answer_with(|_| Script::ok().wait("go").json(&openai::chat_completion("m", "hi")));
+    let mut clients = [client(&hale), client(&hale)];
+    let body = openai::chat_request("m", "hi").to_string();
+    let json = [("content-type", "application/json")];
+    clients.iter_mut().for_each(|one| one.send("POST", CHAT, &json, body.as_bytes()).unwrap());
+    upstream.wait_for(|state| state.waiting_at("go") == 1);
+    let opened = message(&hook, 0);
+    // Each look counts those that hang: that is one, however long the other one waits.
+    let page = client(&hale).get("/alerting/incidents").json();
+    assert_eq!(opened["kind"], "slow_requests", "{page}");
+    assert_eq!(metric(&hale, "hale_waiting", &[]), 1.0);
+    upstream.release("go");
+    clients.iter_mut().for_each(|one| assert_eq!(one.read_response().unwrap().status, 200));
+}
+
+#[test]
+fn a_deployment_whose_failures_others_hide_is_told_though_no_cooldown_keeps_it_out() {
+    for stream in [false, true] {
+        let (bad, good, hook) = (FakeUpstream::start(), FakeUpstream::start(), receiver());
+        let config = telling(&pair(&bad, &good), json!(["webhook"]), quick());
+        let config = config.router(json!({"num_retries": 2, "disable_cooldowns": true}));
+        let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+        bad.answer_with(|_| Script::error(500, "the engine is on fire"));
+        let mut body = openai::chat_request("m", "hi");
+        body["stream"] = json!(stream);
+        let ask = || {
+            let answer = client(&hale).post_json(CHAT, &[], &body);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        };
+        let opened = eventually("it is told", || {
+            ask();
+            told(&hook).into_iter().next()
+        });
+        assert_eq!(opened["kind"], "deployment_down", "{opened}");
+        assert_eq!(opened["deployments"][0]["name"], "bad", "{opened}");
+        assert_eq!(opened["provider_message"], "the engine is on fire");
+        assert_eq!(opened["requests"]["hurt"], 0);
+        assert!(opened["requests"]["moved"].as_u64() >= Some(1), "{opened}");
+        bad.answer_with(Script::answer);
+        let all = within(TIMEOUT * 2, "its end is told", || {
+            ask();
+            Some(told(&hook)).filter(|all| all.len() >= 2)
+        });
+        assert_eq!(all[1]["event"], "incident_resolved");
+    }
+}
+
+#[test]
+fn a_replica_that_sees_more_than_replicas_tell_each_other_ends_no_incident_by_that() {
+    const MEMBERS: usize = 400;
+    let (redis, upstream, hook) = (Redis::start(), FakeUpstream::start(), receiver());
+    let config = (0..MEMBERS)
+        .fold(Config::new(), |config, at| config.deployment("m", &format!("d{at}"), &upstream));
+    let config = telling(&config, json!(["webhook"]), quick());
+    let config = config.router(json!({"redis_url": redis.url(), "num_retries": 20}));
+    let start = || config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    let replicas = [start(), start()];
+    // A refused config shows which of them tells people.
+    replicas[0].rewrite_config("model_list: [");
+    message(&hook, 0);
+    replicas[0].rewrite_config(&config.text());
+    message(&hook, 1);
+    let sent = |hale: &Hale| metric(hale, "hale_alerts_sent_total", &[]);
+    let speaks = eventually("it is counted", || replicas.iter().position(|one| sent(one) == 2.0));
+    let (speaker, other) = (&replicas[speaks], &replicas[1 - speaks]);
+    // Only the other one has traffic, and what it sees is longer than what replicas tell each other.
+    let words = "\u{1f525}".repeat(250);
+    upstream.answer_with(move |_| Script::error(404, &words));
+    let lost = || {
+        let page = client(speaker).get("/alerting/incidents").json();
+        let all = page["incidents"].as_array().unwrap().clone();
+        let number = |one: &Value, name: &str| one["requests"][name].as_u64().unwrap();
+        all.iter().map(|one| number(one, "hurt") + number(one, "refused")).sum::<u64>()
+    };
+    within(TIMEOUT * 2, "it sees too much", || {
+        chat(other, "m");
+        other.stderr().contains("has room in what replicas tell each other").then_some(())
+    });
+    let before = lost();
+    within(TIMEOUT * 2, "what it sees is known all the same", || {
+        chat(other, "m");
+        (lost() > before + 20).then_some(())
+    });
+    let all = told(&hook).split_off(2);
+    assert!(all.iter().all(|one| one["event"] == "incident_opened"), "{all:#?}");
+    assert!(!all.is_empty());
+}
+
+#[test]
 fn three_requests_that_fail_behind_fallbacks_are_told_though_no_deployment_is_out() {
     let (upstream, hook) = (FakeUpstream::start(), receiver());
     let spares = ["x", "y", "z"];
@@ -590,6 +719,8 @@ fn three_requests_that_fail_behind_fallbacks_are_told_though_no_deployment_is_ou
     let config = telling(&config, json!(["webhook"]), quick());
     let config = config.router(json!({"disable_cooldowns": true}));
     let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    // It has answered more than it refuses.
+    (0..4).for_each(|_| assert_eq!(chat(&hale, "m").status, 200));
     upstream.answer_with(|_| Script::error(500, "down"));
     for spare in spares {
         let mut body = openai::chat_request("m", "hi");

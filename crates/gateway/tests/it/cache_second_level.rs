@@ -185,6 +185,62 @@ fn operators_reach_the_answers_in_redis_and_nothing_else_there() {
 }
 
 #[test]
+fn what_operators_delete_is_not_written_afterwards() {
+    for path in ["/cache/flushall", "/cache/delete"] {
+        let (redis, upstream) = (Redis::start(), counting());
+        let (one, two) = replicas(&in_redis(lone(&upstream), &redis));
+        // Answers come, and none is written yet.
+        redis.call(&["CLIENT", "PAUSE", "400", "WRITE"]);
+        let texts = ["a", "b", "c", "d", "e"];
+        let named = texts.map(|text| {
+            // It does not ask Redis, where reads wait behind what is written.
+            let mut body = openai::chat_request("m", text);
+            body["cache"] = json!({"no-cache": true});
+            post(&one, CHAT, &body).header("x-litellm-cache-key").unwrap().to_owned()
+        });
+        let answer = post(&one, path, &json!({"keys": named}));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        // It is written when the pause is over.
+        redis.call(&["SET", "mine", "after the pause"]);
+        let others = ["x", "y"];
+        others.iter().for_each(|text| drop(ask(&one, text)));
+        until_kept(&redis, 2);
+        let is_kept = |text: &&str| is_hit(&ask(&two, text));
+        assert!(!texts.iter().any(is_kept), "{path}");
+    }
+}
+
+#[test]
+fn more_inputs_than_one_call_asks_for_are_found_in_redis() {
+    const INPUTS: usize = 900;
+    let (redis, upstream) = (Redis::start(), counting());
+    let embeddings = json!({"model": "openai/text-embedding-3-small"});
+    let config = in_redis(lone(&upstream).with("e", "e", &upstream, embeddings), &redis);
+    let (one, two) = replicas(&config);
+    let mut lists = 0;
+    // How many come in time depends on the machine: some list has more than one call asks for.
+    let found = eventually("more than one call found", || {
+        let list = upstream.requests().len();
+        let inputs: Vec<String> = (0..INPUTS).map(|at| format!("{list} {at}")).collect();
+        let body = json!({"model": "e", "input": inputs});
+        assert_eq!(post(&one, "/v1/embeddings", &body).status, 200);
+        lists += 1;
+        eventually("they are in Redis", || {
+            let size = redis.call(&["DBSIZE"]);
+            (size.trim_start_matches(':').trim().parse::<usize>().ok()? >= lists * INPUTS)
+                .then_some(())
+        });
+        let before = upstream.requests().len();
+        let answer = post(&two, "/v1/embeddings", &body);
+        assert_eq!(answer.json()["data"].as_array().unwrap().len(), INPUTS);
+        let asked = upstream.requests().into_iter().nth(before);
+        let asked = asked.map_or(0, |request| request.json()["input"].as_array().unwrap().len());
+        Some(INPUTS - asked).filter(|found| *found > 256)
+    });
+    assert!(found <= INPUTS);
+}
+
+#[test]
 fn a_redis_that_hangs_is_a_miss_until_it_goes_on() {
     let (redis, upstream) = (Redis::start(), counting());
     let (one, two) = replicas(&in_redis(lone(&upstream), &redis));

@@ -14,6 +14,7 @@ mod blocked;
 mod bodies;
 mod browsers;
 mod cache;
+mod cache_joined;
 mod cache_second_level;
 mod canary;
 mod canary_providers;

@@ -1,9 +1,11 @@
 //! What sinks get whatever else is configured, what they never get, and what is kept for them.
 
-use hale_testkit::{FakeUpstream, Launch, Script, openai};
+use hale_testkit::{FakeUpstream, Launch, Script, anthropic, openai};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, Config, LOG, chat_with, client, eventually, lone, wait_for_records};
+use crate::support::{
+    CHAT, Config, LOG, chat_with, client, eventually, lone, metric, wait_for_records,
+};
 
 fn takes_all() -> FakeUpstream {
     FakeUpstream::with(|_| Script::ok().json(&json!({})))
@@ -82,6 +84,135 @@ fn what_steers_the_gateway_is_no_parameter_of_the_model() {
     let parameters = json!({"temperature": 0.5, "max_tokens": 7, "service_tier": "auto"});
     assert_eq!(record["model_parameters"], parameters);
     assert!(!record.to_string().contains("of-a-client"), "{record}");
+}
+
+#[test]
+fn who_joined_or_got_a_kept_answer_has_its_text_in_the_sinks_in_every_format_streamed_or_not() {
+    let claude = json!({"model": "anthropic/claude-haiku-4-5"});
+    for (path, body) in [
+        (CHAT, openai::chat_request("m", "hi")),
+        (CHAT, openai::stream_request("m", "hi")),
+        ("/v1/messages", anthropic::request("claude", "hi")),
+        ("/v1/messages", anthropic::stream_request("claude", "hi")),
+    ] {
+        let (upstream, hook) = (FakeUpstream::start(), takes_all());
+        upstream.answer_with(|request| {
+            let is_stream = request.json()["stream"].as_bool() == Some(true);
+            match (request.path.contains("messages"), is_stream) {
+                (true, true) => {
+                    let events = anthropic::events("m", &["one ", "two"]);
+                    let named = |script: Script, event: &Value| {
+                        script.named_event(event["type"].as_str().unwrap(), event)
+                    };
+                    let start = Script::ok().stream();
+                    events.iter().fold(start.wait("go"), named).end()
+                }
+                (true, false) => Script::ok().wait("go").json(&anthropic::message("m", "one two")),
+                (false, true) => {
+                    let chunks = openai::chunks("m", &["one ", "two"]);
+                    Script::ok().stream().wait("go").events(&chunks).done().end()
+                }
+                (false, false) => {
+                    Script::ok().wait("go").json(&openai::chat_completion("m", "one two"))
+                }
+            }
+        });
+        let mut claude = claude.clone();
+        claude["api_base"] = json!(upstream.url());
+        let config = lone(&upstream).with("claude", "claude", &upstream, claude);
+        let cache = json!({"type": "local", "ttl": 600});
+        let config = config
+            .litellm(json!({"callbacks": ["generic_api"], "cache": true, "cache_params": cache}));
+        let hale = hooked(&config, &hook).start();
+        let sent = || {
+            let mut client = client(&hale);
+            let json = [("content-type", "application/json")];
+            client.send("POST", path, &json, body.to_string().as_bytes()).unwrap();
+            client
+        };
+        let mut first = sent();
+        upstream.wait_for(|state| state.waiting_at("go") == 1);
+        let mut joined = sent();
+        eventually("it has joined", || {
+            (metric(&hale, "hale_cache_joined_total", &[]) >= 1.0).then_some(())
+        });
+        upstream.release("go");
+        for client in [&mut first, &mut joined] {
+            assert_eq!(client.read_response().unwrap().status, 200, "{path} {body}");
+        }
+        eventually("it is kept", || {
+            let answer = sent().read_response().unwrap();
+            (answer.header("x-hale-cache") == Some("hit")).then_some(())
+        });
+        let records = payloads(&hook, 3);
+        for record in &records {
+            assert_eq!(record["response"]["content"], "one two", "{path} {body}: {record}");
+        }
+        assert_eq!(upstream.requests().len(), 1, "{path}");
+    }
+}
+
+#[test]
+fn spans_have_what_a_client_told_the_model_apart_from_the_messages() {
+    let collector = takes_all();
+    for (path, body, told) in [
+        (
+            "/v1/messages",
+            json!({"system": "be brief"}),
+            json!([{"type": "text", "content": "be brief"}]),
+        ),
+        (
+            "/v1/messages",
+            json!({"system": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}),
+            json!([{"type": "text", "content": "one"}, {"type": "text", "content": "two"}]),
+        ),
+        (
+            "/v1/responses",
+            json!({"instructions": "be kind", "input": "hi"}),
+            json!([{"type": "text", "content": "be kind"}]),
+        ),
+        (CHAT, json!({}), Value::Null),
+    ] {
+        let upstream = FakeUpstream::with(|request| match request.path.contains("messages") {
+            true => Script::ok().json(&anthropic::message("m", "hi")),
+            false if request.path.contains("responses") => hale_testkit::responses::answer(request),
+            false => Script::answer(request),
+        });
+        let claude = json!({"model": "anthropic/claude-haiku-4-5", "api_base": upstream.url()});
+        let config = lone(&upstream).with("claude", "claude", &upstream, claude);
+        let config = config.litellm(json!({"callbacks": ["otel"]}));
+        let hale = config
+            .launch()
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+            .env("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+            .start();
+        let (model, mut all) = match path {
+            "/v1/messages" => ("claude", anthropic::request("claude", "hi")),
+            _ => ("m", openai::chat_request("m", "hi")),
+        };
+        if path.ends_with("responses") {
+            all = json!({"model": model});
+        }
+        all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let before = collector.requests().len();
+        assert_eq!(client(&hale).post_json(path, &[], &all).status, 200, "{path}");
+        let span = eventually("the span comes", || {
+            let new = collector.requests().split_off(before);
+            let sent = new.into_iter().map(|request| request.json());
+            let spans = sent.flat_map(|one| {
+                one["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone()
+            });
+            let mut roots = spans.filter(|span| span["kind"] == 2);
+            roots.next()
+        });
+        let attributes = span["attributes"].as_array().unwrap();
+        let named = attributes.iter().find(|one| one["key"] == "gen_ai.system_instructions");
+        let value = named.map_or(Value::Null, |one| {
+            serde_json::from_str(one["value"]["stringValue"].as_str().unwrap()).unwrap()
+        });
+        assert_eq!(value, told, "{path}: {span}");
+    }
 }
 
 #[test]

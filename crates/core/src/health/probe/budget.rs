@@ -1,7 +1,7 @@
 //! What probes of a day cost, and whether another one may be paid for.
 //!
 //! Part of [`super::ProbeLimits`]; read by [`super::Schedule`] and by probes on demand. Always
-//! true: nothing is booked that exceeds a limit; each day starts at zero.
+//! true: nothing is booked that exceeds a limit; each day, which begins at midnight UTC, starts at zero.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ const DAY_MS: u64 = 86_400_000;
 /// What probes of today cost, in units of 10^-9 USD.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    /// What the wall clock showed at the zero of the clock, milliseconds since 1970.
+    zero_unix_ms: u64,
     day: u64,
     all: u64,
     each: HashMap<Arc<str>, u64>,
@@ -28,6 +30,12 @@ pub struct Allowance {
 }
 
 impl Ledger {
+    /// An empty one, for a clock whose zero was at that moment, milliseconds since 1970.
+    #[must_use]
+    pub fn with_zero_at(zero_unix_ms: u64) -> Ledger {
+        Ledger { zero_unix_ms, ..Ledger::default() }
+    }
+
     /// Books `cost` for a probe of the deployment `id`, unless that exceeds the allowance.
     #[must_use]
     pub fn book(&mut self, now: Millis, id: &Arc<str>, cost: u64, allowed: Allowance) -> bool {
@@ -69,9 +77,9 @@ impl Ledger {
     }
 
     fn begin_day(&mut self, now: Millis) {
-        let day = now.0 / DAY_MS;
+        let day = self.zero_unix_ms.saturating_add(now.0) / DAY_MS;
         if day != self.day {
-            *self = Ledger { day, ..Ledger::default() };
+            *self = Ledger { day, ..Ledger::with_zero_at(self.zero_unix_ms) };
         }
     }
 }
@@ -99,5 +107,22 @@ mod tests {
         assert_eq!(ledger.spent(), 5);
         ledger.retain(|id| id == "b");
         assert_eq!((ledger.spent(), ledger.each.len()), (5, 0));
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_however_long_the_process_runs() {
+        const HOUR_MS: u64 = 3_600_000;
+        let a: Arc<str> = "a".into();
+        let allowed = Allowance { own: None, all: Some(5) };
+        // It starts at 22:00 of some day.
+        let mut ledger = Ledger::with_zero_at(20_000 * DAY_MS + 22 * HOUR_MS);
+        assert!(ledger.book(Millis(0), &a, 5, allowed));
+        assert!(!ledger.book(Millis(2 * HOUR_MS - 1), &a, 5, allowed), "it is the same day");
+        assert!(ledger.book(Millis(2 * HOUR_MS), &a, 5, allowed));
+        assert!(
+            !ledger.book(Millis(26 * HOUR_MS - 1), &a, 5, allowed),
+            "nor does it end with 24 hours"
+        );
+        assert!(ledger.book(Millis(26 * HOUR_MS), &a, 5, allowed));
     }
 }

@@ -24,6 +24,14 @@ pub struct ProbeLimits {
     pub leases: ProbeLeases,
 }
 
+impl ProbeLimits {
+    /// Those of a process for whose clock zero was at that moment, milliseconds since 1970.
+    #[must_use]
+    pub fn with_zero_at(zero_unix_ms: u64) -> ProbeLimits {
+        ProbeLimits { ledger: Ledger::with_zero_at(zero_unix_ms), ..ProbeLimits::default() }
+    }
+}
+
 /// Which background probes this process may send.
 #[derive(Debug, Default)]
 pub struct ProbeLeases {

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::Pipeline;
 use hale_core::settings::RedisSettings;
 
 use super::found::{Found, LIMIT, NotReached};
 use super::value::HEAD_MAX;
 use crate::cache::key::CacheKey;
+use crate::clock;
 use crate::redis_client::{Failed, Purpose, Redis};
 
 /// In front of the namespace and the key of an answer; its number is that of the keys.
@@ -20,6 +20,8 @@ const PREFIX: &str = "hale:answers:1:";
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Keys that are asked for in one call.
 const AT_ONCE: usize = 256;
+/// Keys that one request asks for.
+const KEYS_MAX: usize = 2_048;
 
 /// Answers in Redis.
 pub(super) struct InRedis {
@@ -60,18 +62,42 @@ impl InRedis {
         format!("{}{key}", self.prefix)
     }
 
-    /// What is under each of `keys`.
+    /// What is under each of `keys`. Of many keys those that have no answer in time count as not there.
     pub(super) async fn get(&self, keys: &[CacheKey]) -> Result<Vec<Found>, NotReached> {
+        let began = clock::now();
+        let mut found = Vec::with_capacity(keys.len());
+        for (number, some) in (0..).zip(keys.chunks(AT_ONCE).take(KEYS_MAX / AT_ONCE)) {
+            let taken = Duration::from_micros(clock::now().since(began));
+            let left = LIMIT.saturating_sub(taken);
+            // One that would come too late says nothing about the server.
+            if number > 0 && left < taken * 2 / number {
+                break;
+            }
+            match self.get_some(some, left).await {
+                Ok(answers) => found.extend(answers),
+                Err(error) if found.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        found.resize_with(keys.len(), || Found::Nothing);
+        Ok(found)
+    }
+
+    async fn get_some(
+        &self,
+        keys: &[CacheKey],
+        limit: Duration,
+    ) -> Result<impl Iterator<Item = Found> + use<>, NotReached> {
         let call = |key: &CacheKey| {
-            let mut pipeline = Pipeline::with_capacity(2);
             let key = self.key(*key);
-            pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(self.most);
-            pipeline.cmd("PTTL").arg(&key);
-            pipeline
+            let (mut get, mut left) = (::redis::cmd("GETRANGE"), ::redis::cmd("PTTL"));
+            get.arg(&key).arg(0).arg(self.most);
+            left.arg(&key);
+            vec![get, left]
         };
-        let calls: Vec<Pipeline> = keys.iter().take(AT_ONCE).map(call).collect();
-        let answers = self.redis.each::<(Vec<u8>, i64)>(&calls, LIMIT).await.map_err(failed)?;
-        let found = answers.into_iter().map(|answer| match answer {
+        let calls = keys.iter().map(call).collect();
+        let answers = self.redis.each::<(Vec<u8>, i64)>(calls, limit).await.map_err(failed)?;
+        Ok(answers.into_iter().map(|answer| match answer {
             Ok((bytes, _)) if bytes.is_empty() => Found::Nothing,
             // One that is kept for ever is not ours.
             Ok((bytes, left_ms)) => match u64::try_from(left_ms) {
@@ -79,8 +105,7 @@ impl InRedis {
                 Err(_) => Found::Garbage,
             },
             Err(_) => Found::Garbage,
-        });
-        Ok(found.chain(std::iter::repeat_with(|| Found::Nothing)).take(keys.len()).collect())
+        }))
     }
 
     /// Keeps `bytes` for `ms`.
@@ -95,12 +120,12 @@ impl InRedis {
         let mut removed = 0;
         for keys in keys.chunks(AT_ONCE) {
             let call = |key: &CacheKey| {
-                let mut pipeline = Pipeline::with_capacity(1);
-                pipeline.cmd("UNLINK").arg(self.key(*key));
-                pipeline
+                let mut unlink = ::redis::cmd("UNLINK");
+                unlink.arg(self.key(*key));
+                vec![unlink]
             };
-            let calls: Vec<Pipeline> = keys.iter().map(call).collect();
-            let answers = self.redis.each::<(u64,)>(&calls, PATIENCE).await.map_err(failed)?;
+            let calls = keys.iter().map(call).collect();
+            let answers = self.redis.each::<(u64,)>(calls, PATIENCE).await.map_err(failed)?;
             for answer in answers {
                 removed += answer.map_err(|error| failed(Failed::Error(error)))?.0;
             }

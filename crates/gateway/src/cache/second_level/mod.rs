@@ -1,34 +1,34 @@
 //! Where answers are kept behind the memory of the process: in Redis, for all replicas, or in files, over a restart.
 //!
 //! Kept up by [`super::AnswerCache::run`] on the background thread, asked by requests. Always true: a request waits for it
-//! 20 ms at most, and what does not come by then is not there; answers are written behind a bounded queue; keys and files
-//! of others are never touched.
+//! 20 ms at most, and what does not come by then is not there; answers are written behind a bounded queue, which what is
+//! forgotten leaves, too; keys and files of others are never touched.
 
 mod disk;
 mod found;
 mod in_redis;
+mod queue;
 mod value;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hale_core::settings::RedisSettings;
-use tokio::sync::mpsc;
 
 use self::disk::Disk;
 use self::found::Found;
 pub(crate) use self::found::NotReached;
 use self::in_redis::InRedis;
 use self::in_redis::RedisPing;
+use self::queue::{Queue, Waiting};
 use super::kept::KeptAnswer;
 use super::key::CacheKey;
 use crate::clock;
 
-/// Answers that wait to be written.
-const QUEUE_MAX: usize = 1_024;
-/// Bytes of these.
-const QUEUE_BYTES: usize = 16 << 20;
+/// How long an operator waits for the answer that is being written.
+const TURN_MAX: Duration = Duration::from_secs(2);
 
 /// Where answers are kept besides memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +60,12 @@ pub(crate) enum At {
     Disk(Box<Path>, u64),
 }
 
-/// An answer that waits to be written.
-type Waiting = (CacheKey, Arc<KeptAnswer>);
-
 /// Where answers are kept behind memory.
 pub(crate) struct SecondLevel {
     at: Kind,
-    queue: mpsc::Sender<Waiting>,
-    queued: AtomicUsize,
+    queue: Queue,
+    /// Held while an answer is written.
+    turn: tokio::sync::Mutex<()>,
     losses: Arc<Losses>,
 }
 
@@ -86,12 +84,8 @@ enum Kind {
 }
 
 impl SecondLevel {
-    /// What `place` names, and the answers that wait to be written there.
-    pub(super) fn new(
-        place: &Place,
-        losses: Arc<Losses>,
-    ) -> (Arc<SecondLevel>, mpsc::Receiver<Waiting>) {
-        let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+    /// What `place` names.
+    pub(super) fn new(place: &Place, losses: Arc<Losses>) -> Arc<SecondLevel> {
         let at = match &place.at {
             At::Redis(settings) => {
                 Kind::Redis(InRedis::new(settings, &place.namespace, place.answer_bytes))
@@ -100,41 +94,55 @@ impl SecondLevel {
                 Kind::Disk(Arc::new(Disk::new(dir, *bytes, place.answer_bytes)))
             }
         };
-        let second = SecondLevel { at, queue, queued: AtomicUsize::new(0), losses };
-        (Arc::new(second), waiting)
+        let (queue, turn) = (Queue::default(), tokio::sync::Mutex::default());
+        Arc::new(SecondLevel { at, queue, turn, losses })
     }
 
     /// Keeps the connection up and writes the answers that wait, for as long as it is polled.
-    pub(super) async fn run(&self, waiting: mpsc::Receiver<Waiting>) {
+    pub(super) async fn run(&self) {
         match &self.at {
             Kind::Redis(redis) => {
-                tokio::join!(redis.connect(), self.write(waiting));
+                tokio::join!(redis.connect(), self.write());
             }
             Kind::Disk(disk) => {
-                tokio::join!(disk.clone().tidy(), self.write(waiting));
+                tokio::join!(disk.clone().tidy(), self.write());
             }
         }
     }
 
-    async fn write(&self, mut waiting: mpsc::Receiver<Waiting>) {
-        while let Some((key, answer)) = waiting.recv().await {
-            self.queued.fetch_sub(answer.body.len(), Ordering::Relaxed);
-            let now = clock::now().millis();
-            let left_ms = answer.until.since(now);
-            if left_ms == 0 {
-                continue;
-            }
-            let (age_ms, unix_ms) = (answer.age_ms(now), clock::unix_ms());
-            let (made_ms, kept_ms) = (unix_ms.saturating_sub(age_ms), age_ms + left_ms);
-            let bytes = value::write(&answer, (made_ms, kept_ms));
-            let written = match &self.at {
-                Kind::Redis(redis) => redis.put(key, &bytes, left_ms).await,
-                Kind::Disk(disk) => disk.clone().put(key, bytes, unix_ms + left_ms).await,
-            };
-            if written.is_err() {
-                self.losses.dropped.fetch_add(1, Ordering::Relaxed);
+    async fn write(&self) {
+        loop {
+            self.queue.filled().await;
+            let _turn = self.turn.lock().await;
+            // It may be forgotten by now.
+            if let Some(waiting) = self.queue.take() {
+                self.write_one(waiting).await;
             }
         }
+    }
+
+    async fn write_one(&self, (key, answer): Waiting) {
+        let now = clock::now().millis();
+        let left_ms = answer.until.since(now);
+        if left_ms == 0 {
+            return;
+        }
+        let (age_ms, unix_ms) = (answer.age_ms(now), clock::unix_ms());
+        let (made_ms, kept_ms) = (unix_ms.saturating_sub(age_ms), age_ms + left_ms);
+        let bytes = value::write(&answer, (made_ms, kept_ms));
+        let written = match &self.at {
+            Kind::Redis(redis) => redis.put(key, &bytes, left_ms).await,
+            Kind::Disk(disk) => disk.clone().put(key, bytes, unix_ms + left_ms).await,
+        };
+        if written.is_err() {
+            self.losses.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until the answer that is being written is there, so that it can be deleted.
+    async fn written(&self) -> Result<(), NotReached> {
+        let turn = tokio::time::timeout(TURN_MAX, self.turn.lock()).await;
+        turn.map(drop).map_err(|_| NotReached("an answer is being written, slowly".to_owned()))
     }
 
     /// Whether asking has a chance.
@@ -147,10 +155,7 @@ impl SecondLevel {
 
     /// Keeps an answer, soon.
     pub(super) fn put(&self, key: CacheKey, answer: &Arc<KeptAnswer>) {
-        let bytes = answer.body.len();
-        let fits = self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes <= QUEUE_BYTES;
-        if !fits || self.queue.try_send((key, answer.clone())).is_err() {
-            self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.queue.put((key, answer.clone())) {
             self.losses.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -191,6 +196,8 @@ impl SecondLevel {
     /// # Errors
     /// Why it is not known that they are gone.
     pub(crate) async fn remove(&self, keys: &[CacheKey]) -> Result<u64, NotReached> {
+        self.queue.forget(|key| keys.contains(key));
+        self.written().await?;
         match &self.at {
             Kind::Redis(redis) => redis.remove(keys).await,
             Kind::Disk(disk) => disk.clone().remove(keys.to_vec()).await,
@@ -202,6 +209,8 @@ impl SecondLevel {
     /// # Errors
     /// Why it is not known that they are gone.
     pub(crate) async fn clear(&self) -> Result<u64, NotReached> {
+        self.queue.forget(|_| true);
+        self.written().await?;
         match &self.at {
             Kind::Redis(redis) => redis.clear().await,
             Kind::Disk(disk) => disk.clone().clear().await,

@@ -166,6 +166,12 @@ impl<'r> Told<'r> {
         SAID.iter().find_map(|name| self.field(name))
     }
 
+    /// What the client told the model apart from the messages, as Anthropic's and OpenAI's newer format have it.
+    pub(crate) fn system(&self) -> Option<&str> {
+        let given = |name: &&str| self.field(name).filter(|raw| *raw != "null");
+        ["system", "instructions"].iter().find_map(given)
+    }
+
     /// The parameters of the request that are numbers, words or flags. What steers the gateway alone is not one, and some of it
     /// is a credential.
     pub(crate) fn parameters(&self) -> Vec<(String, &str)> {

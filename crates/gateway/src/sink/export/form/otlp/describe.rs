@@ -227,6 +227,11 @@ fn said<'a>(told: &'a Told<'_>, all: &mut Attributes<'a>) {
         all.push(("input.value", Value::text(messages)));
         all.push(("gen_ai.input.messages", Value::text(in_parts(messages, "user"))));
     }
+    if let Some(system) = told.system() {
+        let given: Json = serde_json::from_str(system).unwrap_or_default();
+        let all_parts = Json::Array(parts(given));
+        all.push(("gen_ai.system_instructions", Value::text(all_parts.to_string())));
+    }
     if let Some(output) = told.output() {
         all.push(("gen_ai.output.messages", Value::text(in_parts(&output, "assistant"))));
         all.push(("output.value", Value::text(output)));
@@ -250,11 +255,7 @@ fn in_parts(raw: &str, role: &str) -> String {
             None if message.is_object() => Json::Null,
             None => message.clone(),
         };
-        let mut parts = match content {
-            Json::Array(parts) => parts.into_iter().map(part).collect(),
-            Json::Null => Vec::new(),
-            text => vec![part(text)],
-        };
+        let mut parts = parts(content);
         for call in message.get("tool_calls").and_then(Json::as_array).into_iter().flatten() {
             let function = call.get("function").cloned().unwrap_or_default();
             parts.push(json!({
@@ -265,6 +266,15 @@ fn in_parts(raw: &str, role: &str) -> String {
         json!({"role": named, "parts": parts})
     });
     Json::Array(messages.collect()).to_string()
+}
+
+/// The parts of a content: a text, or a list of blocks.
+fn parts(content: Json) -> Vec<Json> {
+    match content {
+        Json::Array(blocks) => blocks.into_iter().map(part).collect(),
+        Json::Null => Vec::new(),
+        text => vec![part(text)],
+    }
 }
 
 fn part(content: Json) -> Json {

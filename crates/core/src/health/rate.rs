@@ -5,66 +5,12 @@
 //! unless something has just left the window; memory depends on the length of the window, not on
 //! the limit.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::minute::Window;
 use crate::time::Millis;
-
-/// The window of `rpm` and `tpm`, milliseconds.
-const WINDOW_MS: u64 = 60_000;
-/// How many moments are kept one by one. Limits up to this number are exact to the millisecond.
-const MOMENTS: usize = 64;
-/// Above that, events this near to each other share a bucket, which leaves the window with its last
-/// event. So there are at most 61 more buckets, and a place becomes free at most this much too
-/// late. Milliseconds.
-const BUCKET_MS: u64 = 1_000;
-
-/// Events that leave the window together.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    first: Millis,
-    last: Millis,
-    count: u64,
-}
-
-impl Bucket {
-    fn leaves(&self) -> Millis {
-        self.last.plus(WINDOW_MS)
-    }
-}
-
-/// The buckets of the window, oldest first, and their sum.
-#[derive(Debug, Default)]
-struct Window {
-    buckets: VecDeque<Bucket>,
-    sum: u64,
-}
-
-impl Window {
-    fn forget(&mut self, now: Millis) {
-        while let Some(oldest) = self.buckets.front().filter(|oldest| oldest.leaves() <= now) {
-            self.sum -= oldest.count;
-            self.buckets.pop_front();
-        }
-    }
-
-    fn push(&mut self, now: Millis, more: u64) {
-        let more = more.min(u64::MAX - self.sum);
-        self.sum += more;
-        let apart = if self.buckets.len() < MOMENTS { 1 } else { BUCKET_MS };
-        match self.buckets.back_mut() {
-            // The clock of another thread may be a little behind; its events belong to the newest
-            // bucket.
-            Some(newest) if now.since(newest.first) < apart => {
-                newest.last = newest.last.max(now);
-                newest.count += more;
-            }
-            _ => self.buckets.push_back(Bucket { first: now, last: now, count: more }),
-        }
-    }
-}
 
 /// Counts events within the last minute.
 #[derive(Debug, Default)]
@@ -91,7 +37,7 @@ impl MinuteCounter {
     fn add_within(&self, now: Millis, more: u64, limit: u64) -> bool {
         let mut window = self.window.lock();
         window.forget(now);
-        let fits = window.sum.saturating_add(more) <= limit;
+        let fits = window.sum().saturating_add(more) <= limit;
         if fits {
             window.push(now, more);
         }
@@ -100,26 +46,16 @@ impl MinuteCounter {
     }
 
     fn publish(&self, window: &Window) -> u64 {
-        let leaves = window.buckets.front().map_or(Millis::NEVER, Bucket::leaves);
-        self.leaves_at.store(leaves.0, Ordering::Relaxed);
-        self.sum.store(window.sum, Ordering::Relaxed);
-        window.sum
+        self.leaves_at.store(window.leaves().0, Ordering::Relaxed);
+        self.sum.store(window.sum(), Ordering::Relaxed);
+        window.sum()
     }
 
     /// Milliseconds until `more` fits into `limit`. If it never fits, until the window is empty.
     fn free_in_ms(&self, now: Millis, more: u64, limit: u64) -> u64 {
         let mut window = self.window.lock();
         window.forget(now);
-        let mut left = window.sum;
-        let mut free = now;
-        for bucket in &window.buckets {
-            if left.saturating_add(more) <= limit {
-                break;
-            }
-            left -= bucket.count;
-            free = bucket.leaves();
-        }
-        free.since(now)
+        window.free_in_ms(now, more, limit)
     }
 }
 
@@ -340,6 +276,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::minute::{BUCKET_MS, MOMENTS, WINDOW_MS};
 
     fn at(ms: u64) -> Millis {
         Millis(ms)

@@ -1,0 +1,314 @@
+//! What the holder of one key may do, and against what its requests count.
+//!
+//! Made of the rows of the key and of what it belongs to; asked by the gateway for each request with that key. Always true: it
+//! does not change, and is replaced as a whole; what was admitted is settled exactly once, also when it is dropped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::account::{Account, Claim, Full, Terms, Used};
+use super::denied::Denied;
+use super::key_text::KeyHash;
+use super::rights::{Model, Route};
+use super::subject::{Subject, SubjectKind};
+use crate::time::{Millis, UnixMs, WallClock};
+
+/// What a user is to the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserRole {
+    /// May do everything.
+    ProxyAdmin,
+    /// May see everything.
+    ProxyAdminViewer,
+    /// Manages an organization.
+    OrgAdmin,
+    /// Uses models, and manages its own keys.
+    InternalUser,
+    /// Uses models, and sees its own keys.
+    InternalUserViewer,
+    /// A team's own.
+    Team,
+    /// A customer's own.
+    Customer,
+}
+
+impl UserRole {
+    /// All roles.
+    pub const ALL: [UserRole; 7] = [
+        UserRole::ProxyAdmin,
+        UserRole::ProxyAdminViewer,
+        UserRole::OrgAdmin,
+        UserRole::InternalUser,
+        UserRole::InternalUserViewer,
+        UserRole::Team,
+        UserRole::Customer,
+    ];
+
+    /// Its name in rows and bodies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            UserRole::ProxyAdmin => "proxy_admin",
+            UserRole::ProxyAdminViewer => "proxy_admin_viewer",
+            UserRole::OrgAdmin => "org_admin",
+            UserRole::InternalUser => "internal_user",
+            UserRole::InternalUserViewer => "internal_user_viewer",
+            UserRole::Team => "team",
+            UserRole::Customer => "customer",
+        }
+    }
+
+    /// The role of that name; an unknown one is that of an internal user.
+    #[must_use]
+    pub fn named(name: Option<&str>) -> UserRole {
+        let known = UserRole::ALL.into_iter().find(|role| name == Some(role.name()));
+        known.unwrap_or(UserRole::InternalUser)
+    }
+}
+
+/// What calls an endpoint needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// Models.
+    Models,
+    /// Any key; the endpoint shows what the key may see.
+    AnyKey,
+    /// An admin, or one that may see everything where it only shows something.
+    Admin,
+    /// The same for what only shows something.
+    AdminView,
+}
+
+/// One level of limits that a request counts against.
+#[derive(Debug)]
+pub struct Level {
+    /// Whose.
+    pub subject: Subject,
+    /// Its limits.
+    pub terms: Terms,
+    /// What it has used.
+    pub account: Arc<Account>,
+    /// The row of budgets whose clock it follows, if it has none of its own.
+    pub clock: Option<Box<str>>,
+}
+
+/// Why no request of a key is admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The key is blocked.
+    Key,
+    /// Its team is.
+    Team(Box<str>),
+    /// Its user was deactivated.
+    User(Box<str>),
+}
+
+/// The models of one level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelRule {
+    /// Whose.
+    pub kind: SubjectKind,
+    /// The models, patterns and access groups; none is every model.
+    pub models: Vec<Box<str>>,
+}
+
+/// Whose a key is, for records, metrics and logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The hash of the key.
+    pub key: Arc<str>,
+    /// The name that an operator gave it.
+    pub key_alias: Option<Arc<str>>,
+    /// The user.
+    pub user: Option<Arc<str>>,
+    /// The user's e-mail address.
+    pub user_email: Option<Arc<str>>,
+    /// The team.
+    pub team: Option<Arc<str>>,
+    /// The name that an operator gave it.
+    pub team_alias: Option<Arc<str>>,
+    /// The organization.
+    pub organization: Option<Arc<str>>,
+}
+
+/// A model's name behind the names of a team and of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renamed<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// Whether a name of the team's led to it.
+    pub is_team_alias: bool,
+}
+
+/// What the holder of a key may do.
+#[derive(Debug)]
+pub struct KeyAccess {
+    /// The key.
+    pub hash: KeyHash,
+    /// `sk-...` and its last four characters.
+    pub masked: Box<str>,
+    /// Whose it is.
+    pub identity: Arc<Identity>,
+    /// What its user is.
+    pub role: UserRole,
+    /// When it ends.
+    pub expires: Option<UnixMs>,
+    /// Why nothing is admitted, if nothing is.
+    pub closed: Option<Closed>,
+    /// The routes that it may call; none is all that its role may.
+    pub allowed_routes: Vec<Box<str>>,
+    /// The models of each level.
+    pub models: Vec<ModelRule>,
+    /// The team's names of models, then its own.
+    pub aliases: [BTreeMap<Box<str>, Box<str>>; 2],
+    /// What its requests count against.
+    pub levels: Vec<Arc<Level>>,
+    /// The same of single models.
+    pub of_models: BTreeMap<Box<str>, Arc<Level>>,
+    /// Tags of all its requests.
+    pub tags: Vec<Box<str>>,
+    /// Columns with a limit or a rule that this version does not serve.
+    pub unserved: Vec<Box<str>>,
+}
+
+impl KeyAccess {
+    /// Whether it may call that route at all.
+    ///
+    /// # Errors
+    /// The refusal: it has ended, is blocked, or has not the right.
+    pub fn check(&self, needed: Needed, route: Route<'_>, now: UnixMs) -> Result<(), Denied> {
+        if let Some(ended) = self.expires.filter(|ends| *ends <= now) {
+            return Err(Denied::expired(&self.masked, ended, now));
+        }
+        match &self.closed {
+            None => {}
+            Some(Closed::Key) => return Err(Denied::key_blocked()),
+            Some(Closed::Team(team)) => return Err(Denied::team_blocked(team)),
+            Some(Closed::User(user)) => return Err(Denied::user_inactive(user)),
+        }
+        if !self.allowed_routes.is_empty() && !route.is_in(&self.allowed_routes) {
+            return Err(Denied::route(&self.allowed_routes, route.path));
+        }
+        let role = self.role;
+        let may = match (needed, role) {
+            (_, UserRole::ProxyAdmin)
+            | (Needed::AnyKey, _)
+            | (Needed::AdminView, UserRole::ProxyAdminViewer) => true,
+            (Needed::Models, UserRole::ProxyAdminViewer) => {
+                return Err(Denied::viewer_only(route.path, role.name()));
+            }
+            (Needed::Models, _) => true,
+            (Needed::Admin | Needed::AdminView, _) => false,
+        };
+        if may { Ok(()) } else { Err(self.admin_only(route.path)) }
+    }
+
+    /// The refusal of a route for admins.
+    #[must_use]
+    pub fn admin_only(&self, route: &str) -> Denied {
+        let user = self.identity.user.as_deref().unwrap_or_default();
+        Denied::admin_only(route, self.role.name(), user)
+    }
+
+    /// The model that a name of the team's or of the key's own stands for; the same if there is none.
+    #[must_use]
+    pub fn renamed<'a>(&'a self, model: &'a str) -> Renamed<'a> {
+        let [team, own] = &self.aliases;
+        let of_team = team.get(model);
+        let name = of_team.map_or(model, |name| &**name);
+        let name = own.get(name).map_or(name, |name| &**name);
+        Renamed { name, is_team_alias: of_team.is_some() }
+    }
+
+    /// Whether every level allows the model. A name of the team's own is allowed for the team.
+    ///
+    /// # Errors
+    /// The refusal, of the first level that does not.
+    pub fn check_model(&self, model: Model<'_>) -> Result<(), Denied> {
+        let refuses = |rule: &&ModelRule| {
+            let is_given = rule.kind == SubjectKind::Team && model.is_team_alias;
+            !is_given && !rule.models.is_empty() && !model.is_in(&rule.models)
+        };
+        match self.models.iter().find(refuses) {
+            Some(rule) => Err(Denied::model(rule.kind, model.name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it may use every model.
+    #[must_use]
+    pub fn allows_all_models(&self) -> bool {
+        self.models.iter().all(|rule| rule.models.is_empty())
+    }
+
+    /// Admits a request for a model of that group: takes what it is expected to use at every level, or nothing.
+    ///
+    /// # Errors
+    /// The refusal, of the first level that does not admit it; budgets that are spent come before limits.
+    pub fn admit(
+        self: &Arc<KeyAccess>,
+        group: &str,
+        claim: Claim,
+        at: WallClock,
+    ) -> Result<Admission, Denied> {
+        let denied = |level: &Level, full: &Full| Denied::full(&level.subject, full, at);
+        let of_model = self.of_models.get(group).cloned();
+        let levels = self.levels.iter().chain(of_model.as_ref());
+        if !claim.is_free {
+            for level in levels.clone() {
+                let spent = level.account.spent(&level.terms, at);
+                spent.map_err(|full| denied(level, &full))?;
+            }
+        }
+        for (place, level) in levels.clone().enumerate() {
+            let Err(full) = level.account.enter(&level.terms, &claim, at) else { continue };
+            for taken in levels.take(place) {
+                taken.account.refund(&taken.terms, &claim, at.now);
+            }
+            return Err(denied(level, &full));
+        }
+        let access = Some(self.clone());
+        Ok(Admission { access, of_model, claim, began: at.now })
+    }
+}
+
+/// A request that was admitted. Its drop gives back what was reserved.
+#[derive(Debug)]
+pub struct Admission {
+    /// Until it is settled.
+    access: Option<Arc<KeyAccess>>,
+    of_model: Option<Arc<Level>>,
+    claim: Claim,
+    began: Millis,
+}
+
+impl Admission {
+    /// What it counts against.
+    pub fn levels(&self) -> impl Iterator<Item = &Arc<Level>> {
+        let levels = self.access.iter().flat_map(|access| &access.levels);
+        levels.chain(&self.of_model)
+    }
+
+    /// Replaces what was reserved by what was used. `dirty` gets the levels with something to write.
+    pub fn settle(mut self, used: Used, mut dirty: impl FnMut(&Arc<Level>)) {
+        self.release(used, &mut dirty);
+    }
+
+    fn release(&mut self, used: Used, dirty: &mut dyn FnMut(&Arc<Level>)) {
+        let Some(access) = self.access.take() else { return };
+        for level in access.levels.iter().chain(&self.of_model) {
+            if level.account.settle(&level.terms, &self.claim, &used, self.began) {
+                dirty(level);
+            }
+        }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.release(Used::default(), &mut |_| {});
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,348 @@
+//! What one key, team, user or other subject has used: requests and tokens of a minute, calls in flight, money.
+//!
+//! Shared by all that the subject's keys admit ([`super::access`]); loaded from the store and written back by the gateway.
+//! Always true: what is reserved is given back or replaced by the real amount exactly once; a limit is never exceeded by
+//! estimates; settings are not kept here, so that traffic never writes them back.
+
+use jiff::tz::TimeZone;
+use parking_lot::Mutex;
+
+use super::duration::BudgetDuration;
+use super::money::Money;
+use crate::minute::Window;
+use crate::time::{Millis, UnixMs, WallClock};
+
+/// The limits of a subject; what is `None` is not limited, and 0 allows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Requests within any minute.
+    pub rpm: Option<u64>,
+    /// Tokens within any minute.
+    pub tpm: Option<u64>,
+    /// Calls in flight.
+    pub parallel: Option<u64>,
+    /// Money.
+    pub budget: Option<Budget>,
+}
+
+/// What a subject may spend.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// The most, until it begins anew.
+    pub max: Money,
+    /// How long it lasts; `None` is for ever.
+    pub duration: Option<BudgetDuration>,
+    /// What may be spent more, until then.
+    pub raised: Option<(Money, UnixMs)>,
+    /// Whose midnight ends a day.
+    pub zone: TimeZone,
+}
+
+impl Budget {
+    fn max_at(&self, now: UnixMs) -> Money {
+        match self.raised {
+            Some((more, until)) if now < until => self.max.plus(more),
+            Some(_) | None => self.max,
+        }
+    }
+}
+
+/// What a request is expected to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Tokens.
+    pub tokens: u64,
+    /// Whether the request itself names the tokens of its answer.
+    pub is_explicit: bool,
+    /// Money; 0 if there is no price.
+    pub cost: Money,
+    /// Whether its model is known to cost nothing: then no budget matters.
+    pub is_free: bool,
+}
+
+/// What a request has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Tokens.
+    pub tokens: u64,
+    /// Money.
+    pub cost: Money,
+}
+
+/// Why a subject admits no more now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// Requests of a minute.
+    Requests {
+        /// How many there may be.
+        limit: u64,
+        /// When there is room again, milliseconds.
+        free_in_ms: u64,
+    },
+    /// Tokens of a minute.
+    Tokens {
+        /// How many there may be.
+        limit: u64,
+        /// When there is room again, milliseconds.
+        free_in_ms: u64,
+    },
+    /// The request asks for more tokens than a minute may have.
+    NeverFits {
+        /// How many there may be.
+        limit: u64,
+        /// How many it asks for.
+        asked: u64,
+    },
+    /// Calls in flight.
+    Parallel {
+        /// How many there may be.
+        limit: u64,
+    },
+    /// The budget is spent.
+    Spent {
+        /// How much is.
+        known: Money,
+        /// How much may be.
+        max: Money,
+        /// When it begins anew, if it does.
+        resets_at: Option<UnixMs>,
+    },
+    /// The remainder of the budget is reserved.
+    Reserved {
+        /// How much may be spent.
+        max: Money,
+        /// Calls in flight.
+        calls: u64,
+    },
+}
+
+/// That a budget began anew: what the store has to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// What the store's row had counted.
+    pub seen: Money,
+    /// The border that was reached.
+    pub was: UnixMs,
+    /// The next one.
+    pub next: UnixMs,
+}
+
+/// What a subject has used.
+#[derive(Debug, Default)]
+pub struct Account(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    requests: Window,
+    tokens: Window,
+    in_flight: u64,
+    /// Spent, as the store's row has it. Below 0 between a reset and the writing of what was spent before it.
+    saved: Money,
+    /// Spent, and not known to be in the row.
+    unsaved: Money,
+    /// Estimates of calls in flight.
+    reserved: Money,
+    ends: Option<UnixMs>,
+    resets: Vec<Reset>,
+    /// How often a write began or ended.
+    writes: u64,
+    is_writing: bool,
+}
+
+/// What an account shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Spent since the budget began.
+    pub spent: Money,
+    /// Estimates of calls in flight.
+    pub reserved: Money,
+    /// Requests of the last minute.
+    pub requests: u64,
+    /// Tokens of the last minute, with the estimates of calls in flight.
+    pub tokens: u64,
+    /// Calls in flight.
+    pub in_flight: u64,
+}
+
+/// What of an account is to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsaved {
+    /// To be added to what the row has.
+    pub spent: Money,
+    /// Budgets that began anew, in order, before that.
+    pub resets: Vec<Reset>,
+}
+
+impl Account {
+    /// An account as the store's row has it: spent so much, and a budget that begins anew at `ends`.
+    #[must_use]
+    pub fn new(spent: Money, ends: Option<UnixMs>) -> Account {
+        Account(Mutex::new(Inner { saved: spent, ends, ..Inner::default() }))
+    }
+
+    /// Whether the budget is spent. Looked at for all subjects of a request before any limit, so that the budget that is
+    /// reported does not depend on limits.
+    pub(super) fn spent(&self, terms: &Terms, at: WallClock) -> Result<(), Full> {
+        let Some(budget) = &terms.budget else { return Ok(()) };
+        let mut inner = self.0.lock();
+        inner.begin_anew(budget, at.unix_ms);
+        let (known, max) = (inner.known(), budget.max_at(at.unix_ms));
+        if known < max {
+            return Ok(());
+        }
+        let resets_at = inner.ends.filter(|_| max > Money::ZERO);
+        Err(Full::Spent { known, max, resets_at })
+    }
+
+    /// Takes what a request is expected to use; if it does not fit, nothing is taken.
+    pub(super) fn enter(&self, terms: &Terms, claim: &Claim, at: WallClock) -> Result<(), Full> {
+        let mut inner = self.0.lock();
+        let now = at.now;
+        if let Some(limit) = terms.parallel.filter(|limit| inner.in_flight >= *limit) {
+            return Err(Full::Parallel { limit });
+        }
+        inner.requests.forget(now);
+        inner.tokens.forget(now);
+        if let Some(limit) = terms.rpm.filter(|limit| inner.requests.sum() >= *limit) {
+            let free_in_ms = inner.requests.free_in_ms(now, 1, limit);
+            return Err(Full::Requests { limit, free_in_ms });
+        }
+        let tokens = tokens_of(terms, claim);
+        if let Some(limit) = terms.tpm {
+            if claim.is_explicit && claim.tokens > limit {
+                return Err(Full::NeverFits { limit, asked: claim.tokens });
+            }
+            if limit == 0 || inner.tokens.sum().saturating_add(tokens) > limit {
+                let free_in_ms = inner.tokens.free_in_ms(now, tokens, limit);
+                return Err(Full::Tokens { limit, free_in_ms });
+            }
+        }
+        if let Some(budget) = &terms.budget {
+            let expected = inner.known().plus(inner.reserved).plus(claim.cost);
+            let max = budget.max_at(at.unix_ms);
+            if expected > max && inner.reserved > Money::ZERO && !claim.is_free {
+                return Err(Full::Reserved { max, calls: inner.in_flight });
+            }
+        }
+        inner.in_flight += 1;
+        if terms.rpm.is_some() {
+            inner.requests.push(now, 1);
+        }
+        if tokens > 0 {
+            inner.tokens.push(now, tokens);
+        }
+        inner.reserved = inner.reserved.plus(claim.cost);
+        Ok(())
+    }
+
+    /// Gives back what was taken at `began`, as if the request had not come: another subject did not admit it.
+    pub(super) fn refund(&self, terms: &Terms, claim: &Claim, began: Millis) {
+        let mut inner = self.0.lock();
+        inner.in_flight = inner.in_flight.saturating_sub(1);
+        inner.reserved = inner.reserved.minus(claim.cost);
+        if terms.rpm.is_some() {
+            inner.requests.take_back(began, 1);
+        }
+        inner.tokens.take_back(began, tokens_of(terms, claim));
+    }
+
+    /// Replaces what was taken at `began` by what was used. Returns whether there is something to write.
+    pub(super) fn settle(&self, terms: &Terms, claim: &Claim, used: &Used, began: Millis) -> bool {
+        let mut inner = self.0.lock();
+        inner.in_flight = inner.in_flight.saturating_sub(1);
+        inner.reserved = inner.reserved.minus(claim.cost);
+        let tokens = tokens_of(terms, claim);
+        if terms.tpm.is_some() {
+            inner.tokens.take_back(began, tokens.saturating_sub(used.tokens));
+            let more = used.tokens.saturating_sub(tokens);
+            if more > 0 {
+                inner.tokens.push(began, more);
+            }
+        }
+        inner.unsaved = inner.unsaved.plus(used.cost);
+        used.cost != Money::ZERO || !inner.resets.is_empty()
+    }
+
+    /// What is to be written now, and is being written until [`Account::end_write`].
+    pub fn begin_write(&self) -> Unsaved {
+        let mut inner = self.0.lock();
+        let resets = std::mem::take(&mut inner.resets);
+        let spent = std::mem::take(&mut inner.unsaved);
+        inner.saved = inner.saved.plus(spent);
+        inner.writes += 1;
+        inner.is_writing = true;
+        Unsaved { spent, resets }
+    }
+
+    /// The row has what was to be written.
+    pub fn end_write(&self) {
+        let mut inner = self.0.lock();
+        inner.writes += 1;
+        inner.is_writing = false;
+    }
+
+    /// A mark for [`Account::reload`], made before the row is read.
+    pub fn mark(&self) -> u64 {
+        self.0.lock().writes
+    }
+
+    /// Takes over what the row has, unless it may have been read before something that was written since `mark`.
+    pub fn reload(&self, (spent, ends): (Money, Option<UnixMs>), mark: u64) {
+        let mut inner = self.0.lock();
+        if inner.writes == mark && !inner.is_writing && inner.resets.is_empty() {
+            (inner.saved, inner.ends) = (spent, ends);
+        }
+    }
+
+    /// What an operator set it to.
+    pub fn set(&self, spent: Money, ends: Option<UnixMs>) {
+        let mut inner = self.0.lock();
+        (inner.saved, inner.unsaved, inner.ends) = (spent, Money::ZERO, ends);
+        inner.resets.clear();
+        inner.writes += 1;
+    }
+
+    /// What it shows.
+    pub fn balance(&self, budget: Option<&Budget>, at: WallClock) -> Balance {
+        let mut inner = self.0.lock();
+        if let Some(budget) = budget {
+            inner.begin_anew(budget, at.unix_ms);
+        }
+        inner.requests.forget(at.now);
+        inner.tokens.forget(at.now);
+        Balance {
+            spent: inner.known(),
+            reserved: inner.reserved,
+            requests: inner.requests.sum(),
+            tokens: inner.tokens.sum(),
+            in_flight: inner.in_flight,
+        }
+    }
+}
+
+/// The tokens that are taken for a request: an estimate never more than a minute may have.
+fn tokens_of(terms: &Terms, claim: &Claim) -> u64 {
+    terms.tpm.map_or(0, |limit| claim.tokens.clamp(1, limit.max(1)))
+}
+
+impl Inner {
+    fn known(&self) -> Money {
+        self.saved.plus(self.unsaved)
+    }
+
+    /// Begins the budget anew if its border was reached: borders that nothing was spent between are skipped.
+    fn begin_anew(&mut self, budget: &Budget, now: UnixMs) {
+        let (Some(was), Some(duration)) = (self.ends, budget.duration) else { return };
+        if now < was {
+            return;
+        }
+        let next = duration.next(now, &budget.zone);
+        // What is not written yet will be added to the row after its spend was taken back.
+        self.resets.push(Reset { seen: self.known(), was, next });
+        self.saved = Money::ZERO.minus(self.unsaved);
+        self.ends = Some(next);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,390 @@
+//! From the rows of a key and of what it belongs to, to what its holder may do.
+//!
+//! Called by the gateway when a key is first used, and when its rows have changed. Always true: columns are merged as the reference
+//! merges them; a rule that is not served is named, never dropped without a word.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::access::{Closed, Identity, KeyAccess, Level, ModelRule, UserRole};
+use super::account::{Account, Budget, Terms};
+use super::duration::BudgetDuration;
+use super::key_text::KeyHash;
+use super::money::Money;
+use super::rights::{ALL_TEAM_MODELS, NO_DEFAULT_MODELS};
+use super::row::{Record, Row, count_of};
+use super::subject::{Subject, SubjectKind};
+use crate::time::UnixMs;
+
+/// The rows of a key. What is not there is `None`: ids without a row are legal.
+#[derive(Clone, Debug, Default)]
+pub struct KeyRows {
+    /// The key.
+    pub key: Record,
+    /// The budget that it names.
+    pub budget: Option<Record>,
+    /// Its team.
+    pub team: Option<Record>,
+    /// The team's names of models.
+    pub team_aliases: Option<Record>,
+    /// Its user in that team.
+    pub member: Option<Record>,
+    /// The member's budget.
+    pub member_budget: Option<Record>,
+    /// The budget of the team's members that have none.
+    pub default_member_budget: Option<Record>,
+    /// Its user.
+    pub user: Option<Record>,
+    /// Its organization, or its team's.
+    pub organization: Option<Record>,
+    /// The organization's budget.
+    pub organization_budget: Option<Record>,
+    /// The access groups that key and team name.
+    pub access_groups: Vec<Record>,
+}
+
+/// What the accounts of subjects are made of: the row's spend, and when the budget begins anew.
+pub type Opening = (Money, Option<UnixMs>);
+
+/// Columns of a key, and members of its metadata, that limit something and that this version does not serve.
+const UNSERVED: &[&str] = &[
+    "budget_limits",
+    "model_max_budget",
+    "budget_fallbacks",
+    "router_settings",
+    "object_permission_id",
+    "project_id",
+    "agent_id",
+];
+const UNSERVED_METADATA: &[&str] = &[
+    "guardrails",
+    "policies",
+    "enforced_params",
+    "allowed_tools",
+    "allowed_passthrough_routes",
+    "denied_passthrough_routes",
+    "model_itpm_limit",
+    "model_otpm_limit",
+    "tag_rpm_limit",
+    "throttle_on_budget_exceeded",
+];
+
+struct Builder<'a, F> {
+    rows: &'a KeyRows,
+    account: F,
+    levels: Vec<Arc<Level>>,
+    models: Vec<ModelRule>,
+}
+
+/// What the holder of the key may do. `account` gives the account of a subject, which it makes of the row if there is none yet.
+///
+/// `None` if the row has no hash.
+pub fn load(
+    rows: &KeyRows,
+    account: impl FnMut(&Subject, Opening) -> Arc<Account>,
+) -> Option<KeyAccess> {
+    let key = Row(&rows.key);
+    let hash = KeyHash::parse(key.text("token")?)?;
+    let mut builder = Builder { rows, account, levels: Vec::new(), models: Vec::new() };
+    let of_models = builder.key(hash);
+    builder.member();
+    builder.team();
+    builder.organization();
+    builder.user();
+    let identity = identity(rows, hash);
+    let metadata = key.object("metadata");
+    let team_metadata = rows.team.as_ref().map(|team| Row(team).object("metadata"));
+    let mut tags = Row(&metadata).list("tags");
+    tags.extend(team_metadata.iter().flat_map(|metadata| Row(metadata).list("tags")));
+    let user = rows.user.as_ref().map(Row);
+    let own = aliases(&key.object("aliases"));
+    let of_team = rows.team_aliases.as_ref();
+    let of_team = of_team.map(|row| aliases(&Row(row).object("aliases"))).unwrap_or_default();
+    Some(KeyAccess {
+        hash,
+        masked: key.text("key_name").unwrap_or("sk-...").into(),
+        role: UserRole::named(user.and_then(|user| user.text("user_role"))),
+        expires: key.time("expires"),
+        closed: closed(rows, &identity),
+        allowed_routes: key.list("allowed_routes"),
+        aliases: [of_team, own],
+        unserved: unserved(key, &metadata),
+        identity: Arc::new(identity),
+        models: builder.models,
+        levels: builder.levels,
+        of_models,
+        tags,
+    })
+}
+
+fn identity(rows: &KeyRows, hash: KeyHash) -> Identity {
+    let key = Row(&rows.key);
+    let of = |row: &Option<Record>, column: &str| -> Option<Arc<str>> {
+        row.as_ref().and_then(|row| Row(row).text(column)).map(Arc::from)
+    };
+    let organization = key.text("organization_id").map(Arc::from);
+    Identity {
+        key: hash.to_string().into(),
+        key_alias: key.text("key_alias").map(Arc::from),
+        user: key.text("user_id").map(Arc::from),
+        user_email: of(&rows.user, "user_email"),
+        team: key.text("team_id").map(Arc::from),
+        team_alias: of(&rows.team, "team_alias"),
+        organization: organization.or_else(|| of(&rows.team, "organization_id")),
+    }
+}
+
+fn closed(rows: &KeyRows, identity: &Identity) -> Option<Closed> {
+    let is_blocked = |row: &Option<Record>| row.as_ref().is_some_and(|row| Row(row).is("blocked"));
+    if Row(&rows.key).is("blocked") {
+        return Some(Closed::Key);
+    }
+    if is_blocked(&rows.team) {
+        return Some(Closed::Team(identity.team.as_deref().unwrap_or_default().into()));
+    }
+    let metadata = rows.user.as_ref().map(|user| Row(user).object("metadata"));
+    let is_inactive = metadata.is_some_and(|it| it.get("scim_active") == Some(&Value::Bool(false)));
+    is_inactive.then(|| Closed::User(identity.user.as_deref().unwrap_or_default().into()))
+}
+
+fn unserved(key: Row<'_>, metadata: &Record) -> Vec<Box<str>> {
+    let columns = UNSERVED.iter().filter(|column| key.has(column));
+    let members = UNSERVED_METADATA.iter().filter(|name| Row(metadata).has(name));
+    columns
+        .map(|name| Box::from(*name))
+        .chain(members.map(|name| format!("metadata.{name}").into()))
+        .collect()
+}
+
+fn aliases(object: &Record) -> BTreeMap<Box<str>, Box<str>> {
+    let names =
+        object.iter().filter_map(|(from, to)| Some((from.as_str().into(), to.as_str()?.into())));
+    names.collect()
+}
+
+/// Whether a list of models is that of the team.
+fn is_team_list(models: &[Box<str>]) -> bool {
+    models.iter().any(|name| &**name == ALL_TEAM_MODELS)
+}
+
+/// The columns of limits of a row, each from the next row where it is not set.
+fn terms(own: Row<'_>, linked: Option<Row<'_>>) -> Terms {
+    let count =
+        |column: &str| own.count(column).or_else(|| linked.and_then(|row| row.count(column)));
+    Terms {
+        rpm: count("rpm_limit"),
+        tpm: count("tpm_limit"),
+        parallel: count("max_parallel_requests"),
+        budget: None,
+    }
+}
+
+/// A budget in the columns of a row.
+fn budget(row: Row<'_>) -> Option<Budget> {
+    let max = row.money("max_budget")?;
+    let duration = row.text("budget_duration");
+    // What was written by others may be a text that is not understood: such a budget never begins anew.
+    let duration = duration.and_then(|text| BudgetDuration::parse("budget_duration", text).ok());
+    Some(Budget { max, duration, raised: None, zone: TimeZone::UTC })
+}
+
+/// A temporary raise, in the metadata of a key or in the columns of a budget.
+fn raised(row: Row<'_>) -> Option<(Money, UnixMs)> {
+    let until = match row.text("temp_budget_expiry") {
+        Some(text) => {
+            text.parse::<jiff::Timestamp>().ok()?.as_millisecond().try_into().ok().map(UnixMs)
+        }
+        None => row.time("temp_budget_expiry"),
+    };
+    Some((row.money("temp_budget_increase")?, until?))
+}
+
+impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
+    /// Adds a level, if it limits or counts something: the account of its subject is made of `spent` and `ends`.
+    fn level(&mut self, subject: Subject, terms: Terms, opening: Opening, clock: Option<&str>) {
+        let account = (self.account)(&subject, opening);
+        self.levels.push(Arc::new(Level { subject, terms, account, clock: clock.map(Box::from) }));
+    }
+
+    fn rule(&mut self, kind: SubjectKind, models: Vec<Box<str>>) {
+        if !models.is_empty() {
+            self.models.push(ModelRule { kind, models });
+        }
+    }
+
+    /// The names of the models of the access groups with these ids, if `may` allows the group.
+    fn grouped(&self, ids: &[Box<str>], may: impl Fn(Row<'_>) -> bool) -> Vec<Box<str>> {
+        let groups = self.rows.access_groups.iter().map(Row);
+        let named = groups.filter(|row| {
+            row.text("access_group_id").is_some_and(|id| ids.iter().any(|one| **one == *id))
+                && may(*row)
+        });
+        named.flat_map(|row| row.list("access_model_names")).collect()
+    }
+
+    /// The key's own limits and models; returns the levels of single models.
+    fn key(&mut self, hash: KeyHash) -> BTreeMap<Box<str>, Arc<Level>> {
+        let key = Row(&self.rows.key);
+        let linked = self.rows.budget.as_ref().map(Row);
+        let metadata = key.object("metadata");
+        let (mut terms, mut ends, mut clock) =
+            (terms(key, linked), key.time("budget_reset_at"), None);
+        terms.budget =
+            budget(key).map(|budget| Budget { raised: raised(Row(&metadata)), ..budget });
+        if terms.budget.is_none() {
+            terms.budget = linked.and_then(budget);
+        }
+        if key.text("budget_duration").is_none()
+            && let (Some(own), Some(row)) = (&mut terms.budget, linked)
+        {
+            own.duration = budget(row).and_then(|linked| linked.duration);
+            ends = row.time("budget_reset_at");
+            clock = row.text("budget_id");
+        }
+        let text: Arc<str> = hash.to_string().into();
+        let shown = key.text("key_name").unwrap_or("sk-...");
+        let alias = key.text("key_alias").unwrap_or(&text);
+        let name: Arc<str> = format!("{alias} ({shown})").into();
+        let subject = Subject { kind: SubjectKind::Key, id: text.clone(), name };
+        self.level(subject, terms, (key.money("spend").unwrap_or_default(), ends), clock);
+        self.key_models(key);
+        self.single_models(&metadata, (&text, alias))
+    }
+
+    fn key_models(&mut self, key: Row<'_>) {
+        let models = key.list("models");
+        let is_free = is_team_list(&models) || key.has("config");
+        if is_free {
+            return;
+        }
+        let mut all = models;
+        // A key with groups and no models of its own has the groups' models alone.
+        all.extend(self.grouped(&key.list("access_group_ids"), |_| true));
+        if all.is_empty() && key.has("access_group_ids") {
+            all.push(NO_DEFAULT_MODELS.into());
+        }
+        self.rule(SubjectKind::Key, all);
+    }
+
+    fn single_models(
+        &mut self,
+        metadata: &Record,
+        (hash, alias): (&str, &str),
+    ) -> BTreeMap<Box<str>, Arc<Level>> {
+        let (rpm, tpm) =
+            (Row(metadata).object("model_rpm_limit"), Row(metadata).object("model_tpm_limit"));
+        let names: std::collections::BTreeSet<&String> = rpm.keys().chain(tpm.keys()).collect();
+        let mut levels = BTreeMap::new();
+        for name in names {
+            let limit = |limits: &Record| limits.get(name).and_then(count_of);
+            let terms = Terms { rpm: limit(&rpm), tpm: limit(&tpm), ..Terms::default() };
+            let id = format!("{hash}:{name}").into();
+            let subject = Subject { kind: SubjectKind::ModelOfKey, id, name: alias.into() };
+            let account = (self.account)(&subject, (Money::ZERO, None));
+            let level = Level { subject, terms, account, clock: None };
+            levels.insert(name.as_str().into(), Arc::new(level));
+        }
+        levels
+    }
+
+    fn member(&mut self) {
+        let rows = self.rows;
+        let key = Row(&rows.key);
+        let (Some(team), Some(user)) = (key.text("team_id"), key.text("user_id")) else { return };
+        let Some(member) = rows.member.as_ref().map(Row) else { return };
+        let own = rows.member_budget.as_ref().map(Row);
+        let row = own.or_else(|| rows.default_member_budget.as_ref().map(Row));
+        let mut terms = row.map(|row| terms(row, None)).unwrap_or_default();
+        // A default of 0 is no cap.
+        let is_cap = |budget: &Budget| own.is_some() || budget.max > Money::ZERO;
+        let cap = row.and_then(|row| Some(Budget { raised: raised(row), ..budget(row)? }));
+        terms.budget = cap.filter(is_cap);
+        let subject = Subject::new(SubjectKind::Member, &format!("{team}:{user}"));
+        let ends = row.and_then(|row| row.time("budget_reset_at"));
+        let opening = (member.money("spend").unwrap_or_default(), ends);
+        self.level(subject, terms, opening, row.and_then(|row| row.text("budget_id")));
+        self.rule(
+            SubjectKind::Member,
+            row.map(|row| row.list("allowed_models")).unwrap_or_default(),
+        );
+    }
+
+    fn team(&mut self) {
+        let rows = self.rows;
+        let (Some(team), Some(id)) = (rows.team.as_ref().map(Row), Row(&rows.key).text("team_id"))
+        else {
+            return;
+        };
+        let mut terms = terms(team, None);
+        terms.budget = budget(team);
+        let opening = (team.money("spend").unwrap_or_default(), team.time("budget_reset_at"));
+        self.level(Subject::new(SubjectKind::Team, id), terms, opening, None);
+        let mut models = team.list("models");
+        if is_team_list(&models) {
+            return;
+        }
+        let groups = team.list("access_group_ids");
+        let is_limited = !models.is_empty() || !groups.is_empty();
+        if !is_limited {
+            return;
+        }
+        models.extend(self.grouped(&groups, |_| true));
+        // A group of the key widens the team's models if the group was given to the team or to the key.
+        let token = Row(&rows.key).text("token").unwrap_or_default();
+        let has = |list: Vec<Box<str>>, id: &str| list.iter().any(|one| **one == *id);
+        let given = |group: Row<'_>| {
+            has(group.list("assigned_team_ids"), id) || has(group.list("assigned_key_ids"), token)
+        };
+        models.extend(self.grouped(&Row(&rows.key).list("access_group_ids"), given));
+        if models.is_empty() {
+            models.push(NO_DEFAULT_MODELS.into());
+        }
+        self.rule(SubjectKind::Team, models);
+    }
+
+    fn organization(&mut self) {
+        let rows = self.rows;
+        let Some(row) = rows.organization.as_ref().map(Row) else { return };
+        let Some(id) = row.text("organization_id") else { return };
+        let linked = rows.organization_budget.as_ref().map(Row);
+        let mut terms = linked.map(|row| terms(row, None)).unwrap_or_default();
+        terms.budget = linked.and_then(budget);
+        let ends = linked.and_then(|row| row.time("budget_reset_at"));
+        let opening = (row.money("spend").unwrap_or_default(), ends);
+        self.level(
+            Subject::new(SubjectKind::Organization, id),
+            terms,
+            opening,
+            row.text("budget_id"),
+        );
+        let models = row.list("models");
+        self.rule(SubjectKind::Organization, models);
+    }
+
+    /// A user's limits and models count for keys without a team.
+    fn user(&mut self) {
+        let rows = self.rows;
+        let key = Row(&rows.key);
+        let (Some(row), Some(id)) = (rows.user.as_ref().map(Row), key.text("user_id")) else {
+            return;
+        };
+        let is_of_team = key.text("team_id").is_some();
+        let mut terms = terms(row, None);
+        terms.budget = budget(row);
+        if is_of_team {
+            // What it spends is counted, and nothing refused for it.
+            terms = Terms::default();
+        }
+        let opening = (row.money("spend").unwrap_or_default(), row.time("budget_reset_at"));
+        self.level(Subject::new(SubjectKind::User, id), terms, opening, None);
+        if !is_of_team {
+            self.rule(SubjectKind::User, row.list("models"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Tests of what the rows of a key come to.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use super::super::rights::Model;
+use super::super::time_of_tests::at;
+use super::*;
+
+const TOKEN: &str = "738cfe3475315764b19b429b121b456d50ab9e5249d08a4b387d76af971faef3";
+
+fn record(value: Value) -> Record {
+    match value {
+        Value::Object(record) => record,
+        _ => panic!("an object"),
+    }
+}
+
+fn key(columns: Value) -> Record {
+    let mut key = record(columns);
+    key.insert("token".to_owned(), json!(TOKEN));
+    key
+}
+
+fn loaded(rows: &KeyRows) -> KeyAccess {
+    load(rows, |_, (spent, ends)| Arc::new(Account::new(spent, ends))).unwrap()
+}
+
+/// Which of `models` are allowed, and `error.type` of the others.
+fn verdicts(access: &KeyAccess, models: &[&str]) -> Vec<&'static str> {
+    let verdict = |name: &&str| {
+        let renamed = access.renamed(name);
+        let groups: &[&str] = if renamed.name == "a" { &["grp"] } else { &[] };
+        let model = Model {
+            name: renamed.name,
+            access_groups: groups,
+            provider: None,
+            is_team_alias: renamed.is_team_alias,
+        };
+        access.check_model(model).map_or_else(|denied| denied.kind, |()| "in")
+    };
+    models.iter().map(verdict).collect()
+}
+
+fn of_key(columns: Value) -> KeyRows {
+    KeyRows { key: key(columns), ..KeyRows::default() }
+}
+
+const KEY: &str = "key_model_access_denied";
+const TEAM: &str = "team_model_access_denied";
+
+#[test]
+fn a_keys_models_are_names_groups_or_all() {
+    let of = |columns| verdicts(&loaded(&of_key(columns)), &["a", "b"]);
+    assert_eq!(of(json!({"models": ["a"]})), ["in", KEY]);
+    assert_eq!(of(json!({"models": ["grp"]})), ["in", KEY]);
+    assert_eq!(of(json!({"models": []})), ["in", "in"]);
+    assert_eq!(of(json!({"models": null})), ["in", "in"]);
+    assert_eq!(of(json!({"models": ["all-team-models"]})), ["in", "in"]);
+    assert_eq!(of(json!({"models": ["no-default-models"]})), [KEY, KEY]);
+    assert_eq!(of(json!({"models": ["a"], "config": {"x": 1}})), ["in", "in"]);
+}
+
+#[test]
+fn the_team_is_asked_after_the_key() {
+    let of = |key: Value, team: Value| {
+        let mut key = self::key(key);
+        key.insert("team_id".to_owned(), json!("t1"));
+        let rows = KeyRows { key, team: Some(record(team)), ..KeyRows::default() };
+        verdicts(&loaded(&rows), &["a", "b"])
+    };
+    assert_eq!(of(json!({"models": ["all-team-models"]}), json!({"models": ["a"]})), ["in", TEAM]);
+    assert_eq!(of(json!({"models": ["b"]}), json!({"models": ["a"]})), [KEY, TEAM]);
+    assert_eq!(of(json!({}), json!({"models": ["all-team-models"]})), ["in", "in"]);
+    assert_eq!(of(json!({}), json!({"models": []})), ["in", "in"]);
+}
+
+#[test]
+fn a_users_models_and_budget_count_only_without_a_team() {
+    let user = record(json!({"user_id": "u", "models": ["a"], "max_budget": 1.0, "spend": 2.0}));
+    let mut rows = of_key(json!({"user_id": "u"}));
+    rows.user = Some(user);
+    let alone = loaded(&rows);
+    assert_eq!(verdicts(&alone, &["a", "b"]), ["in", "user_model_access_denied"]);
+    let terms = |access: &KeyAccess| access.levels.last().unwrap().terms.budget.is_some();
+    assert!(terms(&alone));
+    rows.key.insert("team_id".to_owned(), json!("t"));
+    let in_team = loaded(&rows);
+    assert_eq!(verdicts(&in_team, &["a", "b"]), ["in", "in"]);
+    assert!(!terms(&in_team));
+}
+
+#[test]
+fn members_and_organizations_have_models_of_their_own() {
+    let mut rows = of_key(json!({"team_id": "t", "user_id": "u"}));
+    rows.team = Some(record(json!({"team_id": "t", "organization_id": "o"})));
+    rows.member = Some(record(json!({"user_id": "u", "team_id": "t"})));
+    rows.member_budget = Some(record(json!({"allowed_models": ["a"]})));
+    assert_eq!(verdicts(&loaded(&rows), &["a", "b"]), ["in", TEAM]);
+    rows.member_budget = None;
+    rows.organization = Some(record(json!({"organization_id": "o", "models": ["a"]})));
+    let access = loaded(&rows);
+    assert_eq!(verdicts(&access, &["a", "b"]), ["in", "org_model_access_denied"]);
+    assert_eq!(access.identity.organization.as_deref(), Some("o"));
+}
+
+#[test]
+fn names_of_the_key_and_of_the_team_lead_to_models() {
+    let mut rows = of_key(json!({"aliases": {"x": "b"}, "models": ["x"]}));
+    assert_eq!(verdicts(&loaded(&rows), &["x"]), [KEY], "the model behind the name is what counts");
+    rows.key.insert("models".to_owned(), json!(["b"]));
+    assert_eq!(loaded(&rows).renamed("x").name, "b");
+    assert_eq!(verdicts(&loaded(&rows), &["x"]), ["in"]);
+    let mut rows = of_key(json!({"team_id": "t"}));
+    rows.team = Some(record(json!({"team_id": "t", "models": ["b"]})));
+    rows.team_aliases = Some(record(json!({"aliases": {"x": "a"}})));
+    assert_eq!(verdicts(&loaded(&rows), &["x", "a", "b"]), ["in", TEAM, "in"]);
+}
+
+#[test]
+fn access_groups_are_all_that_a_key_without_models_may_use() {
+    let group = |teams: Value| {
+        record(
+            json!({"access_group_id": "g", "access_model_names": ["b"], "assigned_team_ids": teams}),
+        )
+    };
+    let mut rows = of_key(json!({"access_group_ids": ["g"], "models": []}));
+    rows.access_groups = vec![group(json!([]))];
+    assert_eq!(verdicts(&loaded(&rows), &["a", "b"]), [KEY, "in"]);
+    rows.access_groups.clear();
+    assert_eq!(
+        verdicts(&loaded(&rows), &["a", "b"]),
+        [KEY, KEY],
+        "a group that is gone allows nothing"
+    );
+    rows.key.insert("team_id".to_owned(), json!("t"));
+    rows.team = Some(record(json!({"team_id": "t", "models": ["a"]})));
+    rows.access_groups = vec![group(json!([]))];
+    assert_eq!(verdicts(&loaded(&rows), &["b"]), [TEAM]);
+    rows.access_groups = vec![group(json!(["t"]))];
+    assert_eq!(verdicts(&loaded(&rows), &["b"]), ["in"]);
+}
+
+#[test]
+fn a_budget_that_a_key_names_fills_what_the_key_has_not() {
+    let mut rows = of_key(json!({"rpm_limit": 7, "spend": 0.5, "budget_id": "b"}));
+    rows.budget = Some(record(json!({
+        "budget_id": "b", "max_budget": 1.0, "rpm_limit": 3, "tpm_limit": 0, "max_parallel_requests": 2,
+        "budget_duration": "1d", "budget_reset_at": 1_900_000_000_000_u64,
+    })));
+    let terms = |rows: &KeyRows| {
+        let access = loaded(rows);
+        let level = access.levels[0].clone();
+        (level.terms.clone(), level.clock.clone())
+    };
+    let (linked, clock) = terms(&rows);
+    assert_eq!((linked.rpm, linked.tpm, linked.parallel), (Some(7), Some(0), Some(2)));
+    let budget = linked.budget.unwrap();
+    assert_eq!((budget.max, budget.duration.is_some()), (Money::of_usd(1.0).unwrap(), true));
+    assert_eq!(clock.as_deref(), Some("b"));
+    rows.key.insert("max_budget".to_owned(), json!(5.0));
+    rows.key.insert("budget_duration".to_owned(), json!("7d"));
+    let (own, clock) = terms(&rows);
+    assert_eq!((own.budget.unwrap().max, clock), (Money::of_usd(5.0).unwrap(), None));
+}
+
+#[test]
+fn a_default_of_nothing_is_no_cap_for_members_and_an_own_one_is() {
+    let mut rows = of_key(json!({"team_id": "t", "user_id": "u"}));
+    rows.member = Some(record(json!({"spend": 3.0})));
+    rows.default_member_budget = Some(record(json!({"max_budget": 0.0, "rpm_limit": 4})));
+    let member = |rows: &KeyRows| loaded(rows).levels[1].clone();
+    assert_eq!(member(&rows).subject.kind, SubjectKind::Member);
+    assert!(member(&rows).terms.budget.is_none());
+    assert_eq!(member(&rows).terms.rpm, Some(4));
+    rows.member_budget = Some(record(json!({"max_budget": 0.0})));
+    assert_eq!(member(&rows).terms.budget.as_ref().unwrap().max, Money::ZERO);
+    assert_eq!(member(&rows).terms.rpm, None);
+}
+
+#[test]
+fn a_blocked_key_a_blocked_team_and_a_deactivated_user_close_it() {
+    let closed = |rows: &KeyRows| loaded(rows).closed;
+    assert_eq!(closed(&of_key(json!({"blocked": null}))), None);
+    assert_eq!(closed(&of_key(json!({"blocked": true}))), Some(Closed::Key));
+    let mut rows = of_key(json!({"team_id": "t", "user_id": "u"}));
+    rows.user = Some(record(json!({"metadata": {"scim_active": false}})));
+    assert_eq!(closed(&rows), Some(Closed::User("u".into())));
+    rows.team = Some(record(json!({"blocked": true})));
+    assert_eq!(closed(&rows), Some(Closed::Team("t".into())));
+}
+
+#[test]
+fn what_limits_a_key_and_is_not_served_is_named() {
+    let access = loaded(&of_key(json!({
+        "model_max_budget": {"a": {"max_budget": 1}}, "router_settings": {}, "budget_limits": null,
+        "metadata": {"guardrails": ["g"], "tags": ["t0"], "anything": 1},
+    })));
+    assert_eq!(access.unserved, ["model_max_budget".into(), "metadata.guardrails".into()]);
+    assert_eq!(access.tags, ["t0".into()]);
+}
+
+#[test]
+fn a_row_without_a_hash_is_no_key() {
+    for token in [json!(null), json!("sk-clear"), json!(7)] {
+        let mut rows = KeyRows::default();
+        rows.key.insert("token".to_owned(), token);
+        assert!(load(&rows, |_, _| Arc::default()).is_none());
+    }
+}
+
+#[test]
+fn limits_of_single_models_are_the_keys_own() {
+    let access = Arc::new(loaded(&of_key(json!({"metadata": {"model_rpm_limit": {"a": 1}}}))));
+    let claim = super::super::account::Claim::default();
+    assert!(access.admit("a", claim, at(0)).is_ok());
+    let denied = access.admit("a", claim, at(1)).unwrap_err();
+    assert!(denied.message.contains("model_per_key"), "{denied:?}");
+    assert!(access.admit("b", claim, at(1)).is_ok());
+}
+
+#[test]
+fn subjects_share_their_account_over_keys() {
+    let mut accounts: HashMap<Subject, Arc<Account>> = HashMap::new();
+    let mut rows = of_key(json!({"team_id": "t"}));
+    rows.team = Some(record(json!({"team_id": "t", "rpm_limit": 1})));
+    let mut load = |rows: &KeyRows| {
+        let account = |subject: &Subject, (spent, ends): Opening| {
+            accounts
+                .entry(subject.clone())
+                .or_insert_with(|| Arc::new(Account::new(spent, ends)))
+                .clone()
+        };
+        Arc::new(super::load(rows, account).unwrap())
+    };
+    let first = load(&rows);
+    rows.key.insert("token".to_owned(), json!(TOKEN.replace('7', "8")));
+    let second = load(&rows);
+    let claim = super::super::account::Claim::default();
+    assert!(first.admit("a", claim, at(0)).is_ok());
+    let denied = second.admit("a", claim, at(1)).unwrap_err();
+    assert!(denied.message.starts_with("Rate limit exceeded for team: t."), "{denied:?}");
+}

@@ -1,0 +1,33 @@
+//! Keys and whose they are: rights, limits, budgets.
+//!
+//! Used by the gateway, which reads the rows and asks for each request with a key. Always true: nothing here reads a clock or a
+//! row by itself; words and fields of refusals are the reference's where clients match on them.
+
+pub mod access;
+pub mod account;
+mod denied;
+pub mod duration;
+pub mod key_text;
+pub mod load;
+mod money;
+pub mod rights;
+mod row;
+mod subject;
+
+pub use self::denied::{Denied, RateLimited};
+pub use self::key_text::KeyHash;
+pub use self::money::Money;
+pub use self::row::{Record, Row};
+pub use self::subject::{Subject, SubjectKind};
+
+#[cfg(test)]
+mod time_of_tests {
+    //! The clock of tests.
+
+    use crate::time::{Millis, UnixMs, WallClock};
+
+    /// So many milliseconds after the start.
+    pub(super) fn at(ms: u64) -> WallClock {
+        WallClock { now: Millis(ms), unix_ms: UnixMs(1_800_000_000_000 + ms) }
+    }
+}

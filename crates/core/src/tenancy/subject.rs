@@ -1,0 +1,109 @@
+//! Whose limits and budgets a request counts against.
+//!
+//! Named by every level of [`super::access`], by refusals and by the store's rows. Always true: a kind and an id name one account.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::money::Money;
+
+/// A kind of subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SubjectKind {
+    /// A key; its id is its hash.
+    Key,
+    /// A user in a team; its id is `TEAM:USER`.
+    Member,
+    /// A team.
+    Team,
+    /// An organization.
+    Organization,
+    /// A user.
+    User,
+    /// A client's own customer.
+    EndUser,
+    /// A model, as one key uses it; its id is `HASH:MODEL`.
+    ModelOfKey,
+}
+
+impl SubjectKind {
+    /// What it is called in rate limits and their headers.
+    #[must_use]
+    pub const fn descriptor(self) -> &'static str {
+        match self {
+            SubjectKind::Key => "api_key",
+            SubjectKind::Member => "team_member",
+            SubjectKind::Team => "team",
+            SubjectKind::Organization => "organization",
+            SubjectKind::User => "user",
+            SubjectKind::EndUser => "end_user",
+            SubjectKind::ModelOfKey => "model_per_key",
+        }
+    }
+
+    /// `error.type` of a refused model. A member's list is its team's.
+    #[must_use]
+    pub const fn model_denied(self) -> &'static str {
+        match self {
+            SubjectKind::Key | SubjectKind::ModelOfKey => "key_model_access_denied",
+            SubjectKind::Team | SubjectKind::Member => "team_model_access_denied",
+            SubjectKind::Organization => "org_model_access_denied",
+            SubjectKind::User => "user_model_access_denied",
+            SubjectKind::EndUser => "customer_model_access_denied",
+        }
+    }
+}
+
+/// A subject.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its id.
+    pub id: Arc<str>,
+    /// What people call it, and the shown end of a key.
+    pub name: Arc<str>,
+}
+
+impl Subject {
+    /// The subject of that kind with that id, which is also its name.
+    #[must_use]
+    pub fn new(kind: SubjectKind, id: &str) -> Subject {
+        let id: Arc<str> = id.into();
+        Subject { kind, name: id.clone(), id }
+    }
+
+    /// The reference's text for a spent budget.
+    pub(super) fn over_budget(&self, known: Money, max: Money) -> String {
+        let exceeded = |whose: &str| {
+            format!("Budget has been exceeded! {whose} Current cost: {known}, Max budget: {max}")
+        };
+        let over = |whose: &str| {
+            format!("ExceededBudget: {whose} over budget. Spend={known}, Budget={max}")
+        };
+        match self.kind {
+            SubjectKind::Key => exceeded(&format!("Key={}", self.name)),
+            SubjectKind::Team => exceeded(&format!("Team={}", self.id)),
+            SubjectKind::Organization => exceeded(&format!("Organization={}", self.id)),
+            SubjectKind::Member => {
+                let (team, user) = self.id.split_once(':').unwrap_or((&self.id, ""));
+                exceeded(&format!("User={user} in Team={team}"))
+            }
+            SubjectKind::User => over(&format!("User={}", self.id)),
+            SubjectKind::EndUser => over(&format!("End User={}", self.id)),
+            SubjectKind::ModelOfKey => {
+                let (key, model) = self.id.split_once(':').unwrap_or((&self.id, ""));
+                let alias = &self.name;
+                format!(
+                    "LiteLLM Virtual Key: {key}, key_alias: {alias}, exceeded budget for model={model}"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}: {}", self.kind.descriptor(), self.name)
+    }
+}

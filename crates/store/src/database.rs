@@ -9,12 +9,13 @@ use rustls::RootCertStore;
 
 use crate::address::{Address, Purpose};
 use crate::batch::{Batch, Committed};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::postgres::Postgres;
 use crate::sql::Sql;
 use crate::sqlite::Sqlite;
 pub use crate::sqlite::Threads;
 use crate::table::Table;
+use crate::tenants::{Change, Changed, Find, Once, Place, Record, of_json, of_values, steps};
 use crate::value::{Row, Value};
 
 /// What opening a database needs.
@@ -128,6 +129,72 @@ impl Database {
         match &self.0 {
             Kind::Sqlite(sqlite) => sqlite.execute(sql.for_sqlite(), sql.values).await,
             Kind::Postgres(postgres) => postgres.execute(&sql.for_postgres(), &sql.values).await,
+        }
+    }
+
+    /// The rows about keys that are wanted.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn find(&self, find: &Find) -> Result<Vec<Record>, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => {
+                let Some((sql, values)) = Place::File.query(find) else { return Ok(Vec::new()) };
+                let rows = sqlite.read(sql, values).await?;
+                Ok(rows.into_iter().map(|row| of_values(find.table, row)).collect())
+            }
+            Kind::Postgres(postgres) => {
+                let query = postgres.tenants().await?.query(find);
+                let Some((sql, values)) = query else { return Ok(Vec::new()) };
+                let rows = postgres.read(&sql, &values).await?;
+                let texts = rows.iter().filter_map(|row| row.first()?.text());
+                Ok(texts.filter_map(|text| of_json(find.table, text)).collect())
+            }
+        }
+    }
+
+    /// How many rows about keys there are of those, without a limit.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn count_found(&self, find: &Find) -> Result<u64, Error> {
+        let rows = match &self.0 {
+            Kind::Sqlite(sqlite) => {
+                let Some((sql, values)) = Place::File.count(find) else { return Ok(0) };
+                sqlite.read(sql, values).await?
+            }
+            Kind::Postgres(postgres) => {
+                let count = postgres.tenants().await?.count(find);
+                let Some((sql, values)) = count else { return Ok(0) };
+                postgres.read(&sql, &values).await?
+            }
+        };
+        let count = rows.first().and_then(|row| row.first()).and_then(Value::integer);
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
+    }
+
+    /// Makes changes of rows about keys, all of them or none; those of a number of `once` only once. `now` is in milliseconds
+    /// since 1970.
+    ///
+    /// # Errors
+    /// Why they are not known to be made.
+    pub async fn change(
+        &self,
+        changes: &[Change],
+        once: Option<Once>,
+        now: i64,
+    ) -> Result<Changed, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => {
+                let steps = steps(&Place::File, changes).map_err(|why| sqlite.error(&why))?;
+                sqlite.change(steps, once, now).await
+            }
+            Kind::Postgres(postgres) => {
+                let place = postgres.tenants().await?;
+                let steps = steps(place, changes);
+                let steps = steps.map_err(|why| postgres.error(error::Kind::BadRow, &why))?;
+                postgres.change(steps, once, now).await
+            }
         }
     }
 

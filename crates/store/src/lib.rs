@@ -23,6 +23,7 @@ mod sql;
 mod sqlite;
 mod store;
 mod table;
+mod tenants;
 mod tls;
 mod value;
 mod watch;
@@ -40,5 +41,6 @@ pub use self::rows::{
 pub use self::shared_table::{Delivery, Exchanged, Lease, Leased, Scope, SharedTable};
 pub use self::store::{Figures, Options, Sample, Status, Store};
 pub use self::table::Table;
+pub use self::tenants::{Change, Changed, ColumnType, Find, Once, Record, RowKey, TenantTable};
 pub use self::value::Value;
 pub use self::watch::{Call, Watch};

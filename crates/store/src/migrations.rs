@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 
 /// The newest schema that this binary knows.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// One step of the schema.
 pub(crate) struct Migration {
@@ -14,18 +14,14 @@ pub(crate) struct Migration {
     pub(crate) version: i64,
     /// The oldest schema whose binaries can write to it. Lower than `version` if it only adds.
     pub(crate) least: i64,
-    /// SQL of both databases. `{hale}` stands before each name.
-    pub(crate) sql: &'static str,
-    /// Which databases it changes.
-    pub(crate) of: Of,
+    /// SQL of a file; a file only counts what concerns none. `{hale}` stands before each name.
+    pub(crate) file: Option<&'static str>,
+    /// SQL of a server.
+    pub(crate) server: Option<&'static str>,
 }
 
-/// Which databases a migration changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Of {
-    Both,
-    /// One that several processes have: a file only counts it.
-    Server,
+const fn both(version: i64, least: i64, sql: &'static str) -> Migration {
+    Migration { version, least, file: Some(sql), server: Some(sql) }
 }
 
 /// The table of migrations itself.
@@ -39,25 +35,28 @@ pub(crate) const NOTE: &str =
 
 /// All of them, in order.
 pub(crate) const MIGRATIONS: &[Migration] = &[
-    Migration {
-        version: 1,
-        least: 1,
-        sql: include_str!("migrations/0001_first.sql"),
-        of: Of::Both,
-    },
-    Migration {
-        version: 2,
-        least: 1,
-        sql: include_str!("migrations/0002_incidents.sql"),
-        of: Of::Both,
-    },
+    both(1, 1, include_str!("migrations/0001_first.sql")),
+    both(2, 1, include_str!("migrations/0002_incidents.sql")),
     Migration {
         version: 3,
         least: 1,
-        sql: include_str!("migrations/0003_fleet.sql"),
-        of: Of::Server,
+        file: None,
+        server: Some(include_str!("migrations/0003_fleet.sql")),
+    },
+    Migration {
+        version: 4,
+        least: 1,
+        file: Some(include_str!("migrations/0004_keys_sqlite.sql")),
+        // It depends on what else is there.
+        server: None,
     },
 ];
+
+/// The tables about keys of a server that has none of LiteLLM's.
+pub(crate) const KEYS_ON_A_SERVER: &str = include_str!("migrations/0004_keys_postgres.sql");
+/// Whether they are to be made, for the schema `$1` in which LiteLLM's would be.
+pub(crate) const LACKS_KEYS: &str = "select count(*) = 0 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ($1, 'hale') and c.relkind in ('r', 'p') and c.relname = 'LiteLLM_VerificationToken'";
 
 /// What is found in `hale_schema`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

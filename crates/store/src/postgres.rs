@@ -4,9 +4,10 @@
 //! under a name and no lock or setting outlives its transaction, so that a pooler may stand between; a connection that failed
 //! is never used again.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::RootCertStore;
 use tokio_postgres::types::{ToSql, Type as SqlType};
 use tokio_postgres::{Client, Config, Socket};
@@ -19,6 +20,7 @@ use crate::litellm;
 use crate::migrations::{self, Found};
 use crate::sql::in_schema;
 use crate::table::{OnConflict, Table, Type};
+use crate::tenants::{self, Changed, Once, Run, Step};
 use crate::tls::{Encrypted, Tls};
 use crate::value::{Row, Value};
 
@@ -45,6 +47,13 @@ struct Open {
     others: Box<str>,
     writer: Client,
     reader: Client,
+    /// What further connections are made of.
+    config: Config,
+    tls: Tls,
+    /// A connection for changes, while none is made.
+    spare: Mutex<Option<Client>>,
+    /// Where the tables about keys are.
+    tenants: OnceLock<tenants::Place>,
 }
 
 impl Postgres {
@@ -64,7 +73,16 @@ impl Postgres {
         let writer = connect(&config, &tls, &place).await?;
         let reader = connect(&config, &tls, &place).await?;
         let others = server.schema.clone();
-        let open = Open { place: place.into(), others, writer, reader };
+        let open = Open {
+            place: place.into(),
+            others,
+            writer,
+            reader,
+            config,
+            tls,
+            spare: Mutex::new(None),
+            tenants: OnceLock::new(),
+        };
         let opened = Postgres { inner: Arc::new(open) };
         match purpose {
             Purpose::Serve | Purpose::Change => opened.migrate(now).await?,
@@ -125,16 +143,89 @@ impl Postgres {
 
     /// Runs one statement; how many rows it changed.
     pub(crate) async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, Error> {
+        self.execute_on(&self.inner.writer, sql, values).await
+    }
+
+    async fn execute_on(&self, client: &Client, sql: &str, values: &[Value]) -> Result<u64, Error> {
         let bound: Vec<Bound<'_>> = values.iter().map(single).collect();
         let values = parameters(&bound);
-        let writer = &self.inner.writer;
-        writer.execute_typed(sql, &values).await.map_err(|error| self.failed(&error))
+        client.execute_typed(sql, &values).await.map_err(|error| self.failed(&error))
     }
 
     /// The rows of a query.
     pub(crate) async fn read(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         let found = self.query(&self.inner.reader, sql, values).await?;
         found.iter().map(|row| self.row(row)).collect()
+    }
+
+    /// Runs statements in one transaction, once for a number of `once`. It has a connection of its own, which is closed if this is
+    /// not waited for to its end, and the transaction with it.
+    pub(crate) async fn change(
+        &self,
+        steps: Vec<Step>,
+        once: Option<Once>,
+        now: i64,
+    ) -> Result<Changed, Error> {
+        let spare = self.inner.spare.lock().take().filter(|client| !client.is_closed());
+        let client = match spare {
+            Some(client) => client,
+            None => connect(&self.inner.config, &self.inner.tls, &self.inner.place).await?,
+        };
+        let failed = |error: tokio_postgres::Error| self.failed(&error);
+        client.batch_execute("begin").await.map_err(failed)?;
+        let changed = self.change_within(&client, steps, (once, now)).await?;
+        let end = match &changed {
+            Changed::Done(_) => "commit",
+            Changed::Exists(_) | Changed::Before => "rollback",
+        };
+        client.batch_execute(end).await.map_err(failed)?;
+        *self.inner.spare.lock() = Some(client);
+        Ok(changed)
+    }
+
+    async fn change_within(
+        &self,
+        client: &Client,
+        steps: Vec<Step>,
+        (once, now): (Option<Once>, i64),
+    ) -> Result<Changed, Error> {
+        if let Some(once) = once {
+            let raise = [Value::from(&*once.writer), once.number.into(), now.into()];
+            if self.execute_on(client, RAISE, &raise).await? == 0 {
+                return Ok(Changed::Before);
+            }
+        }
+        let mut run = Run::new(steps);
+        while let Some(step) = run.next() {
+            let rows = self.execute_on(client, &step.sql, &step.values).await?;
+            if let Some(exists) = run.changed(rows) {
+                return Ok(exists);
+            }
+        }
+        Ok(run.done())
+    }
+
+    /// Where the tables about keys are: LiteLLM's, if it made them, else Hale's own.
+    pub(crate) async fn tenants(&self) -> Result<&tenants::Place, Error> {
+        if let Some(known) = self.inner.tenants.get() {
+            return Ok(known);
+        }
+        let sql = "select table_schema::text, table_name::text, column_name::text from information_schema.columns \
+                   where table_schema in ($1, 'hale') and table_name like 'LiteLLM\\_%'";
+        let rows = self.read(sql, &[(&*self.inner.others).into()]).await?;
+        let is_theirs = |row: &Row| row.first().and_then(Value::text) == Some(&*self.inner.others);
+        let schema = if rows.iter().any(is_theirs) { &*self.inner.others } else { "hale" };
+        let mut columns = tenants::Columns::default();
+        for row in &rows {
+            if let [of, table, column] = &row[..]
+                && of.text() == Some(schema)
+                && let (Some(table), Some(column)) = (table.text(), column.text())
+            {
+                columns.add(table, column);
+            }
+        }
+        let schema = format!("\"{}\"", schema.replace('"', "\"\""));
+        Ok(self.inner.tenants.get_or_init(|| tenants::Place::Server { schema, columns }))
     }
 
     async fn query(
@@ -223,7 +314,7 @@ impl Postgres {
         let missing: Vec<_> =
             migrations::missing(found.unwrap_or_default(), &self.inner.place)?.collect();
         if missing.is_empty() {
-            return Ok(());
+            return self.make_keys().await;
         }
         let schema = "select count(*)::bigint from pg_namespace where nspname = 'hale'";
         let count = self.query(writer, schema, &[]).await?;
@@ -232,12 +323,25 @@ impl Postgres {
         }
         self.run(&in_schema(migrations::SCHEMA_TABLE, "hale.")).await?;
         for one in missing {
-            self.run(&in_schema(one.sql, "hale.")).await?;
+            if let Some(sql) = one.server {
+                self.run(&in_schema(sql, "hale.")).await?;
+            }
             let note = in_schema(migrations::NOTE, "hale.");
             let values = [one.version.into(), one.least.into(), now.into()];
             self.execute(&note, &values).await?;
         }
-        Ok(())
+        self.make_keys().await
+    }
+
+    /// Makes the tables about keys, where LiteLLM made none: two of them would be mistaken for each other.
+    async fn make_keys(&self) -> Result<(), Error> {
+        let schema = &self.inner.others;
+        let sql = migrations::LACKS_KEYS;
+        let rows = self.query(&self.inner.writer, sql, &[(&**schema).into()]).await?;
+        match rows.first().and_then(|row| row.try_get::<_, bool>(0).ok()) {
+            Some(true) => self.run(&in_schema(migrations::KEYS_ON_A_SERVER, "hale.")).await,
+            Some(false) | None => Ok(()),
+        }
     }
 
     /// Refuses a database with a part of LiteLLM's tables: it is another one than was meant, or half of a restore.
@@ -259,7 +363,7 @@ impl Postgres {
         of_postgres(&self.inner.place, error)
     }
 
-    fn error(&self, kind: Kind, detail: &str) -> Error {
+    pub(crate) fn error(&self, kind: Kind, detail: &str) -> Error {
         Error::new(kind, &self.inner.place, detail)
     }
 }

@@ -21,10 +21,11 @@ use crate::address::Purpose;
 use crate::batch::{Batch, Committed};
 use crate::error::{Error, Kind};
 use crate::failure::of_sqlite;
-use crate::migrations::{self, Found, Of};
+use crate::migrations::{self, Found};
 use crate::spool;
 use crate::sql::in_schema;
 use crate::table::{OnConflict, Table};
+use crate::tenants::{Changed, Once, Run, Step};
 use crate::value::{Row, Value};
 
 /// What every file of SQLite begins with.
@@ -139,6 +140,36 @@ impl Sqlite {
         .await
     }
 
+    /// Runs statements in one transaction, once for a number of `once`.
+    pub(crate) async fn change(
+        &self,
+        steps: Vec<Step>,
+        once: Option<Once>,
+        now: i64,
+    ) -> Result<Changed, Error> {
+        self.write(move |connection| {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if let Some(once) = once {
+                let raised =
+                    change.prepare_cached(RAISE)?.execute((&*once.writer, once.number, now))?;
+                if raised == 0 {
+                    return Ok(Changed::Before);
+                }
+            }
+            let mut run = Run::new(steps);
+            while let Some(step) = run.next() {
+                let mut statement = change.prepare_cached(&step.sql)?;
+                let rows = statement.execute(params_from_iter(&step.values))? as u64;
+                if let Some(exists) = run.changed(rows) {
+                    return Ok(exists);
+                }
+            }
+            change.commit()?;
+            Ok(run.done())
+        })
+        .await
+    }
+
     /// The rows of a query.
     pub(crate) async fn read(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, Error> {
         let reader = self.inner.reader.clone();
@@ -186,6 +217,11 @@ impl Sqlite {
                 Err(Error::new(Kind::Lost, &place, "the file was removed or replaced"))
             }
         }
+    }
+
+    /// A row that this file cannot have.
+    pub(crate) fn error(&self, why: &str) -> Error {
+        Error::new(Kind::BadRow, &self.inner.path.display().to_string(), why)
     }
 
     async fn write<T: Send + 'static>(
@@ -405,8 +441,8 @@ fn migrate(connection: &mut Connection, place: &str, now: i64) -> Result<(), Err
     let schema = in_schema(migrations::SCHEMA_TABLE, "");
     change.execute_batch(&schema).map_err(failed)?;
     for one in missing {
-        if one.of == Of::Both {
-            change.execute_batch(&in_schema(one.sql, "")).map_err(failed)?;
+        if let Some(sql) = one.file {
+            change.execute_batch(&in_schema(sql, "")).map_err(failed)?;
         }
         let note = in_schema(migrations::NOTE, "");
         change.execute(&note, (one.version, one.least, now)).map_err(failed)?;

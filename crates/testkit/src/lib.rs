@@ -36,6 +36,7 @@ pub mod modes;
 pub mod openai;
 mod postgres;
 mod redis;
+mod reference;
 pub mod responses;
 mod script;
 pub mod shapes;

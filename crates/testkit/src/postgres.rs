@@ -228,6 +228,23 @@ impl Postgres {
         String::from_utf8_lossy(&ran.stdout).trim().to_owned()
     }
 
+    /// A file in its directory.
+    pub(crate) fn work_file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs the statements of a file, each in a transaction of its own.
+    pub(crate) fn sql_file(&self, url: &str, file: &Path) {
+        let ran = Command::new(programs().join("psql"))
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-f"])
+            .arg(file)
+            .env("PGOPTIONS", "-c client_min_messages=warning")
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql runs");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
+
     /// Ends it as a crash does. [`Postgres::run`] starts it again.
     pub fn kill(&mut self) {
         // What is stopped does not end by a signal.

@@ -53,7 +53,7 @@ const HOUSES: [House; 4] = [
         krate: "store",
         floors: &[
             &["error", "table", "value"],
-            &["address", "batch", "failure", "litellm", "sql", "watch"],
+            &["address", "batch", "failure", "litellm", "sql", "tenants", "watch"],
             &["migrations", "rows", "spool", "tls"],
             &["pending", "postgres", "rollup", "sqlite"],
             &["database", "shared_table"],

@@ -5,13 +5,19 @@
 use std::time::Duration;
 
 use super::{Status, Store};
+use crate::database::Database;
 use crate::error::{Error, Kind};
 use crate::rows::{IncidentRow, ProbeFilter, ProbeResult, Setting, UsageRow};
 use crate::sql::Sql;
+use crate::tenants::{Change, Changed, Find, Once, Record};
 use crate::value::Row;
 
 /// How long a reader waits for rows.
 const READ_MAX: Duration = Duration::from_secs(2);
+const SLOW: &str = "it does not answer within 2 s";
+/// How long a client of the admin API waits for a change.
+const CHANGE_MAX: Duration = Duration::from_secs(5);
+const SLOW_CHANGE: &str = "it does not take the change within 5 s";
 
 impl Store {
     /// Results of probes, the newest first.
@@ -55,16 +61,51 @@ impl Store {
         Ok(self.read(UsageRow::since(since)).await?.iter().filter_map(UsageRow::of).collect())
     }
 
+    /// Rows about keys.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn find(&self, find: &Find) -> Result<Vec<Record>, Error> {
+        let database = self.database()?;
+        self.called("read", (READ_MAX, SLOW), database.find(find)).await
+    }
+
+    /// How many rows about keys there are, without the limit.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn count_found(&self, find: &Find) -> Result<u64, Error> {
+        let database = self.database()?;
+        self.called("read", (READ_MAX, SLOW), database.count_found(find)).await
+    }
+
+    /// Changes rows about keys, all of them or none; those of a number of `once` only once.
+    ///
+    /// # Errors
+    /// Why they are not known to be changed.
+    pub async fn change(&self, changes: &[Change], once: Option<Once>) -> Result<Changed, Error> {
+        let database = self.database()?;
+        let now = self.options.means.unix_ms();
+        self.called("write", (CHANGE_MAX, SLOW_CHANGE), database.change(changes, once, now)).await
+    }
+
+    /// The name of this process among all that ever wrote.
+    #[must_use]
+    pub fn writer(&self) -> &str {
+        &self.options.writer
+    }
+
+    fn database(&self) -> Result<Database, Error> {
+        self.database.lock().clone().ok_or_else(|| match self.status() {
+            Status::Disconnected(error) => error,
+            Status::Opening | Status::Connected | Status::NoPlace => {
+                self.error(Kind::Away, "it is not open")
+            }
+        })
+    }
+
     async fn read(&self, sql: Sql) -> Result<Vec<Row>, Error> {
-        let Some(database) = self.database.lock().clone() else {
-            return Err(match self.status() {
-                Status::Disconnected(error) => error,
-                Status::Opening | Status::Connected | Status::NoPlace => {
-                    self.error(Kind::Away, "it is not open")
-                }
-            });
-        };
-        let slow = "it does not answer within 2 s";
-        self.called("read", (READ_MAX, slow), database.read(sql)).await
+        let database = self.database()?;
+        self.called("read", (READ_MAX, SLOW), database.read(sql)).await
     }
 }

@@ -9,4 +9,6 @@ mod copies;
 mod figures;
 mod shared;
 mod support;
+mod tenants;
+mod tenants_reference;
 mod writing;

@@ -1,0 +1,325 @@
+//! Statements about keys, for one database or the other.
+//!
+//! Made of [`super::Change`] and [`super::Find`], run in order within one transaction. Always true: a statement has no value in its
+//! text.
+
+use super::record::{seconds_of, to_json, value_of};
+use super::table::{ColumnType, TenantTable};
+use super::{Change, Columns, Find, Record};
+use crate::value::Value;
+
+/// What follows a statement that changes no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnNone {
+    /// The next one.
+    Go,
+    /// The transaction is undone.
+    Stop,
+    /// So many are left out.
+    Skip(usize),
+}
+
+/// A statement.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Step {
+    /// The place of its change.
+    pub(crate) change: usize,
+    pub(crate) sql: String,
+    pub(crate) values: Vec<Value>,
+    pub(crate) on_none: OnNone,
+}
+
+/// Where the tables are.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// In a file.
+    File,
+    /// On a server: in this schema, quoted, with these columns.
+    Server { schema: String, columns: Columns },
+}
+
+/// Rows that name a budget, and are reset with it.
+const OF_BUDGETS: [TenantTable; 4] = [
+    TenantTable::Keys,
+    TenantTable::Memberships,
+    TenantTable::Organizations,
+    TenantTable::EndUsers,
+];
+
+/// The statements of changes.
+///
+/// # Errors
+/// The column that a database does not have, of a value that is not empty.
+pub(crate) fn steps(place: &Place, changes: &[Change]) -> Result<Vec<Step>, String> {
+    let mut steps = Vec::new();
+    for (change, what) in changes.iter().enumerate() {
+        let mut add = |(sql, values): (String, Vec<Value>), on_none| {
+            steps.push(Step { change, sql, values, on_none });
+        };
+        match what {
+            Change::Insert { table, row } => add(place.insert(*table, row)?, OnNone::Stop),
+            Change::Update { table, key, row } => {
+                if !row.is_empty() {
+                    add(place.update(*table, key, row)?, OnNone::Go);
+                }
+            }
+            Change::Delete { table, key } => {
+                let mut values = Vec::new();
+                let found = is_row(key, &mut values);
+                add(
+                    (format!("delete from {} where {found}", place.name(*table)), values),
+                    OnNone::Go,
+                );
+            }
+            Change::Spend { table, key, usd, at } => {
+                add(place.spend(*table, key, (*usd, *at)), OnNone::Go);
+            }
+            Change::Reset { table, key, usd, borders } => {
+                add(place.reset(*table, key, (*usd, *borders)), OnNone::Go);
+            }
+            Change::ResetShared { budget, borders } => {
+                let key = [("budget_id", budget.clone())];
+                let named = OF_BUDGETS.into_iter().filter(|table| place.has(*table, "spend"));
+                let named: Vec<TenantTable> = named.collect();
+                let begins = place.reset(TenantTable::Budgets, &key, (0.0, *borders));
+                add(begins, OnNone::Skip(named.len()));
+                for table in named {
+                    let own = if table == TenantTable::Keys {
+                        " and \"budget_duration\" is null"
+                    } else {
+                        ""
+                    };
+                    let sql = format!(
+                        "update {} set \"spend\" = 0 where \"budget_id\" = $1{own}",
+                        place.name(table)
+                    );
+                    add((sql, vec![Value::from(&**budget)]), OnNone::Go);
+                }
+            }
+        }
+    }
+    if matches!(place, Place::File) {
+        for step in &mut steps {
+            step.sql = step.sql.replace('$', "?");
+        }
+    }
+    Ok(steps)
+}
+
+/// The condition that a row is the one with that key.
+fn is_row(key: &[(&'static str, Box<str>)], values: &mut Vec<Value>) -> String {
+    let equal = |(name, text): &(&'static str, Box<str>)| {
+        values.push(Value::from(&**text));
+        format!("\"{name}\" = ${}", values.len())
+    };
+    key.iter().map(equal).collect::<Vec<_>>().join(" and ")
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}
+
+impl Place {
+    fn name(&self, table: TenantTable) -> String {
+        match self {
+            Place::File => format!("\"{}\"", table.name()),
+            Place::Server { schema, .. } => format!("{schema}.\"{}\"", table.name()),
+        }
+    }
+
+    fn has(&self, table: TenantTable, column: &str) -> bool {
+        table.column(column).is_some()
+            && match self {
+                Place::File => true,
+                Place::Server { columns, .. } => columns.has(table, column),
+            }
+    }
+
+    /// Those columns of a row that the database has.
+    fn present<'r>(
+        &self,
+        table: TenantTable,
+        row: &'r Record,
+    ) -> Result<Vec<(&'r str, ColumnType)>, String> {
+        let mut present = Vec::new();
+        for (name, value) in row {
+            match table.column(name).filter(|_| self.has(table, name)) {
+                Some(kind) => present.push((name.as_str(), kind)),
+                None if is_empty(value) => {}
+                None => return Err(format!("its table {} has no column {name}", table.name())),
+            }
+        }
+        Ok(present)
+    }
+
+    fn insert(&self, table: TenantTable, row: &Record) -> Result<(String, Vec<Value>), String> {
+        let present = self.present(table, row)?;
+        let names: Vec<&str> = present.iter().map(|(name, _)| *name).collect();
+        let (name, columns) = (self.name(table), quoted(&names));
+        Ok(match self {
+            Place::File => {
+                let values =
+                    present.iter().map(|(name, kind)| value_of(*kind, &row[*name])).collect();
+                let places: Vec<String> = (1..=names.len()).map(|at| format!("${at}")).collect();
+                let places = places.join(", ");
+                (
+                    format!(
+                        "insert into {name} ({columns}) values ({places}) on conflict do nothing"
+                    ),
+                    values,
+                )
+            }
+            Place::Server { .. } => {
+                let sql = format!(
+                    "insert into {name} ({columns}) select {columns} from jsonb_populate_record(null::{name}, $1::text::jsonb) \
+                     on conflict do nothing"
+                );
+                (sql, vec![Value::from(&*to_json(table, row))])
+            }
+        })
+    }
+
+    fn update(
+        &self,
+        table: TenantTable,
+        key: &[(&'static str, Box<str>)],
+        row: &Record,
+    ) -> Result<(String, Vec<Value>), String> {
+        let present = self.present(table, row)?;
+        let name = self.name(table);
+        let mut values = Vec::new();
+        let found = is_row(key, &mut values);
+        let first = values.len() + 1;
+        Ok(match self {
+            Place::File => {
+                let set = present.iter().enumerate();
+                let set = set.map(|(at, (name, _))| format!("\"{name}\" = ${}", first + at));
+                let set = set.collect::<Vec<_>>().join(", ");
+                values.extend(present.iter().map(|(name, kind)| value_of(*kind, &row[*name])));
+                (format!("update {name} set {set} where {found}"), values)
+            }
+            Place::Server { .. } => {
+                let set = present.iter().map(|(name, _)| format!("\"{name}\" = made.\"{name}\""));
+                let set = set.collect::<Vec<_>>().join(", ");
+                values.push(Value::from(&*to_json(table, row)));
+                let found = format!("kept.{}", found.replace(" and \"", " and kept.\""));
+                let sql = format!(
+                    "update {name} as kept set {set} from jsonb_populate_record(null::{name}, ${first}::text::jsonb) as made \
+                     where {found}"
+                );
+                (sql, values)
+            }
+        })
+    }
+
+    fn spend(
+        &self,
+        table: TenantTable,
+        key: &[(&'static str, Box<str>)],
+        (usd, at): (f64, i64),
+    ) -> (String, Vec<Value>) {
+        let mut values = vec![Value::Real(usd)];
+        let found = is_row(key, &mut values);
+        let mut set = vec!["\"spend\" = \"spend\" + $1".to_owned()];
+        if self.has(table, "total_spend") {
+            set.push("\"total_spend\" = \"total_spend\" + $1".to_owned());
+        }
+        if self.has(table, "last_active") {
+            values.push(at.into());
+            set.push(format!("\"last_active\" = {}", self.time(values.len())));
+        }
+        (format!("update {} set {} where {found}", self.name(table), set.join(", ")), values)
+    }
+
+    fn reset(
+        &self,
+        table: TenantTable,
+        key: &[(&'static str, Box<str>)],
+        (usd, (was, next)): (f64, (i64, i64)),
+    ) -> (String, Vec<Value>) {
+        let mut values = vec![was.into(), next.into()];
+        let found = is_row(key, &mut values);
+        let mut set = format!("\"budget_reset_at\" = {}", self.time(2));
+        if self.has(table, "spend") {
+            values.push(Value::Real(usd));
+            set.push_str(&format!(", \"spend\" = \"spend\" - ${}", values.len()));
+        }
+        let sql = format!(
+            "update {} set {set} where {found} and \"budget_reset_at\" = {}",
+            self.name(table),
+            self.time(1)
+        );
+        (sql, values)
+    }
+
+    /// A parameter of milliseconds, as a time.
+    fn time(&self, parameter: usize) -> String {
+        match self {
+            Place::File => format!("${parameter}"),
+            Place::Server { .. } => seconds_of(parameter),
+        }
+    }
+
+    /// The query of rows: of a file all columns of the table, of a server one text of JSON a row. `None` if the server lacks the
+    /// table or a column that is asked for: then there is no such row.
+    pub(crate) fn query(&self, find: &Find) -> Option<(String, Vec<Value>)> {
+        let table = find.table;
+        if let Place::Server { columns, .. } = self
+            && !columns.has_table(table)
+        {
+            return None;
+        }
+        let mut values = Vec::new();
+        let mut conditions = Vec::new();
+        for (column, texts) in &find.with {
+            if !self.has(table, column) {
+                return None;
+            }
+            values.push(Value::from(&*serde_json::json!(texts).to_string()));
+            let at = values.len();
+            conditions.push(match self {
+                Place::File => format!("\"{column}\" in (select value from json_each(${at}))"),
+                Place::Server { .. } => {
+                    format!("\"{column}\"::text in (select jsonb_array_elements_text(${at}::text::jsonb))")
+                }
+            });
+        }
+        let mut sql = match self {
+            Place::File => {
+                let names: Vec<&str> = table.columns().iter().map(|(name, _)| *name).collect();
+                format!("select {} from {}", quoted(&names), self.name(table))
+            }
+            Place::Server { .. } => {
+                format!("select to_jsonb(kept)::text from {} as kept", self.name(table))
+            }
+        };
+        if !conditions.is_empty() {
+            sql.push_str(&format!(" where {}", conditions.join(" and ")));
+        }
+        if let Some(column) = find.sorted_by.filter(|column| self.has(table, column)) {
+            let is_time = table.column(column) == Some(ColumnType::Time);
+            let order = if is_time { " desc nulls last" } else { "" };
+            sql.push_str(&format!(" order by \"{column}\"{order}"));
+        }
+        sql.push_str(&format!(" limit {} offset {}", find.limit, find.skip));
+        Some((if matches!(self, Place::File) { sql.replace('$', "?") } else { sql }, values))
+    }
+
+    /// How many rows there are, without limit.
+    pub(crate) fn count(&self, find: &Find) -> Option<(String, Vec<Value>)> {
+        let all = Find { limit: u32::MAX, skip: 0, sorted_by: None, ..find.clone() };
+        let (sql, values) = self.query(&all)?;
+        Some((format!("select count(*) from ({sql}) as found"), values))
+    }
+}
+
+fn is_empty(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => true,
+        serde_json::Value::Array(items) => items.is_empty(),
+        serde_json::Value::Object(members) => members.is_empty(),
+        serde_json::Value::Bool(is) => !is,
+        serde_json::Value::Number(number) => number.as_f64() == Some(0.0),
+        serde_json::Value::String(text) => text.is_empty(),
+    }
+}

@@ -1,0 +1,245 @@
+//! Rows about keys: found and changed alike in both databases.
+
+use hale_store::{
+    Change, Changed, ColumnType, Database, Find, Kind, Once, Purpose, Record, TenantTable,
+};
+use serde_json::{Value, json};
+
+use crate::support::{NOW, Place, on_both, open};
+
+const AT: i64 = NOW as i64;
+
+pub(crate) fn record(value: Value) -> Record {
+    match value {
+        Value::Object(record) => record,
+        other => panic!("{other} is no object"),
+    }
+}
+
+pub(crate) fn key(token: &str, columns: Value) -> Change {
+    let mut row = record(columns);
+    row.insert("token".to_owned(), json!(token));
+    Change::Insert { table: TenantTable::Keys, row }
+}
+
+pub(crate) fn of(name: &'static str, text: &str) -> Vec<(&'static str, Box<str>)> {
+    vec![(name, text.into())]
+}
+
+pub(crate) async fn one(
+    database: &Database,
+    table: TenantTable,
+    column: &'static str,
+    text: &str,
+) -> Record {
+    let mut found = database.find(&Find::with(table, column, vec![text.into()])).await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+/// A value of each type.
+fn sample(name: &str, kind: ColumnType, is_id: bool) -> Value {
+    match kind {
+        ColumnType::Text => json!(format!("the {name} \u{fc}'\"\\")),
+        ColumnType::Real => json!(0.125),
+        ColumnType::Integer if is_id => json!(7),
+        ColumnType::Integer => json!(1_234_567_890_123_i64 % 2_000_000_000),
+        ColumnType::Bool => json!(true),
+        ColumnType::Time => json!(AT + 123),
+        ColumnType::Json => json!({"a": [1, null, {"b": "c"}]}),
+        ColumnType::List => json!(["a", "b,c", "{}"]),
+    }
+}
+
+#[test]
+fn every_column_of_every_table_comes_back_as_it_was_written() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        for table in TenantTable::ALL {
+            let mut row = Record::new();
+            for (name, kind) in table.columns() {
+                row.insert((*name).to_owned(), sample(name, *kind, *name == "id"));
+            }
+            let added = Change::Insert { table, row: row.clone() };
+            assert_eq!(
+                database.change(&[added.clone()], None, AT).await,
+                Ok(Changed::Done(vec![1]))
+            );
+            let found = database.find(&Find::all(table)).await.unwrap();
+            assert_eq!(found, [row], "{}", table.name());
+            assert_eq!(database.change(&[added], None, AT).await, Ok(Changed::Exists(0)));
+        }
+    });
+}
+
+#[test]
+fn a_row_has_the_defaults_of_the_reference() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        database.change(&[key("h", json!({}))], None, AT).await.unwrap();
+        let row = one(&database, TenantTable::Keys, "token", "h").await;
+        for (name, value) in [
+            ("spend", json!(0.0)),
+            ("models", json!([])),
+            ("metadata", json!({})),
+            ("blocked", json!(null)),
+        ] {
+            assert_eq!(
+                row[name].as_f64().map_or(row[name].clone(), |it| json!(it)),
+                value,
+                "{name}"
+            );
+        }
+    });
+}
+
+#[test]
+fn changes_are_made_together_or_not_at_all() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let both = [key("a", json!({"key_alias": "one"})), key("b", json!({}))];
+        assert_eq!(database.change(&both, None, AT).await, Ok(Changed::Done(vec![1, 1])));
+        let late = [key("c", json!({})), key("b", json!({"key_alias": "other"}))];
+        assert_eq!(database.change(&late, None, AT).await, Ok(Changed::Exists(1)));
+        assert_eq!(database.count_found(&Find::all(TenantTable::Keys)).await, Ok(2));
+        let row =
+            record(json!({"models": ["m"], "blocked": true, "key_alias": null, "expires": AT}));
+        let update = Change::Update { table: TenantTable::Keys, key: of("token", "a"), row };
+        let delete = Change::Delete { table: TenantTable::Keys, key: of("token", "b") };
+        let none = Change::Delete { table: TenantTable::Keys, key: of("token", "x' or '1'='1") };
+        let changed = database.change(&[update, delete, none], None, AT).await;
+        assert_eq!(changed, Ok(Changed::Done(vec![1, 1, 0])));
+        let row = one(&database, TenantTable::Keys, "token", "a").await;
+        assert_eq!(
+            (&row["models"], &row["blocked"], &row["key_alias"]),
+            (&json!(["m"]), &json!(true), &json!(null))
+        );
+        assert_eq!(row["expires"], json!(AT));
+        assert_eq!(database.count_found(&Find::all(TenantTable::Keys)).await, Ok(1));
+    });
+}
+
+#[test]
+fn rows_are_found_by_texts_of_their_columns_in_order_and_in_parts() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let keys: Vec<Change> = (0..5)
+            .map(|at| {
+                key(
+                    &format!("h{at}"),
+                    json!({"team_id": if at < 3 { "t" } else { "u" }, "created_at": AT + at}),
+                )
+            })
+            .collect();
+        database.change(&keys, None, AT).await.unwrap();
+        let tokens = |find: Find| {
+            let database = &database;
+            async move {
+                let found = database.find(&find).await.unwrap();
+                let tokens = found.iter().map(|row| row["token"].as_str().unwrap().to_owned());
+                tokens.collect::<Vec<_>>().join(" ")
+            }
+        };
+        let of_team = Find::with(TenantTable::Keys, "team_id", vec!["t".into()]);
+        let newest = Find { sorted_by: Some("created_at"), ..of_team.clone() };
+        assert_eq!(tokens(newest.clone()).await, "h2 h1 h0");
+        assert_eq!(tokens(Find { limit: 1, skip: 1, ..newest.clone() }).await, "h1");
+        assert_eq!(database.count_found(&Find { limit: 1, ..newest }).await, Ok(3));
+        let several = vec!["h0".into(), "h4".into(), "h' or 1=1 --".into()];
+        let some =
+            Find { sorted_by: Some("token"), ..Find::with(TenantTable::Keys, "token", several) };
+        assert_eq!(tokens(some).await, "h0 h4");
+        assert_eq!(tokens(Find::with(TenantTable::Keys, "token", Vec::new())).await, "");
+        let unknown = Find::with(TenantTable::Keys, "no_such_column", vec!["t".into()]);
+        assert_eq!(tokens(unknown).await, "");
+    });
+}
+
+#[test]
+fn spend_is_added_once_however_often_it_is_sent() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        database.change(&[key("h", json!({"spend": 1.0}))], None, AT).await.unwrap();
+        let spend =
+            |usd| Change::Spend { table: TenantTable::Keys, key: of("token", "h"), usd, at: AT };
+        let once = |number| Some(Once { writer: "w".into(), number });
+        assert_eq!(
+            database.change(&[spend(0.25), spend(0.5)], once(1), AT).await,
+            Ok(Changed::Done(vec![1, 1]))
+        );
+        assert_eq!(
+            database.change(&[spend(0.25), spend(0.5)], once(1), AT).await,
+            Ok(Changed::Before)
+        );
+        assert!(matches!(database.change(&[spend(0.25)], once(2), AT).await, Ok(Changed::Done(_))));
+        let row = one(&database, TenantTable::Keys, "token", "h").await;
+        assert_eq!((row["spend"].as_f64(), row["total_spend"].as_f64()), (Some(2.0), Some(1.0)));
+        assert_eq!(row["last_active"], json!(AT));
+    });
+}
+
+#[test]
+fn a_budget_begins_anew_once_and_what_was_spent_meanwhile_stays() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let columns = json!({"spend": 3.0, "total_spend": 3.0, "budget_reset_at": AT});
+        database.change(&[key("h", columns)], None, AT).await.unwrap();
+        let reset = Change::Reset {
+            table: TenantTable::Keys,
+            key: of("token", "h"),
+            usd: 2.5,
+            borders: (AT, AT + 1_000),
+        };
+        assert_eq!(database.change(&[reset.clone()], None, AT).await, Ok(Changed::Done(vec![1])));
+        assert_eq!(database.change(&[reset], None, AT).await, Ok(Changed::Done(vec![0])));
+        let row = one(&database, TenantTable::Keys, "token", "h").await;
+        assert_eq!((row["spend"].as_f64(), row["total_spend"].as_f64()), (Some(0.5), Some(3.0)));
+        assert_eq!(row["budget_reset_at"], json!(AT + 1_000));
+    });
+}
+
+#[test]
+fn a_budget_that_others_name_takes_them_along_once() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let budget = record(
+            json!({"budget_id": "b", "budget_reset_at": AT, "created_by": "", "updated_by": ""}),
+        );
+        let member = record(
+            json!({"user_id": "u", "team_id": "t", "spend": 1.0, "total_spend": 1.0, "budget_id": "b"}),
+        );
+        let changes = [
+            Change::Insert { table: TenantTable::Budgets, row: budget },
+            Change::Insert { table: TenantTable::Memberships, row: member },
+            key("linked", json!({"spend": 1.0, "budget_id": "b"})),
+            key("own", json!({"spend": 1.0, "budget_id": "b", "budget_duration": "1d"})),
+            key("other", json!({"spend": 1.0})),
+        ];
+        database.change(&changes, None, AT).await.unwrap();
+        let reset = Change::ResetShared { budget: "b".into(), borders: (AT, AT + 1_000) };
+        assert_eq!(database.change(&[reset.clone()], None, AT).await, Ok(Changed::Done(vec![3])));
+        assert_eq!(database.change(&[reset], None, AT).await, Ok(Changed::Done(vec![0])));
+        for (token, spend) in [("linked", 0.0), ("own", 1.0), ("other", 1.0)] {
+            let row = one(&database, TenantTable::Keys, "token", token).await;
+            assert_eq!(row["spend"].as_f64(), Some(spend), "{token}");
+        }
+        let member = one(&database, TenantTable::Memberships, "user_id", "u").await;
+        assert_eq!(
+            (member["spend"].as_f64(), member["total_spend"].as_f64()),
+            (Some(0.0), Some(1.0))
+        );
+    });
+}
+
+#[test]
+fn a_column_that_a_table_does_not_have_is_refused_by_name_unless_it_is_empty() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let error =
+            database.change(&[key("h", json!({"no_such_column": 1}))], None, AT).await.unwrap_err();
+        assert_eq!(error.kind, Kind::BadRow);
+        assert!(error.to_string().contains("no_such_column"), "{error}");
+        let empty = key("h", json!({"no_such_column": null, "none": [], "nothing": {}}));
+        assert!(database.change(&[empty], None, AT).await.is_ok());
+    });
+}

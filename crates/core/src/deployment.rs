@@ -22,6 +22,7 @@ use crate::route::{AccessWindow, Needs, TagRules};
 use crate::secret::Secret;
 use crate::takes::Takes;
 use crate::time::Millis;
+use crate::wire_format::WireFormat;
 
 pub use self::rules::{BodyRules, CachePlace, CachePoint};
 pub use crate::index::DeploymentIndex;
@@ -187,6 +188,18 @@ impl Deployment {
             Some(_) => operation.has_canned(),
             None if self.endpoint.is_for_responses && !operation.is_of_responses() => false,
             None => self.endpoint.provider.serves(operation),
+        }
+    }
+
+    /// The wire that it speaks when it is called for `operation`. Canned answers are of the OpenAI wire.
+    #[must_use]
+    pub fn wire(&self, operation: Operation) -> WireFormat {
+        let provider = self.endpoint.provider;
+        let is_native = operation.format() == WireFormat::Responses && provider.lists(operation);
+        match self.endpoint.mock {
+            Some(_) => WireFormat::OpenAi,
+            None if is_native => WireFormat::Responses,
+            None => provider.wire,
         }
     }
 

@@ -145,6 +145,7 @@ impl Operation {
             WireFormat::Anthropic => self.row().anthropic,
             WireFormat::Gemini => self.row().gemini,
             WireFormat::Cohere => self.row().cohere,
+            WireFormat::Responses => self.row().responses,
         }
     }
 
@@ -308,8 +309,13 @@ mod tests {
 
     use super::*;
 
-    const WIRES: [WireFormat; 4] =
-        [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
+    const WIRES: [WireFormat; 5] = [
+        WireFormat::OpenAi,
+        WireFormat::Anthropic,
+        WireFormat::Gemini,
+        WireFormat::Cohere,
+        WireFormat::Responses,
+    ];
 
     fn all() -> impl Iterator<Item = (Operation, &'static Row)> {
         Operation::ALL.into_iter().map(|operation| (operation, operation.row()))
@@ -325,8 +331,7 @@ mod tests {
                 assert!(!text.is_empty(), "{operation:?}");
             }
             // Providers are called for some that no client asks for in their format.
-            let is_of_clients =
-                matches!(row.format, WireFormat::OpenAi | WireFormat::Anthropic);
+            let is_of_clients = matches!(row.format, WireFormat::OpenAi | WireFormat::Anthropic);
             let is_asked_for = is_of_clients || operation.is_passed_through();
             assert_eq!(is_asked_for, !row.paths.is_empty(), "{operation:?}");
             let has_json = matches!(row.answer, Answer::Json);

@@ -225,11 +225,12 @@ impl Provider {
         let base = self.base_path(path, Edition::Current);
         match (self.wire, self.addressing) {
             // The list exists in the first version only.
-            (WireFormat::Cohere, _) | (WireFormat::OpenAi, Addressing::Cohere) => {
+            (WireFormat::Cohere, _)
+            | (WireFormat::OpenAi | WireFormat::Responses, Addressing::Cohere) => {
                 format!("{}/v1/models", base.trim_end_matches("/v1").trim_end_matches("/v2"))
             }
             (
-                WireFormat::OpenAi,
+                WireFormat::OpenAi | WireFormat::Responses,
                 Addressing::Plain
                 | Addressing::Azure
                 | Addressing::Versioned
@@ -326,16 +327,23 @@ impl Provider {
     /// converted, or the gateway can estimate.
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
-        if let Some(listed) = operation.listed_as() {
-            return self.endpoints.iter().any(|path| &**path == listed);
-        }
         match operation.counterpart(self.wire) {
+            _ if self.lists(operation) => true,
+            // What not every provider has is called only where it is listed.
+            Counterpart::Same if operation.listed_as().is_some() => false,
             Counterpart::Same => self.has_path(operation),
             Counterpart::Other(other) => self.has_path(other),
             // What is estimated is the prompt of a chat.
             Counterpart::Estimated => self.has_path(Operation::Chat),
             Counterpart::Missing => false,
         }
+    }
+
+    /// Whether its row lists `operation`, which not every provider has.
+    #[must_use]
+    pub fn lists(&self, operation: Operation) -> bool {
+        let listed = operation.listed_as();
+        listed.is_some_and(|listed| self.endpoints.iter().any(|path| &**path == listed))
     }
 
     /// Whether it has the path of `operation`, as far as that is known.
@@ -567,7 +575,12 @@ mod tests {
             ("gemini", Operation::Embedding, true),
             ("gemini", Operation::GenerateImage, true),
             ("gemini", Operation::Completion, false),
-            ("gemini", Operation::Responses, false),
+            ("gemini", Operation::Responses, true),
+            ("anthropic", Operation::Responses, true),
+            ("groq", Operation::Responses, true),
+            ("cohere", Operation::Responses, true),
+            ("deepseek", Operation::CompactResponses, false),
+            ("deepseek", Operation::GetResponse, false),
             ("gemini", Operation::Speech, false),
             ("ollama", Operation::Completion, true),
             ("ollama", Operation::Messages, true),
@@ -582,7 +595,7 @@ mod tests {
     fn a_provider_that_lacks_an_operation_names_an_alternative() {
         let lacks = |name, operation| lookup(name).unwrap().lacks(operation);
         assert!(lacks("groq", Operation::Rerank).contains("`hosted_vllm/...`"));
-        assert!(lacks("deepseek", Operation::Responses).ends_with("/v1/chat/completions"));
+        assert!(lacks("deepseek", Operation::GetResponse).ends_with("/v1/chat/completions"));
         let no_page = "provider anthropic has no /ocr; use a model of another provider";
         assert_eq!(lacks("anthropic", Operation::Ocr), no_page);
         assert!(lacks("cohere", Operation::Completion).ends_with("/v1/chat/completions"));

@@ -18,6 +18,8 @@ pub enum WireFormat {
     Gemini,
     /// `POST {base}/v2/chat`, `/v2/embed` and `/v2/rerank` with a bearer key. Of clients only rerank is of this form.
     Cohere,
+    /// `POST {base}/responses` with a bearer key: what servers of the OpenAI wire may speak besides.
+    Responses,
 }
 
 /// A format in which clients ask for what the gateway may translate.
@@ -27,6 +29,8 @@ pub enum ClientFormat {
     OpenAi,
     /// Anthropic's.
     Anthropic,
+    /// OpenAI's responses.
+    Responses,
 }
 
 impl WireFormat {
@@ -37,6 +41,7 @@ impl WireFormat {
         match self {
             WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => ClientFormat::OpenAi,
             WireFormat::Anthropic => ClientFormat::Anthropic,
+            WireFormat::Responses => ClientFormat::Responses,
         }
     }
 
@@ -47,7 +52,7 @@ impl WireFormat {
     pub fn base_path(self, path: &str) -> &str {
         let path = path.trim_end_matches('/');
         match self {
-            WireFormat::OpenAi => path,
+            WireFormat::OpenAi | WireFormat::Responses => path,
             WireFormat::Anthropic => {
                 let path = path.strip_suffix("/messages").unwrap_or(path);
                 path.strip_suffix("/v1").unwrap_or(path)

@@ -116,9 +116,8 @@ pub fn events(message: &Value, finish: &str) -> Vec<Value> {
         events.push(event("citation-start", index, json!({"citations": one})));
         events.push(json!({"type": "citation-end", "index": index}));
     }
-    events.push(
-        json!({"type": "message-end", "delta": {"finish_reason": finish, "usage": usage()}}),
-    );
+    events
+        .push(json!({"type": "message-end", "delta": {"finish_reason": finish, "usage": usage()}}));
     events
 }
 
@@ -211,7 +210,8 @@ fn embedded(body: &Value) -> Script {
 fn chatted(request: &Request) -> Script {
     let body = request.json();
     let members = body.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    if let Some(name) = members.into_iter().find(|name| *name != "tools" && !MEMBERS.contains(name)) {
+    if let Some(name) = members.into_iter().find(|name| *name != "tools" && !MEMBERS.contains(name))
+    {
         return refusal(400, &format!("unknown field: parameter '{name}' is not a valid field"));
     }
     let messages = body["messages"].as_array().cloned().unwrap_or_default();

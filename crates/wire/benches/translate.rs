@@ -51,6 +51,7 @@ fn view() -> View {
         merges_reasoning: false,
         created: 1_700_000_000,
         issuer: None,
+        serial: 0,
     }
 }
 
@@ -73,6 +74,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             ask_usage: false,
             drop_params: false,
             known: Known::default(),
+            seals: None,
         };
         prepare(&peek, &order).unwrap()
     });
@@ -83,6 +85,8 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
 fn full_answer(bencher: divan::Bencher<'_, '_>, model: &str) {
     let text = "A gateway forwards each request to a deployment that is well. ".repeat(10);
     let body = Bytes::from(match wire(model) {
+        // No provider of a chat speaks it.
+        WireFormat::Responses => return,
         WireFormat::OpenAi => format!(
             "{{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"up\",\"choices\":[\
              {{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"{text}\"}},\
@@ -123,6 +127,7 @@ fn tapped_event(bencher: divan::Bencher<'_, '_>, model: &str) {
 
 fn events(bencher: divan::Bencher<'_, '_>, model: &str, reader: fn(Conversion, View) -> Reader) {
     let (first, delta) = match wire(model) {
+        WireFormat::Responses => return,
         WireFormat::OpenAi => {
             let event = |delta: &str| {
                 format!(

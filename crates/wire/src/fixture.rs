@@ -78,6 +78,7 @@ pub(crate) fn order<'o>(
         ask_usage: false,
         drop_params: false,
         known: Known::default(),
+        seals: None,
     }
 }
 
@@ -102,6 +103,7 @@ pub(crate) fn view() -> View {
         upstream_model: None,
         notes: None,
         issuer: None,
+        serial: 0,
     }
 }
 

@@ -100,6 +100,7 @@ fn view() -> View {
         upstream_model: None,
         notes: None,
         issuer: None,
+        serial: 0,
     }
 }
 
@@ -152,11 +153,10 @@ fn event(wire: WireFormat, text: &str) -> String {
     let mut parts = text.split("\"type\":\"");
     let kind = parts.nth(1).and_then(|tail| tail.split('"').next()).unwrap_or_default();
     match wire {
-        WireFormat::OpenAi if kind.starts_with("response.") => {
+        WireFormat::OpenAi | WireFormat::Gemini => format!("data: {text}\n\n"),
+        WireFormat::Anthropic | WireFormat::Cohere | WireFormat::Responses => {
             format!("event: {kind}\ndata: {text}\n\n")
         }
-        WireFormat::OpenAi | WireFormat::Gemini => format!("data: {text}\n\n"),
-        WireFormat::Anthropic | WireFormat::Cohere => format!("event: {kind}\ndata: {text}\n\n"),
     }
 }
 
@@ -170,8 +170,13 @@ struct Slot {
 /// All places in all answers.
 fn slots() -> Vec<Slot> {
     let operations = Operation::ALL.into_iter().filter(|it| it.carries() != Carries::Nothing);
-    let wires =
-        [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
+    let wires = [
+        WireFormat::OpenAi,
+        WireFormat::Anthropic,
+        WireFormat::Gemini,
+        WireFormat::Cohere,
+        WireFormat::Responses,
+    ];
     let pairs = operations
         .flat_map(|operation| wires.map(|wire| Conversion { operation, wire }))
         .filter_map(|conversion| Some((conversion, conversion.upstream()?)));

@@ -85,6 +85,7 @@ fn serve(operation: Operation, read: Option<Peek>, deployments: &[Deployment]) {
                 ask_usage: drop_params,
                 drop_params,
                 known: hale_core::health::Known::default(),
+                seals: None,
             };
             if let Ok(Prepared::Count(count)) = prepare(&peek, &order) {
                 drop(count.estimate());

@@ -389,7 +389,8 @@ impl Troubles<'_> {
                 WireFormat::Anthropic
                 | WireFormat::OpenAi
                 | WireFormat::Gemini
-                | WireFormat::Cohere,
+                | WireFormat::Cohere
+                | WireFormat::Responses,
                 _,
             ) => None,
         };

@@ -139,7 +139,7 @@ pub(super) fn routed<'m>(provider: &Provider, model: &'m str) -> Routed<'m> {
     let without = |model: &'m str, word: &str| {
         model.strip_prefix(word).filter(|tail| !tail.is_empty() && !tail.contains('*'))
     };
-    let tail = without(model, "responses/").filter(|_| provider.serves(Operation::Responses));
+    let tail = without(model, "responses/").filter(|_| provider.lists(Operation::Responses));
     let (model, is_for_responses) = (tail.unwrap_or(model), tail.is_some());
     let after = |words: [&str; 2]| words.into_iter().find_map(|word| without(model, word));
     let (tail, reasons) = match &*provider.name {
@@ -170,7 +170,9 @@ fn of_mode(mode: &str) -> impl Iterator<Item = Operation> {
 /// The refusal of a model for something that its provider is not served for.
 fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(String, String)> {
     let is_known_whole = match provider.wire {
-        WireFormat::OpenAi | WireFormat::Anthropic => provider.serves_only_endpoints,
+        WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses => {
+            provider.serves_only_endpoints
+        }
         WireFormat::Gemini | WireFormat::Cohere => true,
     };
     if !is_known_whole {

@@ -30,6 +30,8 @@ pub struct Row {
     pub gemini: Counterpart,
     /// What a provider of Cohere's wire is called for.
     pub cohere: Counterpart,
+    /// What a server that speaks responses is called for.
+    pub responses: Counterpart,
     /// The `mode` of the models that are for it.
     pub mode: &'static str,
     /// The `mode` of the models that are probed by it.

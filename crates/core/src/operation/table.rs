@@ -21,6 +21,7 @@ const BASE: Row = Row {
     anthropic: Counterpart::Missing,
     gemini: Counterpart::Missing,
     cohere: Counterpart::Missing,
+    responses: Counterpart::Missing,
     mode: "",
     probes: None,
     listed_as: None,
@@ -43,6 +44,9 @@ const BASE: Row = Row {
 };
 /// The defaults of operations about responses.
 const RESPONSES: Row = Row {
+    format: WireFormat::Responses,
+    open_ai: Counterpart::Missing,
+    responses: Counterpart::Same,
     mode: "responses",
     listed_as: Some("/v1/responses"),
     way_out: WayOut::Operation(Operation::Chat),
@@ -202,13 +206,19 @@ operations! {
     /// `/responses`.
     Responses = Row {
         name: "responses",
+        open_ai: Counterpart::Other(Operation::Chat),
+        anthropic: Counterpart::Other(Operation::Messages),
+        gemini: Counterpart::Other(Operation::GenerateContent),
+        cohere: Counterpart::Other(Operation::CohereChat),
         paths: with_account!("/responses"),
         upstream_path: "/responses",
         probes: Some("responses"),
         required: &["input"],
         token_limit: Some("max_output_tokens"),
-        streaming: Streaming::WithUsage,
+        // At a provider of the OpenAI wire it is a chat.
+        streaming: Streaming::UsageOnRequest,
         content_field: "output",
+        canned: true,
         ..NEXT_RESPONSE
     },
     /// `/responses/compact`.

@@ -93,6 +93,7 @@ pub(super) fn build(
         drop_params: serving.snapshot.gateway.drop_params || deployment.endpoint.rules.drops_params,
         kept: None,
         known: deployment.known(&model),
+        seals: None,
     };
     let conversion = Conversion { operation, wire: order.wire() };
     let (units, prepared) = match probe.request() {

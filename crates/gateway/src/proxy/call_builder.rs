@@ -76,6 +76,7 @@ async fn apart(
     destination: &Destination<'_>,
 ) -> Result<Prepared, Unfit> {
     let Order { operation, ask_usage, drop_params, known, .. } = *order;
+    let seals = order.seals.cloned();
     let deployment = destination.deployment.clone();
     let upstream_model: Box<str> = order.upstream_model.into();
     let kept: Option<Box<str>> = order.kept.map(Box::from);
@@ -89,6 +90,7 @@ async fn apart(
             ask_usage,
             drop_params,
             known,
+            seals: seals.as_ref(),
         };
         overridden(&peek, &changes, &order)
     })
@@ -166,6 +168,7 @@ impl<'a> CallBuilder<'a> {
                 || self.request.controls.drop_params
                 || destination.deployment.endpoint.rules.drops_params,
             known: self.known,
+            seals: self.serving.ids.key(),
         }
     }
 
@@ -214,6 +217,8 @@ impl<'a> CallBuilder<'a> {
         destination: &Destination<'_>,
     ) -> View {
         let operation = self.request.operation;
+        let is_translated_response =
+            conversion.translates() && operation.format() == WireFormat::Responses;
         View {
             // In a group with many models an answer keeps its own model name.
             model_json: if shown_model.is_empty() {
@@ -236,6 +241,7 @@ impl<'a> CallBuilder<'a> {
                 key: key.clone(),
                 deployment: destination.deployment.id.clone(),
             }),
+            serial: if is_translated_response { random() } else { 0 },
         }
     }
 
@@ -247,4 +253,11 @@ impl<'a> CallBuilder<'a> {
             Cow::Borrowed(self.plan.target().name(&self.serving.snapshot))
         }
     }
+}
+
+/// A number that no other response has.
+fn random() -> u128 {
+    let mut random = [0; 16];
+    fastrand::fill(&mut random);
+    u128::from_le_bytes(random)
 }

@@ -22,7 +22,10 @@ impl Dialect {
     /// Reads `headers` for an endpoint of that format.
     pub(super) fn of(format: WireFormat, headers: &HeaderMap) -> Dialect {
         match format {
-            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => Dialect::default(),
+            WireFormat::OpenAi
+            | WireFormat::Gemini
+            | WireFormat::Cohere
+            | WireFormat::Responses => Dialect::default(),
             WireFormat::Anthropic => Dialect {
                 handshake: Handshake::default(),
                 anthropic: anthropic::ClientHeaders::of(headers),

@@ -22,7 +22,9 @@ pub(crate) use self::excluded::{line, unix_s};
 pub(crate) use self::no_turn::NoTurn;
 use self::refused::LINES_MAX;
 pub(crate) use self::refused::refused;
-pub(super) use self::stored::{foreign_id, stored_elsewhere, stored_without_deployment};
+pub(super) use self::stored::{
+    foreign_id, kept_nowhere, stored_elsewhere, stored_without_deployment,
+};
 use self::trail::Trail;
 use super::attempt::{ANSWER_TOO_LARGE, Failed};
 use crate::clock::seconds;

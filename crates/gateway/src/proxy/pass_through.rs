@@ -19,8 +19,7 @@ use crate::offload;
 use crate::upstream::dialect::anthropic;
 
 /// The providers by the first segment of the path.
-const PROVIDERS: [&str; 6] =
-    ["openai", "anthropic", "azure", "gemini", "cohere", "mistral"];
+const PROVIDERS: [&str; 6] = ["openai", "anthropic", "azure", "gemini", "cohere", "mistral"];
 /// Headers of a client that go along.
 static KEPT: [HeaderName; 10] = [
     header::ACCEPT,

@@ -69,6 +69,7 @@ impl StoredObject {
             return Err(explain::foreign_id(kind, field, id));
         };
         match arrival.serving.snapshot.by_id.get(&*issued.deployment) {
+            _ if issued.is_translated() => Err(explain::kept_nowhere(field, id)),
             Some(deployment) => {
                 Ok(StoredObject { deployment: *deployment, kind, field, id: issued.id.into() })
             }

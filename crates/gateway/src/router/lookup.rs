@@ -129,12 +129,22 @@ pub(super) fn format_of(path: &str) -> WireFormat {
     if path.starts_with("/cohere/") {
         return WireFormat::Cohere;
     }
+    if is_of_responses(path) {
+        return WireFormat::Responses;
+    }
     let below = path.strip_prefix("/v1/messages");
     if below.is_some_and(|behind| behind.is_empty() || behind.starts_with('/')) {
         WireFormat::Anthropic
     } else {
         WireFormat::OpenAi
     }
+}
+
+/// Whether a path is one of responses.
+fn is_of_responses(path: &str) -> bool {
+    let below = path.strip_prefix("/openai").unwrap_or(path);
+    let below = below.strip_prefix("/v1").unwrap_or(below).strip_prefix("/responses");
+    below.is_some_and(|behind| behind.is_empty() || behind.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -166,9 +166,11 @@ pub(super) fn below(
         WireFormat::Gemini | WireFormat::Cohere if is_version(first) => {
             base.rsplit_once('/').filter(|(_, last)| is_version(last)).map(|(before, _)| before)
         }
-        WireFormat::Gemini | WireFormat::Cohere | WireFormat::OpenAi | WireFormat::Anthropic => {
-            None
-        }
+        WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::OpenAi
+        | WireFormat::Anthropic
+        | WireFormat::Responses => None,
     };
     let base = versioned.unwrap_or(base);
     let repeats = base.split('/').position(|segment| !first.is_empty() && segment == first);

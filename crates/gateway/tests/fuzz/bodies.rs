@@ -133,6 +133,7 @@ fn every_provider_gets_json(peek: &Peek) {
                 ask_usage,
                 drop_params: ask_usage,
                 known: hale_core::health::Known::default(),
+                seals: None,
             };
             let body = |peek: &Peek| match prepare(peek, &order) {
                 Ok(Prepared::Body(_, body, _)) => Some(body.joined()),

@@ -69,6 +69,7 @@ fn sent(operation: Operation, body: Bytes) -> Option<Bytes> {
         ask_usage: false,
         drop_params: false,
         known: hale_core::health::Known::default(),
+        seals: None,
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, body, _)) => Some(body.joined()),

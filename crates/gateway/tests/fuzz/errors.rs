@@ -108,9 +108,9 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         upstream_model: None,
         notes: None,
         issuer: None,
+        serial: 0,
     };
-    let wires =
-        [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
+    let wires = [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
     let mut outcome = 0;
     let ways = Operation::ALL
         .iter()

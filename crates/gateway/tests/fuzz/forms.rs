@@ -62,6 +62,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 ask_usage: false,
                 drop_params: true,
                 known: hale_core::health::Known::default(),
+                seals: None,
             };
             let Ok(Prepared::Body(_, sent, _)) = prepare(&peek, &order) else {
                 panic!("what passes is never unfit")

@@ -139,12 +139,15 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// What OpenAI's clients see of OpenAI's streams, and the conversions between two formats.
-const WAYS: [Conversion; 9] = [
+const WAYS: [Conversion; 12] = [
     Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi },
     Conversion { operation: Operation::Chat, wire: WireFormat::Anthropic },
     Conversion { operation: Operation::Messages, wire: WireFormat::Anthropic },
     Conversion { operation: Operation::Messages, wire: WireFormat::OpenAi },
+    Conversion { operation: Operation::Responses, wire: WireFormat::Responses },
     Conversion { operation: Operation::Responses, wire: WireFormat::OpenAi },
+    Conversion { operation: Operation::Responses, wire: WireFormat::Anthropic },
+    Conversion { operation: Operation::Responses, wire: WireFormat::Gemini },
     Conversion { operation: Operation::Chat, wire: WireFormat::Gemini },
     Conversion { operation: Operation::Messages, wire: WireFormat::Gemini },
     Conversion { operation: Operation::Chat, wire: WireFormat::Cohere },
@@ -161,6 +164,7 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
         upstream_model: None,
         notes: None,
         issuer: Some(Issuer { key: IdKey::new(b"k"), deployment: "d".into() }),
+        serial: 7,
     };
     let mut reader = Reader::new(conversion, view);
     let mut bytes = Vec::new();

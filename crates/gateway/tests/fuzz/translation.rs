@@ -55,7 +55,9 @@ fn deployment(wire: WireFormat) -> &'static Deployment {
 /// The request of a client of `operation`, as a provider of the other wire gets it.
 fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
     let wire = match operation.format() {
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => WireFormat::Anthropic,
+        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
+            WireFormat::Anthropic
+        }
         WireFormat::Anthropic => WireFormat::OpenAi,
     };
     let peek = Peek::parse(body).ok()?;
@@ -67,6 +69,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         ask_usage: false,
         drop_params: false,
         known: hale_core::health::Known::default(),
+        seals: None,
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
@@ -83,7 +86,9 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
 fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
     let operation = match wire {
         WireFormat::OpenAi => Operation::Messages,
-        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere => Operation::Chat,
+        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
+            Operation::Chat
+        }
     };
     let view = View {
         model_json: "\"up\"".into(),
@@ -94,6 +99,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         upstream_model: None,
         notes: None,
         issuer: None,
+        serial: 0,
     };
     answer::check(Conversion { operation, wire }, body, &view).ok().map(|answer| answer.body)
 }

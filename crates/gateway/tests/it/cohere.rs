@@ -92,7 +92,8 @@ fn a_chat_goes_to_the_second_version_in_one_piece_and_as_a_stream() {
     assert_eq!((&finish, &usage_of), (&choice["finish_reason"], usage));
     assert_eq!(last(&upstream).json(), with(expected, json!({"stream": true})));
     for is_stream in [false, true] {
-        let more = json!({"system": "be kind", "thinking": {"type": "enabled", "budget_tokens": 2000}});
+        let more =
+            json!({"system": "be kind", "thinking": {"type": "enabled", "budget_tokens": 2000}});
         let answer = message(&hale, &ask("g", more), is_stream);
         assert_eq!(answer["stop_reason"], "end_turn");
         assert_eq!(column(&answer["content"], "type"), [json!("thinking"), json!("text")]);
@@ -119,9 +120,15 @@ fn a_call_comes_with_its_plan_and_its_result_goes_back_for_clients_of_both_forma
                 (answer["message"].clone(), answer["finish_reason"].clone())
             }
         };
-        assert_eq!((&finish, &said["reasoning_content"]), (&json!("tool_calls"), &json!(cohere::PLAN)));
+        assert_eq!(
+            (&finish, &said["reasoning_content"]),
+            (&json!("tool_calls"), &json!(cohere::PLAN))
+        );
         let call = &said["tool_calls"][0];
-        assert_eq!((&call["id"], &call["function"]["arguments"]), (&json!("weather_1"), &json!("{\"city\":\"Rome\"}")));
+        assert_eq!(
+            (&call["id"], &call["function"]["arguments"]),
+            (&json!("weather_1"), &json!("{\"city\":\"Rome\"}"))
+        );
         assert_eq!(last(&upstream).json()["tool_choice"], "REQUIRED");
         said["role"] = json!("assistant");
         let result = json!({"role": "tool", "tool_call_id": "weather_1", "content": "sunny"});
@@ -160,12 +167,18 @@ fn what_the_text_cites_is_told_in_one_piece_and_as_a_stream() {
     assert_eq!(answer["choices"][0]["message"]["annotations"], expected, "{answer}");
     assert_eq!(streamed(&hale, &asked).0["annotations"], expected);
     let sent = last(&upstream).json();
-    assert_eq!((&sent["documents"], &sent["citation_options"]["mode"]), (&documents, &json!("FAST")));
+    assert_eq!(
+        (&sent["documents"], &sent["citation_options"]["mode"]),
+        (&documents, &json!("FAST"))
+    );
     // A document of a messages client stands there too.
     let document = json!({"type": "document", "title": "T", "source": {"type": "text", "media_type": "text/plain", "data": "words"}});
     let content = json!([document, {"type": "text", "text": "what?"}]);
     let messages = json!([{"role": "user", "content": content}]);
-    assert_eq!(message(&hale, &ask("g", json!({"messages": messages})), true)["content"][0]["text"], cohere::TEXT);
+    assert_eq!(
+        message(&hale, &ask("g", json!({"messages": messages})), true)["content"][0]["text"],
+        cohere::TEXT
+    );
     let sent = last(&upstream).json();
     assert_eq!(sent["documents"], json!([{"data": {"title": "T", "text": "words"}}]));
     assert_eq!(sent["messages"], json!([user("what?")]));
@@ -180,7 +193,10 @@ fn embeddings_and_ranks_are_answered_in_the_clients_format() {
         .start();
     let body = json!({"model": "e", "input": ["a", "b"], "dimensions": 2});
     let answer = served(&hale, "/v1/embeddings", &body);
-    assert_eq!((&answer["data"][1]["embedding"], &answer["model"]), (&json!([0.5, 1]), &json!("e")));
+    assert_eq!(
+        (&answer["data"][1]["embedding"], &answer["model"]),
+        (&json!([0.5, 1]), &json!("e"))
+    );
     assert_eq!(answer["usage"], json!({"prompt_tokens": 4, "total_tokens": 4}));
     let sent = last(&upstream);
     assert_eq!(sent.path, "/v2/embed");
@@ -193,7 +209,8 @@ fn embeddings_and_ranks_are_answered_in_the_clients_format() {
     let answer = served(&hale, "/v1/embeddings", &with(body, more));
     assert_eq!(answer["data"][1]["embedding"], "AAAAPwAAgD8=");
     assert_eq!(last(&upstream).json()["input_type"], "search_query");
-    let ranked = served(&hale, "/v1/rerank", &json!({"model": "r", "query": "q", "documents": ["a", "b"]}));
+    let ranked =
+        served(&hale, "/v1/rerank", &json!({"model": "r", "query": "q", "documents": ["a", "b"]}));
     assert_eq!(ranked["results"][0], json!({"index": 1, "relevance_score": 0.9}));
     assert_eq!(last(&upstream).path, "/v2/rerank");
     assert_eq!(blamed(&hale), 0.0);
@@ -208,7 +225,8 @@ fn the_address_and_the_key_may_come_from_the_environment() {
         ("CO_API_KEY", format!("{host}/v2/chat")),
         ("CO_API_KEY", format!("{host}/v1/")),
     ] {
-        let entry = json!({"model_name": "g", "litellm_params": {"model": format!("cohere_chat/{MODEL}")}});
+        let entry =
+            json!({"model_name": "g", "litellm_params": {"model": format!("cohere_chat/{MODEL}")}});
         let launch = Config::new().entry(entry).launch();
         let hale = launch.env(variable, cohere::KEY).env("COHERE_API_BASE", &base).start();
         served(&hale, CHAT, &chat("g", json!({})));
@@ -271,7 +289,11 @@ fn an_answer_that_failed_or_is_empty_moves_on() {
             .router(json!({"num_retries": 0, "fallbacks": [{"g": ["h"]}]}))
             .start();
         let answer = served(&hale, CHAT, &chat("g", json!({})));
-        assert_eq!(answer["choices"][0]["message"]["content"], cohere::TEXT, "{finish} {is_silent}");
+        assert_eq!(
+            answer["choices"][0]["message"]["content"],
+            cohere::TEXT,
+            "{finish} {is_silent}"
+        );
         assert_eq!(streamed(&hale, &chat("g", json!({}))).0["content"], cohere::TEXT, "{finish}");
     }
 }
@@ -314,7 +336,10 @@ fn what_cohere_does_not_have_is_refused_by_name() {
         (json!({"n": 2}), "n"),
         (json!({"top_logprobs": 2}), "top_logprobs"),
         (json!({"web_search_options": {}}), "web_search_options"),
-        (json!({"response_format": {"type": "json_object"}, "documents": ["a"]}), "response_format"),
+        (
+            json!({"response_format": {"type": "json_object"}, "documents": ["a"]}),
+            "response_format",
+        ),
     ] {
         let refused = post(&hale, CHAT, &chat("g", more));
         assert_eq!(refused.status, 400, "{}", refused.text());

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
-use hale_testkit::{FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, openai};
+use hale_testkit::{
+    FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, openai,
+};
 use serde_json::{Value, json};
 
 use crate::health::{background, checked, counts, entry, health, wait_for_status};

@@ -96,6 +96,7 @@ mod refusals;
 mod relay;
 mod reload;
 mod responses;
+mod responses_bridge;
 mod roles;
 mod router_pages;
 mod routing;

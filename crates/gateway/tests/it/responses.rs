@@ -336,7 +336,8 @@ fn a_stream_ends_without_done_and_its_tokens_are_counted_once() {
 }
 
 #[test]
-fn a_provider_without_responses_is_passed_over() {
+fn what_no_translation_has_goes_to_a_provider_with_responses() {
+    const COMPACT: &str = "/v1/responses/compact";
     let (claude, upstream) = (FakeUpstream::with(anthropic::answer), fake());
     let config = Config::new().with(
         "m",
@@ -345,17 +346,13 @@ fn a_provider_without_responses_is_passed_over() {
         json!({"model": "anthropic/claude-sonnet-4-5", "weight": 9}),
     );
     let alone = config.clone().start();
-    let error = expect_error(&post(&alone, RESPONSES, &hello()), 400, "missing_capability");
+    let error = expect_error(&post(&alone, COMPACT, &hello()), 400, "missing_capability");
     let message = error["message"].as_str().unwrap();
-    assert!(
-        message.contains("anthropic has no /responses") && message.contains("/v1/chat/completions")
-    );
+    assert!(message.contains("anthropic has no /responses/compact"), "{message}");
+    assert!(message.contains("/v1/chat/completions"), "{message}");
     let mixed = config.with("m", "gpt", &upstream, json!({"weight": 0})).start();
-    created(&mixed, &hello());
+    assert_eq!(post(&mixed, COMPACT, &hello()).status, 200);
     assert!(claude.requests().is_empty());
-    let deepseek =
-        Config::new().with("m", "d", &upstream, json!({"model": "deepseek/deepseek-chat"})).start();
-    expect_error(&post(&deepseek, RESPONSES, &hello()), 400, "missing_capability");
 }
 
 #[test]

@@ -34,6 +34,9 @@ const fn purpose(kind: Kind) -> &'static [u8] {
     }
 }
 
+/// What the gateway's own id of a response begins with that it translated, and that no provider keeps.
+const TRANSLATED: &str = "hale_";
+
 /// Length of the signature in an id, in bytes.
 const TAG: usize = 12;
 /// Rounds of the derivation of a key. Source: the OWASP Password Storage Cheat Sheet, PBKDF2-HMAC-SHA256.
@@ -101,7 +104,20 @@ pub struct Issuer {
     pub deployment: Arc<str>,
 }
 
+impl Issued {
+    /// Whether it is the id of a response that was translated: no provider keeps it.
+    #[must_use]
+    pub fn is_translated(&self) -> bool {
+        self.id.starts_with(TRANSLATED)
+    }
+}
+
 impl Issuer {
+    /// The client's id of the translated response with that number.
+    pub(crate) fn translated(&self, serial: u128) -> String {
+        self.seal(Kind::Response, &format!("{TRANSLATED}{serial:032x}"))
+    }
+
     /// The client's id for the provider's id of an object of that kind.
     pub(crate) fn seal(&self, kind: Kind, id: &str) -> String {
         self.key.seal(kind, &self.deployment, id)
@@ -146,6 +162,15 @@ impl IdKey {
         constant_time::verify_slices_are_equal(tag, &self.tag(kind, content)).ok()?;
         let (deployment, id) = std::str::from_utf8(content).ok()?.split_once('\0')?;
         Some(Issued { deployment: deployment.to_owned(), id: id.to_owned() })
+    }
+
+    /// Bytes that only holders of the key can make of `parts`, which begin with what they are for.
+    pub(super) fn derived_from(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        parts.iter().for_each(|part| context.update(part));
+        let mut derived = [0; 32];
+        derived.copy_from_slice(context.sign().as_ref());
+        derived
     }
 
     fn tag(&self, kind: Kind, content: &[u8]) -> [u8; TAG] {

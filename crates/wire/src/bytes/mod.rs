@@ -18,4 +18,5 @@ pub mod peek;
 mod peek_error;
 mod plain;
 pub mod scan;
+pub(crate) mod seal;
 pub mod websocket;

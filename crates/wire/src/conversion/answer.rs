@@ -20,7 +20,7 @@ use crate::formats::answer::Observed;
 use crate::formats::answer_tool::unwrap_answer;
 use crate::formats::neutral::{Content, Part};
 use crate::formats::view::View;
-use crate::formats::{anthropic, cohere, empty, gemini, openai};
+use crate::formats::{anthropic, cohere, empty, gemini, openai, responses};
 
 /// The longest empty answer, bytes. A longer one is not looked through.
 const EMPTY_MAX: usize = 16 << 10;
@@ -91,9 +91,10 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
             let translated = match conversion.wire {
                 WireFormat::Cohere => cohere::embeddings::translate(text, view),
                 // The other wires have OpenAI's shape, or none.
-                WireFormat::Gemini | WireFormat::OpenAi | WireFormat::Anthropic => {
-                    gemini::embeddings::translate(text, view)
-                }
+                WireFormat::Gemini
+                | WireFormat::OpenAi
+                | WireFormat::Anthropic
+                | WireFormat::Responses => gemini::embeddings::translate(text, view),
             };
             return translated.map_err(Fault::Malformed);
         }
@@ -105,6 +106,7 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         WireFormat::Anthropic => anthropic::answer::read(text),
         WireFormat::Gemini => gemini::answer::read(text),
         WireFormat::Cohere => cohere::answer::read(text),
+        WireFormat::Responses => responses::answer::read(text),
     }?;
     for part in &mut answer.parts {
         if let Content::ToolCall { name, .. } = &mut part.content {
@@ -122,6 +124,9 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
             return Err(Fault::Malformed(why.to_owned()));
         }
         ClientFormat::Anthropic => anthropic::answer::write(&answer, view),
+        ClientFormat::Responses => {
+            responses::answer::write(answer, view).map_err(Fault::Malformed)?
+        }
     })
 }
 

@@ -148,7 +148,7 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit>
     };
     match order.wire() {
         WireFormat::OpenAi => {
-            let mut request = read(peek, &[], order.operation)?;
+            let mut request = read(peek, &[], order)?;
             let notes = fit(&mut request, order, bytes)?;
             let written = openai::write_request::write(&request, order, bytes)?;
             drop(request);
@@ -183,6 +183,10 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit>
             };
             Ok((Bytes::from(written).into(), notes))
         }
+        WireFormat::Responses => {
+            let message = order.deployment.lacks(order.operation);
+            Err(Unfit { field: "model".to_owned(), message })
+        }
     }
 }
 
@@ -198,7 +202,7 @@ fn with_defaults(
 ) -> Result<(Vec<u8>, Notes), Unfit> {
     let bytes = peek.body().len();
     let write = |edits: &[Edit<'_>]| {
-        let mut request = read(peek, edits, order.operation)?;
+        let mut request = read(peek, edits, order)?;
         let notes = fit(&mut request, order, bytes)?;
         Ok((writer(&request, order, bytes)?, notes))
     };
@@ -248,12 +252,13 @@ fn edition(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Edition {
 fn read<'p>(
     peek: &'p Peek,
     edits: &'p [Edit<'p>],
-    operation: Operation,
+    order: &Order<'_>,
 ) -> Result<Request<'p>, Unfit> {
     let (fields, room) = (peek.fields_with(edits), Room::of(peek.body().len()));
-    match operation.format().of_clients() {
+    match order.operation.format().of_clients() {
         ClientFormat::OpenAi => openai::read_request::read(fields, &room),
         ClientFormat::Anthropic => anthropic::read_request::read(fields, &room),
+        ClientFormat::Responses => responses::read_request::read(fields, &room, order.seals),
     }
 }
 
@@ -274,7 +279,7 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit
             Ok(Prepared::Body(Operation::CountTokens.into(), body, None))
         }
         Operation::CountTokens => {
-            let estimate = anthropic::count::estimate(&read(peek, &[], order.operation)?);
+            let estimate = anthropic::count::estimate(&read(peek, &[], order)?);
             Ok(Prepared::Estimate(Bytes::from(estimate)))
         }
         Operation::CountPrompt => Ok(Prepared::Count(token_count::local(peek, order)?)),
@@ -288,6 +293,9 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit
 /// The edits that add the deployment's defaults to `peek` and remove the parameters that it drops.
 fn defaults<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
+    if order.operation.format().of_clients() == ClientFormat::Responses {
+        return responses::edits::defaults(peek, deployment);
+    }
     let mut edits: Vec<Edit<'_>> =
         deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
     for (name, value) in &deployment.endpoint.default_params {

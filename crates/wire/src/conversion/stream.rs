@@ -165,7 +165,9 @@ impl Reader {
     pub fn failure(&self, reply: &ErrorReply) -> Vec<u8> {
         match &self.passage {
             Passage::Observed(observer) => observer.failure(reply, self.format),
-            Passage::Translated(_) => reply.event(self.format),
+            Passage::Translated(translation) => {
+                translation.failure(reply, (&self.view, self.format))
+            }
             // Bytes have no events: they just stop.
             Passage::Bytes => Vec::new(),
         }

@@ -27,8 +27,10 @@ impl Tap {
     /// A tap for an answer of this conversion; `None` if such answers have no neutral form.
     pub(crate) fn of(conversion: Conversion) -> Option<Tap> {
         let reader = match conversion.operation {
-            Operation::Chat | Operation::Messages => DeltaReader::of(conversion.wire),
-            Operation::Responses | Operation::GetResponse => {
+            Operation::Chat | Operation::Messages | Operation::Responses => {
+                DeltaReader::of(conversion.wire)
+            }
+            Operation::GetResponse => {
                 DeltaReader::Responses(responses::stream_read::Reader::default())
             }
             _ => return None,
@@ -76,14 +78,15 @@ pub fn answer(conversion: Conversion, body: &Bytes) -> Result<Vec<Delta<'static>
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
-    let answer = match (conversion.operation, conversion.wire) {
-        (Operation::Chat | Operation::Messages, WireFormat::OpenAi) => openai::answer::read(text)?,
-        (Operation::Chat | Operation::Messages, WireFormat::Anthropic) => {
-            anthropic::answer::read(text)?
-        }
-        (Operation::Chat | Operation::Messages, WireFormat::Gemini) => gemini::answer::read(text)?,
-        (Operation::Chat | Operation::Messages, WireFormat::Cohere) => cohere::answer::read(text)?,
-        (Operation::Responses | Operation::GetResponse, _) => responses::answer::read(text)?,
+    let answer = match conversion.operation {
+        Operation::Chat | Operation::Messages | Operation::Responses => match conversion.wire {
+            WireFormat::OpenAi => openai::answer::read(text)?,
+            WireFormat::Anthropic => anthropic::answer::read(text)?,
+            WireFormat::Gemini => gemini::answer::read(text)?,
+            WireFormat::Cohere => cohere::answer::read(text)?,
+            WireFormat::Responses => responses::answer::read(text)?,
+        },
+        Operation::GetResponse => responses::answer::read(text)?,
         _ => return Ok(Vec::new()),
     };
     Ok(answer.into_deltas().into_iter().map(Delta::into_owned).collect())

@@ -216,9 +216,10 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
         fit(&mut request, order, bytes)?;
         match order.wire() {
             // Of other wires none is asked.
-            WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Cohere => {
-                anthropic::write_request::write(&request, order, bytes)?
-            }
+            WireFormat::OpenAi
+            | WireFormat::Anthropic
+            | WireFormat::Cohere
+            | WireFormat::Responses => anthropic::write_request::write(&request, order, bytes)?,
             WireFormat::Gemini => {
                 let written = gemini::write_request::write_counted(&request, order, bytes)?;
                 return Ok(Bytes::from(written).into());

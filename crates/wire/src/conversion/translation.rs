@@ -6,6 +6,7 @@
 use hale_core::provider::{ClientFormat, WireFormat};
 
 use crate::formats::answer_tool::Unwrapper;
+use crate::formats::errors::ErrorReply;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
@@ -33,6 +34,7 @@ pub(crate) enum DeltaReader {
 enum DeltaWriter {
     OpenAi(openai::stream_write::Writer),
     Anthropic(anthropic::stream_write::Writer),
+    Responses(responses::stream_write::Writer),
 }
 
 impl DeltaReader {
@@ -43,6 +45,7 @@ impl DeltaReader {
             WireFormat::Anthropic => DeltaReader::Anthropic(Default::default()),
             WireFormat::Gemini => DeltaReader::Gemini(Default::default()),
             WireFormat::Cohere => DeltaReader::Cohere(Default::default()),
+            WireFormat::Responses => DeltaReader::Responses(Default::default()),
         }
     }
 
@@ -70,6 +73,7 @@ impl Translation {
             writer: match format.of_clients() {
                 ClientFormat::OpenAi => DeltaWriter::OpenAi(Default::default()),
                 ClientFormat::Anthropic => DeltaWriter::Anthropic(Default::default()),
+                ClientFormat::Responses => DeltaWriter::Responses(Default::default()),
             },
         }
     }
@@ -117,6 +121,19 @@ impl Translation {
                 Ok(())
             }
             DeltaWriter::Anthropic(writer) => writer.write(delta, view, out),
+            DeltaWriter::Responses(writer) => writer.write(delta, view, out),
+        }
+    }
+
+    /// The event that reports a broken stream to a client of `format`.
+    pub(crate) fn failure(
+        &self,
+        reply: &ErrorReply,
+        (view, format): (&View, WireFormat),
+    ) -> Vec<u8> {
+        match &self.writer {
+            DeltaWriter::Responses(writer) => writer.failure(reply, view),
+            DeltaWriter::OpenAi(_) | DeltaWriter::Anthropic(_) => reply.event(format),
         }
     }
 }

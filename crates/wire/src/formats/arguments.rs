@@ -8,6 +8,14 @@ use std::borrow::Cow;
 use super::neutral::{Stop, Text};
 use crate::bytes::json::{JsonText, is_object};
 
+/// The name of the one input of a tool that takes a text.
+pub(crate) const INPUT: &str = "input";
+/// The schema of that input.
+pub(crate) const INPUT_SCHEMA: &str =
+    r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
+/// The member that holds what was no object.
+pub(crate) const INVALID: &str = "invalid_arguments";
+
 /// The input of a call as an object. Arguments that the client's token limit cut off make no call. Any other text
 /// reaches the client as `invalid_arguments`: the model's mistake is not the provider's fault.
 pub(crate) fn input<'a>(given: Text<'a>, stop: Option<&Stop>) -> Option<Text<'a>> {
@@ -24,7 +32,7 @@ pub(crate) fn as_object(given: Text<'_>) -> Text<'_> {
     match given.trim() {
         "" | "null" => Cow::Borrowed("{}"),
         _ if is_object(&given) => given,
-        _ => Cow::Owned(wrapped("invalid_arguments", &given)),
+        _ => Cow::Owned(wrapped(INVALID, &given)),
     }
 }
 

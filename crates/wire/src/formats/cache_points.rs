@@ -110,9 +110,10 @@ fn of_messages(raw: &str, chosen: &[Option<&str>], format: WireFormat) -> Option
         }
         let marked = control.and_then(|control| match format {
             // The reader of this format takes a mark of the whole message.
-            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => {
-                set(message, (MARK, control))
-            }
+            WireFormat::OpenAi
+            | WireFormat::Gemini
+            | WireFormat::Cohere
+            | WireFormat::Responses => set(message, (MARK, control)),
             WireFormat::Anthropic => {
                 let [content] = texts(message, ["content"]).ok()?;
                 set(message, ("content", &of_content(content?, control)?))

@@ -224,6 +224,9 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
     };
     // A quote inside a string is escaped, so these bytes are a key or a whole value.
     let (vision, schema) = match format {
+        WireFormat::Responses => {
+            (holds("input", "\"input_image\""), holds("text", "\"json_schema\""))
+        }
         WireFormat::OpenAi => (
             holds("messages", "\"image_url\"") || holds("messages", "\"input_image\""),
             holds("response_format", "\"json_schema\""),

@@ -33,6 +33,7 @@ pub(crate) fn is_empty_answer(wire: WireFormat, text: &str) -> bool {
         WireFormat::Anthropic => each(text, "content", is_empty_block),
         WireFormat::Gemini => gemini::is_empty(text),
         WireFormat::Cohere => cohere::is_empty(text),
+        WireFormat::Responses => is_empty_response(text),
     }
 }
 

@@ -294,7 +294,9 @@ impl ErrorReply {
         let mut body = Vec::with_capacity(self.size_hint());
         // Writing to memory cannot fail.
         let _written: Result<(), _> = match format {
-            WireFormat::OpenAi => serde_json::to_writer(&mut body, &OpenAi { error: self }),
+            WireFormat::OpenAi | WireFormat::Responses => {
+                serde_json::to_writer(&mut body, &OpenAi { error: self })
+            }
             WireFormat::Anthropic => {
                 let kind = anthropic_kind(&self.kind, &self.code).to_owned();
                 let error = &ErrorReply { kind, ..self.clone() };
@@ -320,7 +322,10 @@ impl ErrorReply {
     #[must_use]
     pub fn event(&self, format: WireFormat) -> Vec<u8> {
         let start: &[u8] = match format {
-            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => b"data: ",
+            WireFormat::OpenAi
+            | WireFormat::Gemini
+            | WireFormat::Cohere
+            | WireFormat::Responses => b"data: ",
             WireFormat::Anthropic => b"event: error\ndata: ",
         };
         [start, &self.body(format), b"\n\n"].concat()

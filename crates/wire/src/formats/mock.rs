@@ -160,6 +160,7 @@ mod tests {
             upstream_model: None,
             notes: None,
             issuer: None,
+            serial: 0,
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod answer;
 pub(crate) mod answer_tool;
 pub(crate) mod anthropic;
 pub(crate) mod arguments;
+pub(crate) mod asked;
 pub(crate) mod bounds;
 pub(crate) mod cache_points;
 pub(crate) mod call_id;
@@ -34,6 +35,7 @@ pub mod notes;
 pub(crate) mod openai;
 pub mod order;
 pub mod probe;
+pub(crate) mod read_source;
 pub mod realtime;
 pub(crate) mod responses;
 pub mod retry_after;
@@ -58,6 +60,7 @@ pub(crate) fn framing(wire: WireFormat) -> Framing {
         WireFormat::OpenAi
         | WireFormat::Anthropic
         | WireFormat::Gemini
-        | WireFormat::Cohere => Framing::sse(),
+        | WireFormat::Cohere
+        | WireFormat::Responses => Framing::sse(),
     }
 }

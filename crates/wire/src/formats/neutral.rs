@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use hale_core::usage::Usage;
 use serde_json::value::RawValue;
 
+use super::asked::Asked;
 pub(crate) use super::bounds::{CALLS_MAX, check_call, cut_id};
 pub use super::unfit::Unfit;
 
@@ -51,6 +52,8 @@ pub struct Request<'a> {
     pub others: Vec<(Text<'a>, Json<'a>)>,
     /// What the reader left out that could matter.
     pub left_out: Vec<&'static str>,
+    /// What a translated response says of it.
+    pub(crate) asked: Option<Box<Asked>>,
 }
 
 /// The author of a turn.

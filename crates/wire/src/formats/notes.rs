@@ -3,6 +3,7 @@
 //! Made by `super::fit` for each request that is translated, read by the writers of answers and by the gateway. Always
 //! true: a request whose bytes pass as they are has none.
 
+use super::asked::Asked;
 use super::call_id::Calls;
 
 /// The notes of one translation.
@@ -20,6 +21,8 @@ pub struct Notes {
     pub(crate) answer_tool: AnswerTool,
     /// How embeddings are answered.
     pub(crate) embeddings: Embeddings,
+    /// What a translated response says of its request.
+    pub(crate) asked: Option<Box<Asked>>,
 }
 
 /// How embeddings are answered, where the provider's answer is another one.

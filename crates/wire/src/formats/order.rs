@@ -9,6 +9,8 @@ use hale_core::prices;
 use hale_core::provider::WireFormat;
 use hale_core::takes::Takes;
 
+use crate::bytes::id::IdKey;
+
 /// What one attempt sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'o> {
@@ -26,16 +28,15 @@ pub struct Order<'o> {
     pub drop_params: bool,
     /// What its provider refused to be told about this model.
     pub known: Known,
+    /// Opens what was sealed for a client, where its format has such.
+    pub seals: Option<&'o IdKey>,
 }
 
 impl Order<'_> {
-    /// The wire of the request. A canned answer uses the OpenAI wire.
+    /// The wire of the request.
     #[must_use]
     pub fn wire(&self) -> WireFormat {
-        match self.deployment.endpoint.mock {
-            Some(_) => WireFormat::OpenAi,
-            None => self.deployment.endpoint.provider.wire,
-        }
+        self.deployment.wire(self.operation)
     }
 
     /// Whether client and provider speak different formats. Some operations have one shape in several formats.

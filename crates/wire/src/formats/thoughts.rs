@@ -75,6 +75,11 @@ fn mark(provider: &Provider, model: &str) -> String {
     format!("{MARK}{}.{own}", provider.name)
 }
 
+/// Whether the models with that mark show a summary of what they thought, not all of it.
+pub(crate) fn is_summarized(mark: &str) -> bool {
+    matches!(mark.strip_prefix(MARK), Some("claude" | "gemini"))
+}
+
 /// Where reasoning comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin<'a> {
@@ -157,7 +162,10 @@ impl<'o> Target<'o> {
             // A model of Google's that did not sign its thoughts does not want them back.
             (_, WireFormat::Gemini) => false,
             (Origin::Unsigned, _) => self.demands(),
-            (Origin::Marked(mark), WireFormat::OpenAi | WireFormat::Cohere) => mark == self.mark(),
+            (
+                Origin::Marked(mark),
+                WireFormat::OpenAi | WireFormat::Cohere | WireFormat::Responses,
+            ) => mark == self.mark(),
             // A provider of this wire signs what it makes.
             (Origin::Marked(mark), WireFormat::Anthropic) => mark == self.mark() && self.demands(),
         }

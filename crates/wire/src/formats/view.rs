@@ -11,6 +11,7 @@ use hale_core::deployment::Deployment;
 use crate::bytes::edit::Patch;
 use crate::bytes::id::Issuer;
 use crate::bytes::members::Place;
+use crate::formats::asked::Asked;
 use crate::formats::call_id::Calls;
 use crate::formats::neutral::Text;
 use crate::formats::notes::{AnswerTool, Notes};
@@ -34,12 +35,19 @@ pub struct View {
     pub notes: Option<Arc<Notes>>,
     /// Seals the ids of responses, files and batches.
     pub issuer: Option<Issuer>,
+    /// A random number, of which ids of a translated response are made.
+    pub serial: u128,
 }
 
 impl View {
     /// The signature of reasoning that its provider did not sign; empty if there is none.
     pub(crate) fn mark(&self) -> &str {
         self.notes.as_ref().map_or("", |notes| &notes.mark)
+    }
+
+    /// What was kept of a request for a response that is translated.
+    pub(crate) fn asked(&self) -> Option<&Asked> {
+        self.notes.as_ref().and_then(|notes| notes.asked.as_deref())
     }
 
     /// The calls of the conversation before this answer.

@@ -66,3 +66,23 @@ pub(crate) fn stored_elsewhere(kind: Kind, field: &str, group: &str, asked: &str
     );
     Refusal::new(StatusCode::BAD_REQUEST, reason, message).param(field)
 }
+
+/// The response with that id was translated: neither its provider nor the gateway keeps it.
+pub(crate) fn kept_nowhere(field: Option<&str>, id: &str) -> Refusal {
+    let id = clean(id, 80);
+    match field {
+        Some(field) => {
+            let message = format!(
+                "`{field}` names '{id}', and no provider keeps that response: its own has no responses; send the \
+                 whole conversation in `input`"
+            );
+            Refusal::new(StatusCode::BAD_REQUEST, "unsupported_parameter", message).param(field)
+        }
+        None => {
+            let message = format!(
+                "no provider keeps the response '{id}': its own has no responses, and the answer said `store: false`"
+            );
+            Refusal::new(StatusCode::NOT_FOUND, "unknown_response", message).param("response_id")
+        }
+    }
+}

@@ -27,10 +27,18 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
             WireFormat::Anthropic => {
                 anthropic::key_headers(key).for_each(|(name, value)| put(name, &value));
             }
-            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere if provider.bearer => {
+            WireFormat::OpenAi
+            | WireFormat::Gemini
+            | WireFormat::Cohere
+            | WireFormat::Responses
+                if provider.bearer =>
+            {
                 put(header::AUTHORIZATION, &format!("Bearer {key}"));
             }
-            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => {}
+            WireFormat::OpenAi
+            | WireFormat::Gemini
+            | WireFormat::Cohere
+            | WireFormat::Responses => {}
         }
         for (name, template) in &provider.headers {
             if template.contains(PLACEHOLDER)

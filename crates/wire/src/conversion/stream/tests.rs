@@ -22,6 +22,7 @@ fn reader(show_usage: bool) -> Reader {
             upstream_model: None,
             notes: None,
             issuer: None,
+            serial: 0,
         },
     )
 }
@@ -190,7 +191,7 @@ data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text
         (Operation::Messages, WireFormat::OpenAi, &*openai),
         (Operation::Messages, WireFormat::Anthropic, anthropic),
         (Operation::Chat, WireFormat::Anthropic, anthropic),
-        (Operation::Responses, WireFormat::OpenAi, responses),
+        (Operation::Responses, WireFormat::Responses, responses),
     ] {
         for (before, is_begun) in [(before, true), ("", false)] {
             for event in ERRORS_OF_SERVERS {
@@ -299,7 +300,7 @@ proptest! {
 /// One event of each wire, padded to `length` bytes.
 fn event_of(conversion: Conversion, length: usize) -> String {
     let (head, tail) = match (conversion.operation, conversion.wire) {
-        (Operation::Responses, _) => (
+        (_, WireFormat::Responses) => (
             r#"event: response.output_text.delta
 data: {"type":"response.output_text.delta","item_id":"i","output_index":0,"content_index":0,"delta":""#,
             "\"}\n\n",
@@ -336,6 +337,7 @@ fn the_limit_of_an_event_is_exact_wherever_it_is_cut_and_whatever_reads_it() {
             WireFormat::Anthropic,
             WireFormat::Gemini,
             WireFormat::Cohere,
+            WireFormat::Responses,
         ] {
             let conversion = Conversion { operation, wire };
             if conversion.upstream().is_none() {

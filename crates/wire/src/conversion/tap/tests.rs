@@ -11,7 +11,7 @@ const CHAT: Conversion = Conversion { operation: Operation::Chat, wire: WireForm
 const MESSAGES: Conversion =
     Conversion { operation: Operation::Messages, wire: WireFormat::Anthropic };
 const RESPONSES: Conversion =
-    Conversion { operation: Operation::Responses, wire: WireFormat::OpenAi };
+    Conversion { operation: Operation::Responses, wire: WireFormat::Responses };
 
 /// What the client gets of a stream that is cut at `cut`, and the deltas of the tap.
 fn streamed(conversion: Conversion, text: &str, cut: usize) -> (Vec<u8>, Vec<Delta<'static>>) {

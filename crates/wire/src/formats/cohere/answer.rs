@@ -27,8 +27,8 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let [id, reason, error, message, counts] =
         texts(text, names).map_err(|_| Fault::not_json(text.as_bytes()))?;
     let names = ["content", "tool_plan", "tool_calls", "citations"];
-    let [content, plan, calls, citations] =
-        texts(message.unwrap_or("{}"), names).map_err(|_| broken(&"a message that is no object"))?;
+    let [content, plan, calls, citations] = texts(message.unwrap_or("{}"), names)
+        .map_err(|_| broken(&"a message that is no object"))?;
     let calls = elements(calls.unwrap_or("[]")).ok_or_else(|| broken(&"no calls"))?;
     let count = calls.clone().count();
     if count > CALLS_MAX {

@@ -63,7 +63,8 @@ pub(crate) fn write(
     if inputs.iter().any(|one| !one.starts_with('"')) {
         return Err(Unfit::unsupported("input", provider, "send texts in place of tokens"));
     }
-    let are_images = !inputs.is_empty() && inputs.iter().all(|one| one.starts_with("\"data:image/"));
+    let are_images =
+        !inputs.is_empty() && inputs.iter().all(|one| one.starts_with("\"data:image/"));
     json.key(if are_images { "images" } else { "texts" }).open(b'[');
     for one in inputs {
         json.raw(one);

@@ -95,8 +95,7 @@ fn write_own(
         return Ok(());
     }
     let is_text = || elements(raw).is_some_and(|mut all| all.all(|kind| kind == "\"text\""));
-    let is_known =
-        is_advice(name) || name == "service_tier" || (name == "modalities" && is_text());
+    let is_known = is_advice(name) || name == "service_tier" || (name == "modalities" && is_text());
     if is_known || order.drop_params {
         return Ok(());
     }

@@ -33,10 +33,12 @@ fn tool(name: &str) -> Value {
 
 #[test]
 fn parameters_have_coheres_names_and_none_is_written_twice() {
-    let body = chat(json!({"max_completion_tokens": 5, "temperature": 0.1, "top_p": 0.2, "top_k": 3, "p": 0.4, "k": 7,
+    let body = chat(
+        json!({"max_completion_tokens": 5, "temperature": 0.1, "top_p": 0.2, "top_k": 3, "p": 0.4, "k": 7,
         "stop": ["a"], "seed": 1, "frequency_penalty": 0.5, "logprobs": true, "safety_mode": "NONE", "user": "u",
         "store": false, "service_tier": "auto", "n": 1, "logit_bias": {}, "documents": ["d"], "strict_tools": false,
-        "prompt_cache_key": "c", "modalities": ["text"], "stream": true, "stream_options": {"include_usage": true}}));
+        "prompt_cache_key": "c", "modalities": ["text"], "stream": true, "stream_options": {"include_usage": true}}),
+    );
     let expected = json!({"model": "command-a-reasoning", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5,
         "temperature": 0.1, "p": 0.4, "k": 7, "stop_sequences": ["a"], "seed": 1, "frequency_penalty": 0.5, "logprobs": true,
         "safety_mode": "NONE", "documents": ["d"], "strict_tools": false, "stream": true});
@@ -97,15 +99,17 @@ fn a_choice_of_a_tool_sends_that_tool_alone() {
 #[test]
 fn the_answers_shape_is_a_schema_and_beside_tools_a_tool() {
     let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
-    let format =
-        json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
     let body = chat(json!({"response_format": format})).unwrap();
     assert_eq!(body["response_format"], json!({"type": "json_object", "json_schema": schema}));
     let body = chat(json!({"response_format": {"type": "json_object"}})).unwrap();
     assert_eq!(body["response_format"], json!({"type": "json_object"}));
     let body = chat(json!({"response_format": format, "tools": [tool("a")]})).unwrap();
     assert_eq!(body["response_format"], Value::Null);
-    assert_eq!((body["tools"].as_array().unwrap().len(), &body["tool_choice"]), (2, &json!("REQUIRED")));
+    assert_eq!(
+        (body["tools"].as_array().unwrap().len(), &body["tool_choice"]),
+        (2, &json!("REQUIRED"))
+    );
     let error = chat(json!({"response_format": format, "documents": [{"data": {}}]})).unwrap_err();
     assert!(error.message.contains("documents"), "{error}");
 }
@@ -121,8 +125,14 @@ fn thinking_has_a_budget_of_tokens() {
         (json!({"reasoning_effort": "xhigh"}), json!({"type": "enabled"})),
         (json!({"thinking": {"type": "disabled"}}), json!({"type": "disabled"})),
         (json!({"thinking": {"type": "enabled"}}), json!({"type": "enabled"})),
-        (json!({"thinking": {"type": "enabled", "budget_tokens": 99}}), json!({"type": "enabled", "token_budget": 99})),
-        (json!({"thinking": {"type": "enabled", "token_budget": 98}}), json!({"type": "enabled", "token_budget": 98})),
+        (
+            json!({"thinking": {"type": "enabled", "budget_tokens": 99}}),
+            json!({"type": "enabled", "token_budget": 99}),
+        ),
+        (
+            json!({"thinking": {"type": "enabled", "token_budget": 98}}),
+            json!({"type": "enabled", "token_budget": 98}),
+        ),
     ] {
         assert_eq!(chat(more.clone()).unwrap()["thinking"], expected, "{more}");
     }
@@ -138,7 +148,8 @@ fn thinking_has_a_budget_of_tokens() {
 #[test]
 fn messages_keep_their_roles_and_reasoning_goes_back_where_it_came_from() {
     let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
-    let thought = |text: &str| json!([{"type": "thinking", "thinking": text, "signature": "hale:cohere"}]);
+    let thought =
+        |text: &str| json!([{"type": "thinking", "thinking": text, "signature": "hale:cohere"}]);
     let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
     let body = written(&json!({"model": "m", "messages": [
         {"role": "system", "content": "s"},
@@ -166,7 +177,10 @@ fn messages_keep_their_roles_and_reasoning_goes_back_where_it_came_from() {
     let foreign = json!({"model": "m", "messages": [{"role": "user", "content": "a"},
         {"role": "assistant", "content": "b", "thinking_blocks": [{"type": "thinking", "thinking": "t", "signature": "theirs"}]},
         {"role": "user", "content": "c"}]});
-    assert_eq!(written(&foreign).unwrap()["messages"][1], json!({"role": "assistant", "content": "b"}));
+    assert_eq!(
+        written(&foreign).unwrap()["messages"][1],
+        json!({"role": "assistant", "content": "b"})
+    );
 }
 
 #[test]
@@ -175,9 +189,7 @@ fn content_without_a_place_is_refused_by_its_kind() {
         let content = json!([{"type": "text", "text": "a"}, part]);
         written(&json!({"model": "m", "messages": [{"role": "user", "content": content}]}))
     };
-    let file = |kind: &str, data: &str| {
-        json!({"type": "file", "file": {"filename": "f", "file_data": format!("data:{kind};base64,{data}")}})
-    };
+    let file = |kind: &str, data: &str| json!({"type": "file", "file": {"filename": "f", "file_data": format!("data:{kind};base64,{data}")}});
     let text = with(file("text/plain", "aGk=")).unwrap();
     assert_eq!(text["documents"], json!([{"data": {"title": "f", "text": "hi"}}]));
     assert!(with(file("application/pdf", "aGk=")).unwrap_err().field.contains("application/pdf"));
@@ -193,7 +205,8 @@ fn read(text: &str) -> Result<Value, Fault> {
 /// An answer with that message.
 fn answered(message: Value, finish: &str) -> String {
     json!({"id": "c", "message": message, "finish_reason": finish,
-        "usage": {"tokens": {"input_tokens": 4, "output_tokens": 2}}}).to_string()
+        "usage": {"tokens": {"input_tokens": 4, "output_tokens": 2}}})
+    .to_string()
 }
 
 #[test]
@@ -219,7 +232,13 @@ fn ends_have_the_clients_words_and_failures_are_none() {
     assert_eq!(error.code.as_deref(), Some("504"));
     let Err(Fault::Error(error)) = read(r#"{"message":"no"}"#) else { panic!("passed") };
     assert_eq!(error.message, "no");
-    for text in ["{}", "[]", "", r#"{"message":{"content":[{"type":"audio"}]}}"#, r#"{"message":{"content":7}}"#] {
+    for text in [
+        "{}",
+        "[]",
+        "",
+        r#"{"message":{"content":[{"type":"audio"}]}}"#,
+        r#"{"message":{"content":7}}"#,
+    ] {
         assert!(matches!(read(text), Err(Fault::Malformed(_))), "{text}");
     }
 }
@@ -242,7 +261,9 @@ fn event(value: &Value) -> String {
 }
 
 fn text_event(index: u64, text: &str) -> String {
-    event(&json!({"type": "content-delta", "index": index, "delta": {"message": {"content": {"text": text}}}}))
+    event(
+        &json!({"type": "content-delta", "index": index, "delta": {"message": {"content": {"text": text}}}}),
+    )
 }
 
 fn end(delta: Value) -> String {
@@ -251,10 +272,14 @@ fn end(delta: Value) -> String {
 
 #[test]
 fn a_stream_with_interleaved_calls_keeps_them_apart_wherever_it_is_cut() {
-    let start = |index: u64| event(&json!({"type": "tool-call-start", "index": index,
-        "delta": {"message": {"tool_calls": {"id": format!("t{index}"), "type": "function", "function": {"name": "f", "arguments": ""}}}}}));
-    let piece = |index: u64, text: &str| event(&json!({"type": "tool-call-delta", "index": index,
-        "delta": {"message": {"tool_calls": {"function": {"arguments": text}}}}}));
+    let start = |index: u64| {
+        event(&json!({"type": "tool-call-start", "index": index,
+        "delta": {"message": {"tool_calls": {"id": format!("t{index}"), "type": "function", "function": {"name": "f", "arguments": ""}}}}}))
+    };
+    let piece = |index: u64, text: &str| {
+        event(&json!({"type": "tool-call-delta", "index": index,
+        "delta": {"message": {"tool_calls": {"function": {"arguments": text}}}}}))
+    };
     let usage = json!({"tokens": {"input_tokens": 4, "output_tokens": 2}});
     let text = [
         event(&json!({"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}})),
@@ -294,19 +319,35 @@ fn a_citation_counts_from_the_beginning_of_the_whole_text() {
     let citation = json!({"start": 1, "end": 3, "content_index": 2, "type": "TEXT_CONTENT",
         "sources": [{"type": "document", "id": "d", "document": {"url": "https://x/", "title": "T"}},
             {"type": "tool", "id": "t:0", "tool_output": {"a": "b"}}]});
-    let plan = json!({"start": 0, "end": 1, "type": "PLAN", "sources": [{"type": "tool", "id": "t"}]});
+    let plan =
+        json!({"start": 0, "end": 1, "type": "PLAN", "sources": [{"type": "tool", "id": "t"}]});
     let content = json!([{"type": "text", "text": "日本"}, {"type": "thinking", "thinking": "long thoughts"}, {"type": "text", "text": "é, so"}]);
-    let whole = read(&answered(json!({"content": content, "citations": [citation, plan]}), "COMPLETE")).unwrap();
-    let cited = |start: u64, url: &str, title: &str| json!({"type": "url_citation", "url_citation":
-        {"start_index": start, "end_index": start + 2, "url": url, "title": title}});
+    let whole =
+        read(&answered(json!({"content": content, "citations": [citation, plan]}), "COMPLETE"))
+            .unwrap();
+    let cited = |start: u64, url: &str, title: &str| {
+        json!({"type": "url_citation", "url_citation":
+        {"start_index": start, "end_index": start + 2, "url": url, "title": title}})
+    };
     let expected = json!([cited(3, "https://x/", "T"), cited(3, "source:t:0", "t:0")]);
     assert_eq!(whole["choices"][0]["message"]["annotations"], expected);
-    let cite = event(&json!({"type": "citation-start", "index": 0, "delta": {"message": {"citations": citation}}}));
-    let text = [text_event(0, "日"), text_event(0, "本"), text_event(2, "é, so"), cite, end(json!({"finish_reason": "COMPLETE"}))].concat();
+    let cite = event(
+        &json!({"type": "citation-start", "index": 0, "delta": {"message": {"citations": citation}}}),
+    );
+    let text = [
+        text_event(0, "日"),
+        text_event(0, "本"),
+        text_event(2, "é, so"),
+        cite,
+        end(json!({"finish_reason": "COMPLETE"})),
+    ]
+    .concat();
     let (_, out) = streamed(CONVERSION, &text, &[]);
     let told: Vec<Value> = data(&out)
         .iter()
-        .flat_map(|chunk| chunk["choices"][0]["delta"]["annotations"].as_array().cloned().unwrap_or_default())
+        .flat_map(|chunk| {
+            chunk["choices"][0]["delta"]["annotations"].as_array().cloned().unwrap_or_default()
+        })
         .collect();
     assert_eq!(json!(told), expected);
 }
@@ -322,13 +363,20 @@ fn a_stream_that_fails_or_says_what_is_unknown_ends_with_an_error() {
     let text = text_event(0, "a");
     let (broken, _) = read(&[text.clone(), end(json!({"finish_reason": "ERROR"}))]);
     assert!(broken.unwrap().contains("ERROR"));
-    let (_, error) = read(&[text.clone(), end(json!({"finish_reason": "ERROR", "error": "too many tokens: x"}))]);
+    let (_, error) = read(&[
+        text.clone(),
+        end(json!({"finish_reason": "ERROR", "error": "too many tokens: x"})),
+    ]);
     assert_eq!(error.unwrap().message, "too many tokens: x");
     let (_, error) = read(&[text.clone(), "data: {\"message\":\"no\"}\n\n".to_owned()]);
     assert_eq!(error.unwrap().message, "no");
-    let unknown = event(&json!({"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "audio"}}}}));
+    let unknown = event(
+        &json!({"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "audio"}}}}),
+    );
     let other = event(&json!({"type": "video-delta", "delta": {"message": {}}}));
-    let lost = event(&json!({"type": "tool-call-delta", "index": 3, "delta": {"message": {"tool_calls": {"function": {"arguments": "x"}}}}}));
+    let lost = event(
+        &json!({"type": "tool-call-delta", "index": 3, "delta": {"message": {"tool_calls": {"function": {"arguments": "x"}}}}}),
+    );
     for event in [unknown, other, lost] {
         assert!(read(&[text.clone(), event]).0.is_some());
     }

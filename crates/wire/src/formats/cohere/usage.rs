@@ -10,8 +10,7 @@ use crate::formats::usage::count_of;
 
 /// The tokens in a chat's `usage`; `None` if it has no counts.
 pub(super) fn read(text: &str) -> Option<Usage> {
-    let [tokens, billed, cached] =
-        texts(text, ["tokens", "billed_units", "cached_tokens"]).ok()?;
+    let [tokens, billed, cached] = texts(text, ["tokens", "billed_units", "cached_tokens"]).ok()?;
     let (input, output) = tokens.and_then(counts).or_else(|| billed.and_then(counts))?;
     let cached_input = cached.and_then(count_of).unwrap_or(0).min(input);
     Some(Usage { input, output, cached_input, ..Usage::default() })

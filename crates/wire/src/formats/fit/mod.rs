@@ -34,9 +34,10 @@ pub(crate) fn fit(
     let target = Target::of(order);
     let mut notes = Notes::default();
     std::mem::take(&mut request.left_out).into_iter().for_each(|what| notes.leave_out(what));
+    notes.asked = request.asked.take();
     let ids = match order.wire() {
         WireFormat::Anthropic => Ids::Shown,
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => {
+        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
             notes.mark = target.mark().into();
             Ids::Undone(call_id::of(order))
         }
@@ -68,7 +69,9 @@ pub(crate) fn fit(
 fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Target<'_>) {
     let wire = order.wire();
     let has_place = match wire {
-        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere => true,
+        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
+            true
+        }
         WireFormat::OpenAi => {
             let field = order.deployment.endpoint.provider.quirks.thoughts_field;
             field != ThoughtsField::None && !order.known.has_no_thoughts()
@@ -177,7 +180,9 @@ fn can_go_on(request: &Request<'_>, wire: WireFormat, target: Target<'_>) -> boo
             has_reason(&request.turns[last])
                 && request.turns.iter().rev().take_while(|turn| !is_asked(turn)).all(has_reason)
         }
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => true,
+        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
+            true
+        }
     }
 }
 
@@ -212,7 +217,9 @@ fn stop_thinking(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes
 fn no_thinking(wire: WireFormat) -> Option<Thinking<'static>> {
     match wire {
         WireFormat::Anthropic => None,
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => Some(Thinking::Off),
+        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
+            Some(Thinking::Off)
+        }
     }
 }
 

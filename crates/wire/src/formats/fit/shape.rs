@@ -25,7 +25,7 @@ pub(super) fn fit(
 ) -> Result<(), Unfit> {
     let provider = order.deployment.endpoint.provider;
     let needs_tool = match (&request.format, order.wire()) {
-        (None, _) | (Some(Format::JsonObject), WireFormat::OpenAi) => false,
+        (None, _) | (Some(Format::JsonObject), WireFormat::OpenAi | WireFormat::Responses) => false,
         // Older models of Google's have no shape beside tools.
         (Some(_), WireFormat::Gemini)
             if request.tools.is_empty() || gemini::Model(order.upstream_model).is_newer() =>
@@ -47,6 +47,7 @@ pub(super) fn fit(
                 || schema::is_circular(schema)
                 || schema::is_composed(schema)
         }
+        (Some(Format::Schema { .. }), WireFormat::Responses) => false,
         (Some(Format::Schema { .. }), WireFormat::OpenAi) => provider.quirks.lacks_json_schema,
     };
     if !needs_tool {

@@ -12,7 +12,6 @@ use super::{finish_reason, stop_of, write_usage};
 use crate::bytes::elements::elements;
 use crate::bytes::json::{JsonText, Str, lossy};
 use crate::formats::answer::Fault;
-pub(super) use crate::formats::arguments::{as_object, wrapped};
 use crate::formats::arguments::input;
 use crate::formats::neutral::{Answer, CALLS_MAX, Citation, Content, Part, Source, Stop, Text};
 use crate::formats::signed_call;

@@ -12,7 +12,6 @@ mod messages;
 pub(crate) mod observe;
 mod params;
 pub(crate) mod read_request;
-mod read_source;
 mod read_tools;
 mod sequence;
 pub(crate) mod stream_read;

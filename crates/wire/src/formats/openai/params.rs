@@ -276,6 +276,7 @@ mod tests {
         let with = |lesson, body: &Value| {
             let order = Order {
                 known: known(lesson),
+                seals: None,
                 ask_usage: true,
                 ..order(&deployment, Operation::Chat, "up")
             };

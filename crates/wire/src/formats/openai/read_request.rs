@@ -8,15 +8,15 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::{as_object, wrapped};
-use super::read_source;
 use super::read_tools;
 use crate::bytes::elements::elements;
 use crate::bytes::fields::is_removed;
 use crate::bytes::json::Str;
+use crate::formats::arguments::{INPUT, as_object, wrapped};
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Text, Thinking, Turn, Unfit, add, raw_json,
 };
+use crate::formats::read_source;
 use crate::formats::room::Room;
 use crate::formats::signed_call;
 use crate::formats::unfit::{asks_nothing, field, flag_field, list_field, object_field};
@@ -257,7 +257,7 @@ fn assistant_parts<'a>(
         if let Some(custom) = call.custom {
             let custom: CalledCustom<'a> =
                 object_field(&format!("{at}.tool_calls[{i}].custom"), custom.get())?;
-            let input = wrapped(read_tools::INPUT, &custom.input);
+            let input = wrapped(INPUT, &custom.input);
             let content =
                 Content::ToolCall { id: call.id, name: custom.name, input: Cow::Owned(input) };
             parts.push(Part { content, cache: raw_json(call.cache_control) });

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::bytes::json::Str;
+use crate::formats::arguments::INPUT_SCHEMA;
 use crate::formats::neutral::{Text, Tool, ToolChoice, Unfit, raw_json};
 use crate::formats::room::Room;
 use crate::formats::unfit::{flag_field, list_field, object_field};
@@ -25,12 +26,6 @@ struct GivenTool<'a> {
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
-
-/// The name of the one input of a tool that takes a text.
-pub(super) const INPUT: &str = "input";
-/// The schema of that input.
-const INPUT_SCHEMA: &str =
-    r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
 #[derive(Deserialize)]
 struct Custom<'a> {

@@ -1,15 +1,18 @@
-//! Reads full responses into the neutral form.
+//! Full responses: reads them into the neutral form and writes them from it.
 //!
-//! Called by the tap. Always true: items of the provider's own tools are left out.
+//! Called by the tap, and by [`crate::conversion::answer`] when client and provider speak different formats. Always true: items
+//! of the provider's own tools are left out; a response in one piece is the one that ends the stream of the same answer.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::item::Item;
+use super::stream_write::Writer;
 use crate::bytes::json::Str;
 use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, Content, Part, Stop};
 use crate::formats::usage::parse_response_usage;
+use crate::formats::view::View;
 
 /// A response, in full or in an event.
 #[derive(Deserialize)]
@@ -35,6 +38,18 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let response: Response<'_> = serde_json::from_str(text)
         .map_err(|why| Fault::Malformed(format!("a broken answer: {why}")))?;
     Ok(response.answer())
+}
+
+/// The body of a response with the content of `answer`.
+///
+/// # Errors
+/// Why it cannot be expressed.
+pub(crate) fn write(answer: Answer<'_>, view: &View) -> Result<Vec<u8>, String> {
+    let mut writer = Writer::of_response();
+    for delta in answer.into_deltas() {
+        writer.write(&delta, view, &mut Vec::new())?;
+    }
+    Ok(writer.whole(view))
 }
 
 impl<'a> Response<'a> {

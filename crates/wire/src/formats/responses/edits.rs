@@ -78,7 +78,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     if creates && deployment.endpoint.provider.quirks.force_store_false {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
     }
-    let mut defaults = if creates { defaults(deployment) } else { Vec::new() };
+    let mut defaults = if creates { renamed(deployment) } else { Vec::new() };
     for (_, value) in defaults.iter_mut().filter(|(name, _)| *name == LIMIT) {
         if let Some(less) = order.bounded(value) {
             *value = Cow::Owned(less);
@@ -104,7 +104,7 @@ fn without_reasoning(peek: &Peek) -> impl Iterator<Item = Edit<'_>> {
 
 /// The deployment's defaults under the names of responses. The config has those of chat completions; a default
 /// without a counterpart is left out.
-fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
+fn renamed(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
     let known = deployment.endpoint.default_params.iter().filter(|(name, _)| !CHAT_ONLY.has(name));
     let renamed = known.map(|(name, value)| match &**name {
         "max_tokens" | "max_completion_tokens" => (LIMIT, Cow::Borrowed(&**value)),
@@ -112,6 +112,15 @@ fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
         name => (name, Cow::Borrowed(&**value)),
     });
     renamed.collect()
+}
+
+/// The edits that add the deployment's defaults to `peek` and remove the parameters that it drops, for a request that is
+/// translated.
+pub(crate) fn defaults<'e>(peek: &Peek, deployment: &'e Deployment) -> Vec<Edit<'e>> {
+    let dropped = deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name));
+    let absent = |(name, _): &(&str, Cow<'_, str>)| peek.raw(name).is_none();
+    let added = renamed(deployment).into_iter().filter(absent);
+    dropped.chain(added.map(|(name, value)| Edit::Set(name, value))).collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
         ask_usage,
         drop_params: false,
         known: Known::default(),
+        seals: None,
     };
     String::from_utf8(request_body(&peek, &order).joined().to_vec()).unwrap()
 }
@@ -95,6 +96,7 @@ fn drop_params_leaves_out_what_only_openai_knows() {
         ask_usage: false,
         drop_params: true,
         known: Known::default(),
+        seals: None,
     };
     assert_eq!(request_body(&peek, &order).joined(), r#"{"model":"up","top_p":1}"#);
     order.drop_params = false;

@@ -23,7 +23,7 @@ fn sealed(id: &str) -> Value {
 }
 
 fn conversion(operation: Operation) -> Conversion {
-    Conversion { operation, wire: WireFormat::OpenAi }
+    Conversion { operation, wire: WireFormat::Responses }
 }
 
 fn checked(operation: Operation, body: &Value) -> Result<Answer, Fault> {

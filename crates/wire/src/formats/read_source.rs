@@ -1,6 +1,6 @@
-//! Where the images and files of a chat completion request are.
+//! Where the images and files of a request in OpenAI's words are.
 //!
-//! Called by [`super::read_request`]. Always true: data is borrowed from the body, unless it is written with escapes.
+//! Called by the readers of chats and of responses. Always true: data is borrowed from the body, unless it is written with escapes.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ struct File<'a> {
 }
 
 /// Where an image is: its URL, or an object with it.
-pub(super) fn image<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
+pub(crate) fn image<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
     #[derive(Deserialize)]
     struct Image<'a> {
         #[serde(borrow)]
@@ -36,7 +36,7 @@ pub(super) fn image<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
 }
 
 /// Where sound is: in the request, in a format that is named.
-pub(super) fn sound<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
+pub(crate) fn sound<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
     #[derive(Deserialize)]
     struct Sound<'a> {
         #[serde(borrow)]
@@ -53,7 +53,7 @@ pub(super) fn sound<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
 }
 
 /// The content of a `data:` URL in base64.
-fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
+pub(crate) fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
     let wrong = || Unfit::malformed(at, "a data URL must be `data:TYPE;base64,DATA`");
     let end = url.find(',').ok_or_else(wrong)?;
     let head = url[..end].strip_prefix("data:").ok_or_else(wrong)?;
@@ -75,7 +75,7 @@ fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
 }
 
 /// The document of a part of type `file`.
-pub(super) fn document<'a>(raw: &'a str, at: &str) -> Result<Content<'a>, Unfit> {
+pub(crate) fn document<'a>(raw: &'a str, at: &str) -> Result<Content<'a>, Unfit> {
     let file: File<'a> = object_field(at, raw)?;
     let source = match (file.file_data.map(Text::from), file.file_id.map(Text::from)) {
         (Some(data), _) if data.starts_with("data:") => data_url(data, at)?,

@@ -1,0 +1,192 @@
+//! Reads a request for a response into the neutral form.
+//!
+//! Called if the provider speaks another wire. Always true: what changes the answer is in the neutral request, or the refusal
+//! names it; what only advises, and fields that no version of the format has, are left out.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::read_items::{Items, tools_within};
+use super::read_tools::Tools;
+use crate::bytes::fields::is_removed;
+use crate::bytes::id::IdKey;
+use crate::bytes::json::{JsonText, Str};
+use crate::formats::asked::{Asked, Thoughts};
+use crate::formats::errors::clean;
+use crate::formats::neutral::{Content, Format, Request, Text, Unfit};
+use crate::formats::room::Room;
+use crate::formats::unfit::{asks_nothing, field, flag_field, object_field};
+
+/// Fields that a response repeats, with what stands for them where they are absent.
+const ECHOED: [(&str, &str); 13] = [
+    ("instructions", "null"),
+    ("max_output_tokens", "null"),
+    ("metadata", "{}"),
+    ("parallel_tool_calls", "true"),
+    ("reasoning", r#"{"effort":null,"summary":null}"#),
+    ("service_tier", "\"auto\""),
+    ("temperature", "null"),
+    ("text", r#"{"format":{"type":"text"}}"#),
+    ("tool_choice", "\"auto\""),
+    ("tools", "[]"),
+    ("top_p", "null"),
+    ("truncation", "\"disabled\""),
+    ("user", "null"),
+];
+/// How many bytes of a request a response repeats: it holds them to its end, and repeats them three times in a stream.
+const ECHO_MAX: usize = 8 << 10;
+
+/// The neutral request in `fields`, without those that are meant for the gateway. `seals` opens what was sealed for the client.
+pub(crate) fn read<'a>(
+    fields: impl Iterator<Item = (Text<'a>, &'a str)>,
+    room: &Room,
+    seals: Option<&IdKey>,
+) -> Result<Request<'a>, Unfit> {
+    let mut request = Request::default();
+    let (mut input, mut tools, mut choice, mut thoughts) = ("[]", None, None, Thoughts::Sealed);
+    let mut instructions = None;
+    let mut echoed: [Option<&str>; ECHOED.len()] = [None; ECHOED.len()];
+    for (name, raw) in fields {
+        if raw == "null" || is_removed(&name) && name != "metadata" {
+            continue;
+        }
+        if let Some(at) = ECHOED.iter().position(|(echoed, _)| *echoed == name) {
+            echoed[at] = Some(raw);
+        }
+        match &*name {
+            "input" => input = raw,
+            "instructions" => instructions = Some(raw),
+            "tools" => tools = Some(raw),
+            "tool_choice" => choice = Some(raw),
+            "parallel_tool_calls" => {
+                request.parallel_tools = flag_field("parallel_tool_calls", Some(raw))?;
+            }
+            "max_output_tokens" => request.max_tokens = Some(Cow::Borrowed(raw)),
+            "temperature" => request.temperature = Some(Cow::Borrowed(raw)),
+            "top_p" => request.top_p = Some(Cow::Borrowed(raw)),
+            "stream" => request.stream = flag_field("stream", Some(raw))? == Some(true),
+            "user" => request.user = Some(field::<Str<'a>>("user", raw)?.0),
+            "reasoning" => thoughts = reasoning(raw, &mut request)?,
+            "text" => request.format = text(raw)?,
+            "background" if raw != "false" => return Err(refused("background", BACKGROUND)),
+            "conversation" | "previous_response_id" => return Err(refused(&name, HISTORY)),
+            "prompt" => return Err(refused("prompt", "send its text as `instructions`")),
+            "truncation" if raw != "\"disabled\"" => {
+                return Err(refused("truncation", "shorten `input` and leave it out"));
+            }
+            name if FORMAT_ONLY.contains(&name) && !asks_nothing(raw) && raw != "0" => {
+                request.others.push((Cow::Owned(name.to_owned()), Cow::Borrowed(raw)));
+            }
+            "context_management" if !asks_nothing(raw) => {
+                request.left_out.push("context_management")
+            }
+            _ => {}
+        }
+    }
+    if let Some(raw) = instructions {
+        let at = "instructions";
+        let said = Content::Text(field::<Str<'a>>(at, raw)?.0);
+        request.system.extend((!said.is_blank()).then(|| said.into()));
+    }
+    let mut names = Tools::default();
+    if let Some(raw) = tools {
+        names.take("tools", raw, room)?;
+    }
+    tools_within(input, &mut names, room)?;
+    let signed = BTreeMap::new();
+    let mut items = Items { room, seals, tools: &mut names, request: &mut request, signed };
+    items.take(input)?;
+    names.choose(choice, &mut request)?;
+    request.tools = names.offered;
+    let echo = echo(&mut echoed).into();
+    request.asked = Some(Box::new(Asked { echo, thoughts, tools: names.declared }));
+    Ok(request)
+}
+
+/// Fields that change the answer and that no other format has.
+const FORMAT_ONLY: [&str; 5] =
+    ["access_programs", "image", "max_tool_calls", "moderation", "top_logprobs"];
+const HISTORY: &str = "no provider keeps this conversation; send the whole conversation in `input`";
+const BACKGROUND: &str = "no provider keeps the answer; ask for a stream";
+
+fn refused(field: &str, fix: &str) -> Unfit {
+    Unfit::unsupported(field, "of another wire", fix)
+}
+
+fn reasoning<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<Thoughts, Unfit> {
+    #[derive(Deserialize)]
+    struct Reasoning<'a> {
+        #[serde(borrow)]
+        effort: Option<Str<'a>>,
+        #[serde(borrow)]
+        summary: Option<Str<'a>>,
+        #[serde(borrow)]
+        generate_summary: Option<Str<'a>>,
+    }
+    let given: Reasoning<'a> = object_field("reasoning", raw)?;
+    request.effort = given.effort.map(Text::from);
+    let summary = given.summary.or(given.generate_summary);
+    Ok(match summary.as_ref().map(|word| &*word.0) {
+        None | Some("none") => Thoughts::Sealed,
+        Some(_) => Thoughts::Shown,
+    })
+}
+
+fn text(raw: &str) -> Result<Option<Format<'_>>, Unfit> {
+    #[derive(Deserialize)]
+    struct Shape<'a> {
+        #[serde(borrow)]
+        format: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct OfFormat<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Text<'a>,
+        #[serde(borrow)]
+        name: Option<Str<'a>>,
+        #[serde(borrow)]
+        schema: Option<&'a RawValue>,
+        #[serde(borrow)]
+        strict: Option<&'a RawValue>,
+    }
+    const AT: &str = "text.format";
+    let shape: Shape<'_> = object_field("text", raw)?;
+    let Some(raw) = shape.format else { return Ok(None) };
+    let format: OfFormat<'_> = object_field(AT, raw.get())?;
+    match (&*format.kind, format.schema) {
+        ("text", _) => Ok(None),
+        ("json_object", _) => Ok(Some(Format::JsonObject)),
+        ("json_schema", Some(schema)) => Ok(Some(Format::Schema {
+            name: format.name.map(Text::from),
+            schema: Cow::Borrowed(schema.get()),
+            strict: flag_field("text.format.strict", format.strict.map(RawValue::get))?,
+        })),
+        ("json_schema", None) => Err(Unfit::malformed("text.format.schema", "it is missing")),
+        (other, _) => {
+            Err(refused(&format!("{AT}.type: {}", clean(other, 60)), "ask for it in the prompt"))
+        }
+    }
+}
+
+/// The members of a response that repeat the request. The longest are left out where all of them are too long.
+fn echo(given: &mut [Option<&str>; ECHOED.len()]) -> String {
+    let length = |given: &Option<&str>| given.map_or(0, str::len);
+    while given.iter().map(length).sum::<usize>() > ECHO_MAX {
+        let Some(longest) = given.iter_mut().max_by_key(|one| length(one)) else { break };
+        *longest = None;
+    }
+    let mut json = JsonText::new();
+    for ((name, absent), given) in ECHOED.iter().zip(given) {
+        json.raw_member(name, given.unwrap_or(absent));
+    }
+    // What was read was UTF-8.
+    String::from_utf8(json.into_bytes()).unwrap_or_default()
+}
+
+/// What a response repeats of a request about which nothing is known.
+pub(super) fn echo_of_nothing() -> String {
+    echo(&mut [None; ECHOED.len()])
+}

@@ -9,6 +9,7 @@ mod rules;
 
 use std::sync::Arc;
 
+use crate::aws::Aws;
 use crate::azure::Azure;
 use crate::health::outcome::ProviderError;
 use crate::health::probe::ProbeRules;
@@ -69,6 +70,8 @@ pub struct UpstreamEndpoint {
     pub api_base: Box<str>,
     /// What is particular to Azure.
     pub azure: Option<Azure>,
+    /// What is particular to Bedrock.
+    pub aws: Option<Aws>,
     /// Request parameters that are set if the client does not: name and JSON text.
     pub default_params: Vec<(Box<str>, Box<str>)>,
     /// Request parameters that are always removed: `additional_drop_params`.
@@ -191,15 +194,18 @@ impl Deployment {
         }
     }
 
-    /// The wire that it speaks when it is called for `operation`. Canned answers are of the OpenAI wire.
+    /// The wire that it speaks when `model`, its name there, is called for `operation`. Canned answers are of the OpenAI wire.
     #[must_use]
-    pub fn wire(&self, operation: Operation) -> WireFormat {
+    pub fn wire(&self, operation: Operation, model: &str) -> WireFormat {
         let provider = self.endpoint.provider;
         let is_native = operation.format() == WireFormat::Responses && provider.lists(operation);
         match self.endpoint.mock {
             Some(_) => WireFormat::OpenAi,
             None if is_native => WireFormat::Responses,
-            None => provider.wire,
+            None => match &self.endpoint.aws {
+                Some(aws) => aws.wire(operation, model),
+                None => provider.wire,
+            },
         }
     }
 
@@ -259,6 +265,7 @@ impl Deployment {
     pub fn hide_credentials(&self, error: &mut ProviderError) {
         let headers = self.credential.extra_headers.iter().map(|(_, value)| value);
         let of_azure = self.endpoint.azure.iter().flat_map(Azure::secrets);
+        let of_aws = self.endpoint.aws.iter().flat_map(Aws::secrets);
         for secret in self
             .credential
             .api_key
@@ -266,6 +273,7 @@ impl Deployment {
             .chain(&self.credential.organization)
             .chain(headers)
             .chain(of_azure)
+            .chain(of_aws)
         {
             error.hide(secret);
         }

@@ -5,6 +5,7 @@
 //! clock, no randomness. Time is a [`time::Millis`] argument, chance is a `u64` argument, and files
 //! and environment come through [`config::Source`], so that every decision can be replayed.
 
+pub mod aws;
 pub mod azure;
 pub mod budget;
 pub mod cache;

@@ -146,6 +146,7 @@ impl Operation {
             WireFormat::Gemini => self.row().gemini,
             WireFormat::Cohere => self.row().cohere,
             WireFormat::Responses => self.row().responses,
+            WireFormat::Converse => self.row().converse,
         }
     }
 
@@ -309,12 +310,13 @@ mod tests {
 
     use super::*;
 
-    const WIRES: [WireFormat; 5] = [
+    const WIRES: [WireFormat; 6] = [
         WireFormat::OpenAi,
         WireFormat::Anthropic,
         WireFormat::Gemini,
         WireFormat::Cohere,
         WireFormat::Responses,
+        WireFormat::Converse,
     ];
 
     fn all() -> impl Iterator<Item = (Operation, &'static Row)> {

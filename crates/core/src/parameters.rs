@@ -212,7 +212,7 @@ parameters! {
         "aws_role_name" "aws_web_identity_token" "aws_sts_endpoint" "aws_external_id" "aws_region_name"
         "aws_bedrock_runtime_endpoint" "aws_batch_role_arn" "s3_bucket_name" "s3_region_name" "s3_endpoint_url"
         "s3_output_bucket_name" "s3_bucket_owner" "s3_access_key_id" "s3_secret_access_key"
-        "s3_encryption_key_id" "bedrock_tags";
+        "s3_encryption_key_id" "bedrock_tags" "model_id";
     Credential "a credential of Google":
         "vertex_credentials" "vertex_project" "vertex_location" "vertex_ai_credentials" "vertex_ai_project"
         "vertex_ai_location";

@@ -40,6 +40,8 @@ pub enum Addressing {
     Google,
     /// As [`Addressing::Versioned`], beside the paths of Ollama's own format.
     Ollama,
+    /// As in [`crate::aws`].
+    Bedrock,
 }
 
 /// The version of a provider's interface that a request needs, for paths with a version.
@@ -215,7 +217,7 @@ impl Provider {
                 let host = own.iter().find_map(|path| base.strip_suffix(path)).unwrap_or(base);
                 Cow::Owned(format!("{host}/v1"))
             }
-            (Addressing::Plain | Addressing::Azure, _) => Cow::Borrowed(base),
+            (Addressing::Plain | Addressing::Azure | Addressing::Bedrock, _) => Cow::Borrowed(base),
         }
     }
 
@@ -235,11 +237,13 @@ impl Provider {
                 | Addressing::Azure
                 | Addressing::Versioned
                 | Addressing::Google
-                | Addressing::Ollama,
+                | Addressing::Ollama
+                | Addressing::Bedrock,
             ) => format!("{base}/models"),
             (WireFormat::Anthropic, _) => format!("{base}/v1/models"),
             // A page has 50 models, if none says how many.
             (WireFormat::Gemini, _) => format!("{base}/models?pageSize=1000"),
+            (WireFormat::Converse, _) => format!("{base}/foundation-models"),
         }
     }
 
@@ -264,7 +268,8 @@ impl Provider {
             | Addressing::Azure
             | Addressing::Versioned
             | Addressing::Cohere
-            | Addressing::Ollama => id,
+            | Addressing::Ollama
+            | Addressing::Bedrock => id,
         }
     }
 
@@ -383,13 +388,15 @@ fn domain(name: &str) -> &str {
 }
 
 /// Further names of providers in the table.
-const ALIASES: [(&str, &str); 4] = [
+const ALIASES: [(&str, &str); 5] = [
     ("custom_openai", "openai"),
     ("text-completion-openai", "openai"),
     // Two names for one interface.
     ("cohere_chat", "cohere"),
     // Both of its formats have the same place on the OpenAI wire.
     ("ollama_chat", "ollama"),
+    // The price list has another name for the models that Converse serves.
+    ("bedrock_converse", "bedrock"),
 ];
 
 /// The provider with that name.

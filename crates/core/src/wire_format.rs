@@ -20,6 +20,8 @@ pub enum WireFormat {
     Cohere,
     /// `POST {base}/responses` with a bearer key: what servers of the OpenAI wire may speak besides.
     Responses,
+    /// `POST {base}/model/{model}/converse` with a signature. Of clients it is only passed through.
+    Converse,
 }
 
 /// A format in which clients ask for what the gateway may translate.
@@ -39,7 +41,9 @@ impl WireFormat {
     #[must_use]
     pub const fn of_clients(self) -> ClientFormat {
         match self {
-            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere => ClientFormat::OpenAi,
+            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse => {
+                ClientFormat::OpenAi
+            }
             WireFormat::Anthropic => ClientFormat::Anthropic,
             WireFormat::Responses => ClientFormat::Responses,
         }
@@ -53,6 +57,7 @@ impl WireFormat {
         let path = path.trim_end_matches('/');
         match self {
             WireFormat::OpenAi | WireFormat::Responses => path,
+            WireFormat::Converse => path.split_once("/model/").map_or(path, |(base, _)| base),
             WireFormat::Anthropic => {
                 let path = path.strip_suffix("/messages").unwrap_or(path);
                 path.strip_suffix("/v1").unwrap_or(path)

@@ -26,6 +26,7 @@
 use std::time::Duration;
 
 pub mod anthropic;
+pub mod bedrock;
 mod client;
 pub mod cohere;
 pub mod forms;

@@ -11,18 +11,25 @@ use hale_core::health::Known;
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_core::snapshot::Snapshot;
+use hale_testkit::bedrock;
 use hale_wire::answer;
 use hale_wire::order::Order;
 use hale_wire::peek::Peek;
 use hale_wire::prepare::{Conversion, prepare};
 use hale_wire::stream::{Reader, View};
+use serde_json::json;
 
 fn main() {
     divan::main();
 }
 
-const PROVIDERS: [&str; 4] =
-    ["openai/gpt-4o", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash", "cohere/command-a"];
+const PROVIDERS: [&str; 5] = [
+    "openai/gpt-4o",
+    "anthropic/claude-haiku-4-5",
+    "gemini/gemini-2.5-flash",
+    "cohere/command-a",
+    "bedrock/us.amazon.nova-pro-v1:0",
+];
 const DELTAS: usize = 100;
 
 fn snapshot(model: &str) -> Snapshot {
@@ -37,6 +44,7 @@ fn wire(model: &str) -> WireFormat {
         Some("openai") => WireFormat::OpenAi,
         Some("gemini") => WireFormat::Gemini,
         Some("cohere") => WireFormat::Cohere,
+        Some("bedrock") => WireFormat::Converse,
         _ => WireFormat::Anthropic,
     }
 }
@@ -44,6 +52,7 @@ fn wire(model: &str) -> WireFormat {
 fn view() -> View {
     View {
         model_json: "\"m\"".into(),
+        answer_id: None,
         upstream_model: None,
         notes: None,
         show_usage: true,
@@ -103,6 +112,11 @@ fn full_answer(bencher: divan::Bencher<'_, '_>, model: &str) {
              {{\"type\":\"text\",\"text\":\"{text}\"}}]}},\"usage\":{{\"tokens\":{{\"input_tokens\":182,\
              \"output_tokens\":60}}}}}}"
         ),
+        WireFormat::Converse => format!(
+            "{{\"output\":{{\"message\":{{\"role\":\"assistant\",\"content\":[{{\"text\":\"{text}\"}}]}}}},\
+             \"stopReason\":\"end_turn\",\"usage\":{{\"inputTokens\":182,\"outputTokens\":60,\
+             \"totalTokens\":242}}}}"
+        ),
         WireFormat::Anthropic => format!(
             "{{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"up\",\"content\":[\
              {{\"type\":\"text\",\"text\":\"{text}\"}}],\"stop_reason\":\"end_turn\",\
@@ -126,8 +140,12 @@ fn tapped_event(bencher: divan::Bencher<'_, '_>, model: &str) {
 }
 
 fn events(bencher: divan::Bencher<'_, '_>, model: &str, reader: fn(Conversion, View) -> Reader) {
-    let (first, delta) = match wire(model) {
+    let bytes = |(first, delta): (String, String)| (first.into_bytes(), delta.into_bytes());
+    let (first, delta) = bytes(match wire(model) {
         WireFormat::Responses => return,
+        WireFormat::Converse => {
+            return frames(bencher, reader);
+        }
         WireFormat::OpenAi => {
             let event = |delta: &str| {
                 format!(
@@ -164,13 +182,30 @@ fn events(bencher: divan::Bencher<'_, '_>, model: &str, reader: fn(Conversion, V
              \"delta\":{\"type\":\"text_delta\",\"text\":\" word\"}}\n\n"
                 .to_owned(),
         ),
-    };
+    });
     let conversion = Conversion { operation: Operation::Chat, wire: wire(model) };
-    let delta = Bytes::from(delta);
+    read_events(bencher, (&first, &delta), || reader(conversion, view()));
+}
+
+/// The same in frames of AWS.
+fn frames(bencher: divan::Bencher<'_, '_>, reader: fn(Conversion, View) -> Reader) {
+    let first = bedrock::frame("messageStart", &json!({"role": "assistant"}));
+    let delta = json!({"contentBlockIndex": 0, "delta": {"text": " word"}, "p": "abcdefgh"});
+    let delta = bedrock::frame("contentBlockDelta", &delta);
+    let conversion = Conversion { operation: Operation::Chat, wire: WireFormat::Converse };
+    read_events(bencher, (&first, &delta), || reader(conversion, view()));
+}
+
+fn read_events(
+    bencher: divan::Bencher<'_, '_>,
+    (first, delta): (&[u8], &[u8]),
+    reader: impl Fn() -> Reader,
+) {
+    let delta = Bytes::copy_from_slice(delta);
     bencher.counter(ItemsCount::new(DELTAS)).bench_local(|| {
-        let mut reader = reader(conversion, view());
+        let mut reader = reader();
         let mut out = Vec::new();
-        reader.push(Bytes::copy_from_slice(first.as_bytes()), &mut out).unwrap();
+        reader.push(Bytes::copy_from_slice(first), &mut out).unwrap();
         for _ in 0..DELTAS {
             out.clear();
             reader.push(delta.clone(), &mut out).unwrap();

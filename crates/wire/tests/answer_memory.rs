@@ -97,6 +97,7 @@ fn view() -> View {
         priced: None,
         merges_reasoning: false,
         created: 1,
+        answer_id: None,
         upstream_model: None,
         notes: None,
         issuer: None,
@@ -153,7 +154,9 @@ fn event(wire: WireFormat, text: &str) -> String {
     let mut parts = text.split("\"type\":\"");
     let kind = parts.nth(1).and_then(|tail| tail.split('"').next()).unwrap_or_default();
     match wire {
-        WireFormat::OpenAi | WireFormat::Gemini => format!("data: {text}\n\n"),
+        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Converse => {
+            format!("data: {text}\n\n")
+        }
         WireFormat::Anthropic | WireFormat::Cohere | WireFormat::Responses => {
             format!("event: {kind}\ndata: {text}\n\n")
         }

@@ -46,6 +46,7 @@ fn deployment(provider: &str) -> Deployment {
             model_param: "x/up".into(),
             api_base: "http://127.0.0.1:1/v1".into(),
             azure: None,
+            aws: None,
             default_params: defaults.map(|(name, value)| (name.into(), value.into())).into(),
             dropped_params: Vec::new(),
             rules: hale_core::deployment::BodyRules::default(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::aws::{self, Aws};
 use crate::deployment::{self, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint};
 use crate::group::GroupIndex;
 use crate::health::{CredentialId, DeploymentState, HealthSubject};
@@ -20,7 +21,7 @@ use super::model_info::model_info;
 use super::params::{Info, Params, overlay};
 use super::problem::{At, Path, Problems, Wrong};
 use super::tree::{Map, Node, Value};
-use super::troubles::Troubles;
+use super::troubles::{OwnAddress, Troubles};
 use super::{json, upstream};
 
 /// What the config says about one deployment.
@@ -63,13 +64,16 @@ pub(super) fn deployment(
     troubles.wrong_values();
     troubles.missing_variables(&params);
     let credential = troubles.credential(&params);
-    let (provider, base) = troubles.place(provider, &params, &credential);
+    let bedrock = troubles.bedrock(provider, &params, (&credential, upstream.model));
+    let routed = upstream::routed(provider, upstream.model);
+    let own = own_address(bedrock.as_ref(), &routed, &info);
+    let (provider, base) = troubles.place(provider, &params, &credential, own);
+    let mut aws = bedrock.map(|found| found.aws);
     let azure = troubles.azure(provider, &params, &credential);
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
     troubles.unfit_defaults(provider, &params);
     let misconfigured = troubles.first.take();
-    let routed = upstream::routed(provider, upstream.model);
     let owner = base.as_deref().map(|base| provider.host_owner(provider::host_of(base)));
     let facts = facts((provider, owner), &routed, &info, &params.facts);
     let is_for_responses =
@@ -77,16 +81,21 @@ pub(super) fn deployment(
     if is_for_responses && misconfigured.is_none() {
         troubles.only_responses();
     }
-    let routing = routing(&mut params, &mut info);
+    let mut routing = routing(&mut params, &mut info);
+    let upstream_model = match &mut aws {
+        Some(aws) => called_at_bedrock(aws, &routed, (&info, &mut routing)),
+        None => routed.model,
+    };
     let mut deployment = Deployment {
         index: DeploymentIndex(0),
         group: GroupIndex(0),
         endpoint: UpstreamEndpoint {
             provider,
-            upstream_model: routed.model.into(),
+            upstream_model: upstream_model.into(),
             model_param: model.into(),
             api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
             azure,
+            aws,
             default_params: params.defaults,
             dropped_params: params.dropped,
             rules: params.rules,
@@ -119,6 +128,38 @@ pub(super) fn deployment(
     Some(deployment)
 }
 
+/// The address that the region of an entry for Bedrock gives.
+fn own_address(
+    bedrock: Option<&super::aws::Found>,
+    routed: &upstream::Routed<'_>,
+    info: &Info,
+) -> OwnAddress {
+    let Some(found) = bedrock else { return OwnAddress::default() };
+    let name = info.base_model.as_deref().unwrap_or(routed.model);
+    let listed = || prices::lookup("bedrock", name)?.mode.as_deref();
+    let mode = info.facts.mode.as_deref().or_else(listed);
+    let default = aws::address(&found.aws.region, mode);
+    OwnAddress { named: found.endpoint.clone(), default: Some(default) }
+}
+
+/// The name of a model at Bedrock, and where it is served. An ARN says not what model it is, which `base_model` may say.
+fn called_at_bedrock<'m>(
+    aws: &mut Aws,
+    routed: &upstream::Routed<'m>,
+    (info, routing): (&'m Info, &mut Routing),
+) -> &'m str {
+    let called = aws.model_id.as_deref().unwrap_or(routed.model);
+    routing.region = aws::served_in(called, &aws.region).map(Box::from);
+    let is_arn = routed.model.starts_with("arn:");
+    match info.base_model.as_deref().filter(|_| is_arn) {
+        Some(known) => {
+            aws.model_id.get_or_insert_with(|| routed.model.into());
+            known.strip_prefix("bedrock/").unwrap_or(known)
+        }
+        None => routed.model,
+    }
+}
+
 /// What routing knows about it; the parts are taken out of `params` and `info`.
 fn routing(params: &mut Params, info: &mut Info) -> Routing {
     let mut limits = std::mem::take(&mut params.limits);
@@ -140,7 +181,12 @@ fn routing(params: &mut Params, info: &mut Info) -> Routing {
 /// The id of its credential, from the provider, the host, the key and the organization, which has limits of its own.
 fn credential_id(deployment: &Deployment) -> Option<CredentialId> {
     let endpoint = &deployment.endpoint;
-    let key = deployment.credential.api_key.as_ref().filter(|_| endpoint.mock.is_none())?;
+    if endpoint.mock.is_some() {
+        return None;
+    }
+    let of_aws = endpoint.aws.as_ref().and_then(|aws| aws.keys.as_ref());
+    let of_aws = of_aws.map(|keys| &keys.secret_key);
+    let key = deployment.credential.api_key.as_ref().or(of_aws)?;
     let (name, host) = (&endpoint.provider.name, endpoint.host());
     Some(match &deployment.credential.organization {
         None => CredentialId::of(name, host, key.expose()),
@@ -193,7 +239,7 @@ fn facts(
     let model = routed.model;
     let listed = match info.base_model.as_deref() {
         Some(name) => prices::exact(name).or_else(|| prices::lookup(&provider.name, name)),
-        None => prices::lookup(&provider.name, model),
+        None => routed.in_region(&provider.name).or_else(|| prices::lookup(&provider.name, model)),
     };
     let mut facts = listed.cloned().unwrap_or_default();
     // A server of the operator's own may give its model the name of one that another provider sells.

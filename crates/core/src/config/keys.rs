@@ -436,7 +436,8 @@ mod tests {
     #[test]
     fn a_pattern_serves_where_no_row_has_the_name() {
         let support = |section, name| find(section, name).map(|row| row.support);
-        assert_eq!(support(Section::Params, "aws_region_name"), Some(Support::NotYet));
+        assert_eq!(support(Section::Params, "aws_region_name"), Some(Support::Served));
+        assert_eq!(support(Section::Params, "aws_anything"), Some(Support::NotYet));
         assert_eq!(support(Section::Params, "input_cost_per_token"), Some(Support::Served));
         assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::Served));
         assert_eq!(support(Section::Params, "input_cost_per_video"), Some(Support::NotYet));

@@ -6,6 +6,7 @@
 mod address;
 mod alerts;
 mod any_model;
+mod aws;
 mod azure;
 mod budget_terms;
 mod budgets;

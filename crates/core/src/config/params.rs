@@ -151,7 +151,13 @@ impl Params {
             | "client_secret"
             | "azure_scope"
             | "azure_authority_host"
-            | "realtime_protocol" => {
+            | "realtime_protocol"
+            | "aws_access_key_id"
+            | "aws_secret_access_key"
+            | "aws_session_token"
+            | "aws_region_name"
+            | "aws_bedrock_runtime_endpoint"
+            | "model_id" => {
                 field.text(problems);
             }
             "additional_drop_params" => self.dropped = names(field, problems),

@@ -2,6 +2,8 @@
 //!
 //! Called by [`super::build`] for each entry. Always true: each reason is reported in one warning, and the first one is kept.
 
+mod bedrock;
+
 use crate::azure::Azure;
 use crate::deployment::{Lack, Misconfigured};
 use crate::parameters::FIT_FOR_MESSAGES;
@@ -35,6 +37,15 @@ pub(super) struct Credential {
     pub(super) organization: Option<Secret>,
 }
 
+/// The address that other parameters than `api_base` give.
+#[derive(Default)]
+pub(super) struct OwnAddress {
+    /// By its name.
+    pub(super) named: Option<String>,
+    /// By what they say of the place.
+    pub(super) default: Option<String>,
+}
+
 /// Collects the reasons why a deployment cannot serve.
 pub(super) struct Troubles<'t> {
     pub(super) entry: &'t Entry<'t>,
@@ -46,6 +57,7 @@ pub(super) struct Troubles<'t> {
 }
 
 impl Troubles<'_> {
+    /// Adds a reason, at the place of that parameter.
     fn add(&mut self, lack: Lack, key: &str, problem: String, hint: String) {
         let path = self.entry.path.key("litellm_params");
         let wrong = Wrong::new(problem.as_str(), hint.as_str());
@@ -179,8 +191,9 @@ impl Troubles<'_> {
         provider: &'static Provider,
         params: &Params,
         credential: &Credential,
+        own: OwnAddress,
     ) -> (&'static Provider, Option<Box<str>>) {
-        let base = self.base(provider, params, credential);
+        let base = self.base(provider, params, credential, own);
         (base.as_deref().map_or(provider, |base| provider.at_base(base)), base)
     }
 
@@ -190,6 +203,7 @@ impl Troubles<'_> {
         provider: &Provider,
         params: &Params,
         credential: &Credential,
+        of_entry: OwnAddress,
     ) -> Option<Box<str>> {
         let own = params.api_base.as_ref().map(|given| ("api_base", given));
         let own = own.or(params.base_url.as_ref().map(|given| ("base_url", given)));
@@ -198,8 +212,9 @@ impl Troubles<'_> {
             None => {
                 let variable = provider.api_base_env.as_deref();
                 let environment = || variable.and_then(|name| self.entry.context.env.get(name));
-                let found = credential.base.clone().or_else(environment);
-                match found.or_else(|| provider.base_url.as_deref().map(str::to_owned)) {
+                let found = credential.base.clone().or(of_entry.named).or_else(environment);
+                let found = found.or_else(|| provider.base_url.as_deref().map(str::to_owned));
+                match found.or(of_entry.default) {
                     Some(text) => ("api_base", text),
                     None => {
                         self.no_base(provider, params);
@@ -390,7 +405,8 @@ impl Troubles<'_> {
                 | WireFormat::OpenAi
                 | WireFormat::Gemini
                 | WireFormat::Cohere
-                | WireFormat::Responses,
+                | WireFormat::Responses
+                | WireFormat::Converse,
                 _,
             ) => None,
         };

@@ -4,6 +4,8 @@
 //!
 //! Sources of the addresses: the providers' documentation of their OpenAI-compatible interfaces.
 
+use crate::aws::is_region;
+
 use super::problem::shown;
 
 /// What serves a provider's models all the same.
@@ -41,8 +43,6 @@ pub(super) const NOT_SERVED: &[(&str, Instead)] = &[
     ("auto_router", NO_ROUTER),
     ("aws_polly", Unknown),
     ("azure_text", Prefix("azure")),
-    ("bedrock", BEDROCK),
-    ("bedrock_converse", BEDROCK),
     ("bedrock_mantle", BEDROCK),
     ("black_forest_labs", Unknown),
     ("bytez", Address("https://api.bytez.com/models/v2/openai/v1", "BYTEZ_API_KEY")),
@@ -145,15 +145,6 @@ pub(super) fn of_bedrock(model: &str, region: Option<&str>) -> String {
     at_address(&base, BEDROCK_KEY, &shown(model))
 }
 
-/// Whether that is a region of AWS: `eu-west-1`, `us-gov-east-1`.
-fn is_region(name: &str) -> bool {
-    let parts: Vec<&str> = name.split('-').collect();
-    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
-    let Some((number, words)) = parts.split_last() else { return false };
-    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    is_number && number.len() < 3 && (2..=3).contains(&words.len()) && words.iter().all(is_word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +167,6 @@ mod tests {
             assert!(hint.contains(&base), "{hint}");
             assert!(hint.contains(&format!("`model: openai/{alone}`")), "{hint}");
         }
-        assert!(is_bedrock("bedrock_converse") && !is_bedrock("sagemaker") && !is_bedrock("x"));
+        assert!(is_bedrock("bedrock_mantle") && !is_bedrock("sagemaker") && !is_bedrock("x"));
     }
 }

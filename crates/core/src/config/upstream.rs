@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::aws::{self, Named};
 use crate::operation::Operation;
-use crate::prices;
+use crate::prices::{self, ModelFacts};
 use crate::provider::{self, Addressing, Constraints, Provider, Quirks, WireFormat};
 
 use super::problem::shown;
@@ -125,8 +126,26 @@ pub(super) struct Routed<'m> {
     pub(super) model: &'m str,
     /// Whether `responses/` stands before it.
     pub(super) is_for_responses: bool,
+    /// The region before the name.
+    pub(super) region: Option<&'m str>,
     /// Whether it is said to reason, whatever its name says: a deployment at Azure has any name.
     pub(super) reasons: bool,
+}
+
+impl Routed<'_> {
+    /// What the price list says of the model in the region before its name, and of the model of a cross-region profile
+    /// that it does not have.
+    pub(super) fn in_region(&self, provider: &str) -> Option<&'static ModelFacts> {
+        let of_region = || prices::exact(&format!("{provider}/{}/{}", self.region?, self.model));
+        let of_profile = || {
+            let (_, model) = aws::geography(self.model)?;
+            prices::lookup(provider, self.model).or_else(|| prices::lookup(provider, model))
+        };
+        if provider != "bedrock" {
+            return None;
+        }
+        of_region().or_else(of_profile)
+    }
 }
 
 /// Words before the name of a model of Azure OpenAI that reasons.
@@ -139,6 +158,10 @@ pub(super) fn routed<'m>(provider: &Provider, model: &'m str) -> Routed<'m> {
     let without = |model: &'m str, word: &str| {
         model.strip_prefix(word).filter(|tail| !tail.is_empty() && !tail.contains('*'))
     };
+    if provider.addressing == Addressing::Bedrock {
+        let Named { region, model, .. } = Named::of(model);
+        return Routed { model, is_for_responses: false, region, reasons: false };
+    }
     let tail = without(model, "responses/").filter(|_| provider.lists(Operation::Responses));
     let (model, is_for_responses) = (tail.unwrap_or(model), tail.is_some());
     let after = |words: [&str; 2]| words.into_iter().find_map(|word| without(model, word));
@@ -148,7 +171,7 @@ pub(super) fn routed<'m>(provider: &Provider, model: &'m str) -> Routed<'m> {
         "cohere" => (without(model, "v2/"), false),
         _ => (None, false),
     };
-    Routed { model: tail.unwrap_or(model), is_for_responses, reasons }
+    Routed { model: tail.unwrap_or(model), is_for_responses, region: None, reasons }
 }
 
 fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
@@ -173,7 +196,7 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
         WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses => {
             provider.serves_only_endpoints
         }
-        WireFormat::Gemini | WireFormat::Cohere => true,
+        WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse => true,
     };
     if !is_known_whole {
         let mode = named.filter(|mode| !MODES_OF_TEXT.contains(mode))?;
@@ -208,11 +231,30 @@ fn other_service(found: &Upstream<'_>) -> Option<(String, String)> {
         "azure" => ("speech/", "Azure's speech service"),
         "azure_ai" => ("agents/", "agents of Azure AI"),
         "cohere" => ("v1/", "the first version of Cohere's chat"),
+        "bedrock" => return other_route(found.model),
         _ => return None,
     };
     found.model.strip_prefix(word)?;
     let problem = format!("`{word}` stands for {what}, which is not served");
     Some((problem, format!("write the name of a model without `{word}`")))
+}
+
+/// Words before the name of a model of Bedrock that stand for another address or service.
+const ROUTES: [&str; 7] = [
+    "agent/",
+    "agentcore/",
+    "async_invoke/",
+    "converse_like/",
+    "mantle/",
+    "chat_completions/",
+    "claude_platform/",
+];
+
+/// The refusal of a way to call Bedrock that is not served.
+fn other_route(model: &str) -> Option<(String, String)> {
+    let word = ROUTES.iter().find(|word| model.starts_with(**word))?;
+    let problem = format!("`{word}` stands for another service of Bedrock, which is not served");
+    Some((problem, format!("write the name of the model without `{word}`: Converse serves it")))
 }
 
 /// The refusal of an address of Anthropic's format at a provider that is called in OpenAI's.
@@ -347,12 +389,12 @@ mod tests {
 
     #[test]
     fn what_is_not_served_keeps_its_name_and_says_why() {
-        let (name, model, is_served) = found("bedrock/claude-3-opus", None);
-        assert_eq!((&*name, &*model, is_served), ("bedrock", "claude-3-opus", false));
+        let (name, model, is_served) = found("replicate/claude-3-opus", None);
+        assert_eq!((&*name, &*model, is_served), ("replicate", "claude-3-opus", false));
         let problem = |model, named| find_named(model, named).refusal.unwrap();
         assert_eq!(
-            problem("bedrock/x", None).0,
-            "provider `bedrock` is not served by this version"
+            problem("replicate/x", None).0,
+            "provider `replicate` is not served by this version"
         );
         assert_eq!(found("azure/my-gpt", None), served("azure", "my-gpt"));
         assert_eq!(problem("opnai/gpt-4o", None).1, "did you mean `openai`?");

@@ -4,6 +4,7 @@
 //! status, any text); it looks at the status first, the provider's code second and the text last;
 //! text that the provider quotes from the request is ignored.
 
+mod aws;
 mod capability;
 mod says;
 
@@ -142,6 +143,9 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
     if let Some(lacking) = lacking(status, error) {
         return Classified { cause: Cause::BadRequest, about: About::Lacking(lacking) };
     }
+    if let Some(cause) = aws::cause(error) {
+        return cause.into();
+    }
     let cause = match status {
         // The gateway chose the address, which has moved.
         300..=399 => return Classified { cause: Cause::NotFound, about: About::Address },
@@ -237,8 +241,11 @@ fn on_the_side(status: u16, error: &ProviderError) -> Classified {
 
 /// An error object without an HTTP status: its code may be a status, else the text decides.
 fn in_band(error: &ProviderError) -> Classified {
+    if let Some(cause) = aws::cause(error) {
+        return cause.into();
+    }
     let status = error.code.as_deref().and_then(|code| code.parse::<u16>().ok());
-    if let Some(status @ 400..=599) = status {
+    if let Some(status @ 400..=599) = status.or_else(|| aws::status(error)) {
         return by_status(status, error);
     }
     let says = |words: &[&str]| says::code_is(error, words) || says::kind_is(error, words);

@@ -32,6 +32,8 @@ pub struct Row {
     pub cohere: Counterpart,
     /// What a server that speaks responses is called for.
     pub responses: Counterpart,
+    /// What a provider of Converse's wire is called for.
+    pub converse: Counterpart,
     /// The `mode` of the models that are for it.
     pub mode: &'static str,
     /// The `mode` of the models that are probed by it.

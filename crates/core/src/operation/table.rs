@@ -22,6 +22,7 @@ const BASE: Row = Row {
     gemini: Counterpart::Missing,
     cohere: Counterpart::Missing,
     responses: Counterpart::Missing,
+    converse: Counterpart::Missing,
     mode: "",
     probes: None,
     listed_as: None,
@@ -95,6 +96,16 @@ const OF_COHERE: Row = Row {
     ..BASE
 };
 
+/// The defaults of Bedrock's own operations.
+const OF_BEDROCK: Row = Row {
+    format: WireFormat::Converse,
+    open_ai: Counterpart::Missing,
+    converse: Counterpart::Same,
+    model_place: ModelPlace::Resource,
+    mode: "chat",
+    ..BASE
+};
+
 /// The defaults of operations that are passed through.
 const PASSED: Row = Row {
     upstream_path: "/{}",
@@ -111,6 +122,7 @@ operations! {
         name: "chat_completions",
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
+        converse: Counterpart::Other(Operation::Converse),
         paths: with_queue!("/chat/completions"),
         upstream_path: "/chat/completions",
         anthropic: Counterpart::Other(Operation::Messages),
@@ -157,6 +169,7 @@ operations! {
         name: "messages",
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
+        converse: Counterpart::Other(Operation::Converse),
         paths: with_provider!("/v1/messages"),
         upstream_path: "/v1/messages",
         format: WireFormat::Anthropic,
@@ -176,6 +189,7 @@ operations! {
     CountTokens = Row {
         name: "count_tokens",
         gemini: Counterpart::Other(Operation::CountContents),
+        converse: Counterpart::Other(Operation::CountConverse),
         paths: with_provider!("/v1/messages/count_tokens"),
         upstream_path: "/v1/messages/count_tokens",
         format: WireFormat::Anthropic,
@@ -192,6 +206,7 @@ operations! {
     CountPrompt = Row {
         name: "token_counter",
         gemini: Counterpart::Other(Operation::CountContents),
+        converse: Counterpart::Other(Operation::CountConverse),
         paths: &["/utils/token_counter"],
         upstream_path: "/utils/token_counter",
         open_ai: Counterpart::Estimated,
@@ -210,6 +225,7 @@ operations! {
         anthropic: Counterpart::Other(Operation::Messages),
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
+        converse: Counterpart::Other(Operation::Converse),
         paths: with_account!("/responses"),
         upstream_path: "/responses",
         probes: Some("responses"),
@@ -538,6 +554,22 @@ operations! {
         open_ai: Counterpart::Missing,
         cohere: Counterpart::Same,
         ..PASSED
+    },
+    /// `model/{}/converse`, or its stream.
+    Converse = Row {
+        name: "converse",
+        upstream_path: "/converse",
+        streamed_path: Some("/converse-stream"),
+        streaming: Streaming::WithUsage,
+        content_field: "output",
+        ..OF_BEDROCK
+    },
+    /// `model/{}/count-tokens`.
+    CountConverse = Row {
+        name: "count_converse",
+        upstream_path: "/count-tokens",
+        content_field: "inputTokens",
+        ..OF_BEDROCK
     },
     /// Whatever a provider of the Anthropic wire has, with any method.
     PassAnthropic = Row {

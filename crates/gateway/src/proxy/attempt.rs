@@ -41,7 +41,7 @@ pub(crate) use self::call::{
 };
 use self::error_body::{Addressed, is_encoded, refused};
 pub(crate) use self::failed::{ANSWER_TOO_LARGE, Failed};
-pub(crate) use self::first_content::END_MAX_MS;
+pub(crate) use self::first_content::{END_MAX_MS, Framed};
 pub(crate) use self::model_list::expect_list;
 pub(crate) use self::stream_room::StreamRoom;
 use super::attempt_guard::AttemptGuard;
@@ -285,13 +285,15 @@ impl Attempt<'_> {
                 "the answer is compressed in a way that is not known, which was not asked for";
             return Err(Failed::malformed(message.to_owned()));
         }
+        let framed = framed(&headers);
         let content = if asked.operation.answers_bytes() {
             Content::Stream(Box::new(bytes::read(call, &headers, body).await?))
-        } else if call.wants_events()
-            && (is_event_stream(&headers) || holds_events(&mut body).await?)
-        {
+        } else if call.wants_events() && (framed.is_some() || holds_events(&mut body).await?) {
             let source = Source::Upstream(Box::new(body));
-            Content::Stream(Box::new(first_content::read(self.scope, call, source).await?))
+            let framed = framed.unwrap_or_default();
+            Content::Stream(Box::new(
+                first_content::read(self.scope, call, (source, framed)).await?,
+            ))
         } else {
             full_answer::read(self.scope, call, body).await?
         };
@@ -344,10 +346,13 @@ async fn holds_events(body: &mut AnswerBody) -> Result<bool, Failed> {
     Ok(is_events)
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+/// How the label of an answer says that it is a stream of events; `None` if it does not.
+fn framed(headers: &HeaderMap) -> Option<Framed> {
     // The case of a type means nothing (RFC 9110, section 8.3.1).
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-    })
+    let value = headers.get(header::CONTENT_TYPE)?;
+    let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        return Some(Framed::AsEvents);
+    }
+    kind.eq_ignore_ascii_case(headers::FRAMES.as_bytes()).then_some(Framed::InFrames)
 }

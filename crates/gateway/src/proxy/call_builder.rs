@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use hale_core::health::Known;
 use hale_core::operation::Operation;
-use hale_core::provider::WireFormat;
+use hale_core::provider::{ClientFormat, WireFormat};
 use hale_core::route::{Overrides, RoutePlan};
 use hale_core::settings::RouterSettings;
 use hale_wire::controls;
@@ -108,6 +108,8 @@ pub(super) struct CallBuilder<'a> {
     pub(super) plan: &'a RoutePlan,
     /// What the provider refused to be told.
     pub(super) known: Known,
+    /// The id of the client's request.
+    pub(super) call_id: &'a str,
 }
 
 impl<'a> CallBuilder<'a> {
@@ -235,6 +237,14 @@ impl<'a> CallBuilder<'a> {
                 && self.request.form == AnswerForm::Events,
             created: if conversion.translates() { clock::unix_ms() / 1000 } else { 0 },
             notes: None,
+            answer_id: (conversion.wire == WireFormat::Converse).then(|| {
+                let kind = match operation.format().of_clients() {
+                    ClientFormat::OpenAi => "chatcmpl-",
+                    ClientFormat::Anthropic => "msg_",
+                    ClientFormat::Responses => "resp_",
+                };
+                format!("{kind}{}", self.call_id).into()
+            }),
             upstream_model: (operation == Operation::CountPrompt)
                 .then(|| Box::from(&*destination.model)),
             issuer: operation.kind().and(self.serving.ids.key()).map(|key| Issuer {

@@ -25,7 +25,8 @@ impl Dialect {
             WireFormat::OpenAi
             | WireFormat::Gemini
             | WireFormat::Cohere
-            | WireFormat::Responses => Dialect::default(),
+            | WireFormat::Responses
+            | WireFormat::Converse => Dialect::default(),
             WireFormat::Anthropic => Dialect {
                 handshake: Handshake::default(),
                 anthropic: anthropic::ClientHeaders::of(headers),

@@ -333,6 +333,7 @@ impl Exchange {
             request: &self.request,
             plan: &self.plan,
             known: self.known,
+            call_id: &self.arrival.call_id,
         };
         let mut held = Held::none(&self.arrival.worker.process.buffered);
         let prepared = builder.prepared(&destination, &mut held).await;

@@ -37,7 +37,7 @@ pub(crate) use pool::close_idle;
 pub(crate) use progress::SendProgress;
 pub(crate) use request::{HeaderTemplate, Reuse, UpstreamRequest};
 pub(crate) use send::send;
-pub(crate) use sigv4::{Signer, Unsigned};
+pub(crate) use sigv4::{Service, Signer, Unsigned, hash_of};
 pub(crate) use switched::Switched;
 pub(crate) use target::Target;
 pub(crate) use tls::{roots, warm_up};

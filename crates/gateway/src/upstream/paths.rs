@@ -79,7 +79,9 @@ impl Paths {
 pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool {
     match operation.model_place() {
         ModelPlace::Query | ModelPlace::Resource => true,
-        ModelPlace::Body | ModelPlace::Account => deployment.endpoint.azure.is_some(),
+        ModelPlace::Body | ModelPlace::Account => {
+            deployment.endpoint.azure.is_some() || deployment.endpoint.aws.is_some()
+        }
     }
 }
 
@@ -87,6 +89,10 @@ pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool
 pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> PathAndQuery {
     let PathCall { called, transfer, model, object } = call;
     let operation = called.operation;
+    if let Some(aws) = &deployment.endpoint.aws {
+        let base = deployment.endpoint.provider.base_path(base, called.edition);
+        return path(aws.path(&base, below_model(operation, transfer), model));
+    }
     let base = deployment.endpoint.provider.base_path(base, called.edition);
     // The paths of Anthropic's format begin with the version, at servers of the OpenAI wire too.
     let base = match operation {
@@ -126,6 +132,17 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
         text.push_str(query);
     }
     path(text)
+}
+
+/// What stands behind the name of a model of Bedrock.
+fn below_model(operation: Operation, transfer: Transfer) -> &'static str {
+    match (operation.format(), transfer) {
+        (WireFormat::Converse, Transfer::Whole) => operation.upstream_path(),
+        (WireFormat::Converse, Transfer::Streamed) => operation.streamed_path(),
+        // In the model's own format.
+        (_, Transfer::Whole) => "/invoke",
+        (_, Transfer::Streamed) => "/invoke-with-response-stream",
+    }
 }
 
 /// The resource of a model in the paths of Google's format. Tuned models are named by theirs.
@@ -170,7 +187,8 @@ pub(super) fn below(
         | WireFormat::Cohere
         | WireFormat::OpenAi
         | WireFormat::Anthropic
-        | WireFormat::Responses => None,
+        | WireFormat::Responses
+        | WireFormat::Converse => None,
     };
     let base = versioned.unwrap_or(base);
     let repeats = base.split('/').position(|segment| !first.is_empty() && segment == first);

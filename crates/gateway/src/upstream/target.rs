@@ -60,6 +60,11 @@ impl Target {
         }
     }
 
+    /// Whether it is one of Amazon Bedrock.
+    pub(crate) fn is_at_bedrock(&self) -> bool {
+        self.deployment.endpoint.aws.is_some()
+    }
+
     /// The path of `call`.
     pub(crate) fn path(&self, call: PathCall<'_>) -> Cow<'_, PathAndQuery> {
         let names_model = paths::names_model(&self.deployment, call.called.operation);

@@ -105,6 +105,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         priced: None,
         merges_reasoning: false,
         created: 7,
+        answer_id: None,
         upstream_model: None,
         notes: None,
         issuer: None,

@@ -161,6 +161,7 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
         priced: None,
         merges_reasoning: false,
         created: 7,
+        answer_id: None,
         upstream_model: None,
         notes: None,
         issuer: Some(Issuer { key: IdKey::new(b"k"), deployment: "d".into() }),

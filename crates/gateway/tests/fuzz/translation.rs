@@ -55,9 +55,11 @@ fn deployment(wire: WireFormat) -> &'static Deployment {
 /// The request of a client of `operation`, as a provider of the other wire gets it.
 fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
     let wire = match operation.format() {
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
-            WireFormat::Anthropic
-        }
+        WireFormat::OpenAi
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Converse => WireFormat::Anthropic,
         WireFormat::Anthropic => WireFormat::OpenAi,
     };
     let peek = Peek::parse(body).ok()?;
@@ -86,9 +88,11 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
 fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
     let operation = match wire {
         WireFormat::OpenAi => Operation::Messages,
-        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
-            Operation::Chat
-        }
+        WireFormat::Anthropic
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Converse => Operation::Chat,
     };
     let view = View {
         model_json: "\"up\"".into(),
@@ -96,6 +100,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         priced: None,
         merges_reasoning: false,
         created: 7,
+        answer_id: None,
         upstream_model: None,
         notes: None,
         issuer: None,

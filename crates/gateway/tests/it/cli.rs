@@ -41,8 +41,8 @@ fn check_says_ok_only_if_every_deployment_can_be_served() {
     let done = check(&lone(&upstream).deployment("n", "b", &upstream).text(), &[]);
     let all = "config.yaml: ok, 2 of 2 deployments can be served, in 2 model groups, 0 warnings";
     assert_eq!(last(&done), (all, Some(0)), "{}{}", done.stdout, done.stderr);
-    let done = check(&models(&["openai/a", "bedrock/b", "sagemaker/c", "bedrock/d"]), &[]);
-    let some = "config.yaml: loads, but 1 of 4 deployments can be served: bedrock is not served (2), \
+    let done = check(&models(&["openai/a", "replicate/b", "sagemaker/c", "replicate/d"]), &[]);
+    let some = "config.yaml: loads, but 1 of 4 deployments can be served: replicate is not served (2), \
                 sagemaker is not served (1); 3 warnings";
     assert_eq!(last(&done), (some, Some(1)));
     let done = check(&models(&["opnai/a"]), &[]);
@@ -65,14 +65,15 @@ fn the_last_line_of_check_names_what_is_ignored() {
     );
     assert_eq!(code, Some(0), "it serves all that it has");
     // The keys of a deployment that cannot be served at all are not worth a word.
-    let one = "model_list:\n- model_name: m\n  litellm_params: {model: bedrock/x, aws_region_name: eu, metadata: {a: b}}\n";
+    let one = "model_list:\n- model_name: m\n  litellm_params: {model: replicate/x, aws_profile_name: eu, metadata: {a: b}}\n";
     let done = check(one, &[]);
     assert!(last(&done).0.ends_with("; 1 warning"), "{}", done.stdout);
 }
 
 #[test]
 fn errors_come_first_however_many_warnings_there_are() {
-    let text = models(&["bedrock/x"; 1_100]) + "- {model_name: broken, litellm_params: {rpm: 1}}\n";
+    let text =
+        models(&["replicate/x"; 1_100]) + "- {model_name: broken, litellm_params: {rpm: 1}}\n";
     let done = check(&text, &[]);
     let first = done.stdout.lines().next().unwrap();
     assert!(first.starts_with("error: config.yaml:1102:"), "{first}");

@@ -9,6 +9,7 @@ mod addresses;
 mod alerts;
 mod answers;
 mod azure;
+mod bedrock;
 mod blame;
 mod blocked;
 mod bodies;

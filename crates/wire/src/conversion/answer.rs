@@ -3,6 +3,8 @@
 //! Called by the gateway's attempts for every 2xx answer that is not a stream. Always true: an answer that passes is
 //! JSON with content; between equal formats only the model's name and ids change, between others it is translated.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hale_core::operation::Operation;
 use hale_core::provider::{ClientFormat, WireFormat};
@@ -20,7 +22,7 @@ use crate::formats::answer::Observed;
 use crate::formats::answer_tool::unwrap_answer;
 use crate::formats::neutral::{Content, Part};
 use crate::formats::view::View;
-use crate::formats::{anthropic, cohere, empty, gemini, openai, responses};
+use crate::formats::{anthropic, bedrock, cohere, empty, gemini, openai, responses};
 
 /// The longest empty answer, bytes. A longer one is not looked through.
 const EMPTY_MAX: usize = 16 << 10;
@@ -73,6 +75,7 @@ fn has_no_content(conversion: Conversion, text: &str) -> bool {
         Operation::Messages => empty::is_empty_answer(WireFormat::Anthropic, text),
         Operation::GenerateContent => empty::is_empty_answer(WireFormat::Gemini, text),
         Operation::CohereChat => empty::is_empty_answer(WireFormat::Cohere, text),
+        Operation::Converse => empty::is_empty_answer(WireFormat::Converse, text),
         Operation::Responses => empty::is_empty_response(text),
         _ => false,
     }
@@ -85,7 +88,15 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
             return token_count::counted(text, view).map_err(Fault::Malformed);
         }
         Operation::CountTokens => {
-            return gemini::count::for_messages(text).map_err(Fault::Malformed);
+            let total = match conversion.wire {
+                WireFormat::Converse => bedrock::count::total(text),
+                WireFormat::OpenAi
+                | WireFormat::Anthropic
+                | WireFormat::Gemini
+                | WireFormat::Cohere
+                | WireFormat::Responses => gemini::count::total(text),
+            };
+            return Ok(anthropic::count::counted(total.map_err(Fault::Malformed)?));
         }
         Operation::Embedding => {
             let translated = match conversion.wire {
@@ -94,7 +105,8 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
                 WireFormat::Gemini
                 | WireFormat::OpenAi
                 | WireFormat::Anthropic
-                | WireFormat::Responses => gemini::embeddings::translate(text, view),
+                | WireFormat::Responses
+                | WireFormat::Converse => gemini::embeddings::translate(text, view),
             };
             return translated.map_err(Fault::Malformed);
         }
@@ -107,7 +119,13 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         WireFormat::Gemini => gemini::answer::read(text),
         WireFormat::Cohere => cohere::answer::read(text),
         WireFormat::Responses => responses::answer::read(text),
+        WireFormat::Converse => bedrock::answer::read(text),
     }?;
+    if answer.id.is_empty()
+        && let Some(id) = &view.answer_id
+    {
+        answer.id = Cow::Borrowed(id);
+    }
     for part in &mut answer.parts {
         if let Content::ToolCall { name, .. } = &mut part.content {
             view.restore_name(name);
@@ -135,6 +153,11 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
 pub fn stopped_by_policy(body: &[u8]) -> bool {
     let holds = |part: &[u8]| memchr::memmem::find(body, part).is_some();
     let is_googles = holds(b"\"candidates\"") || holds(b"\"promptFeedback\"");
+    if holds(b"\"stopReason\"")
+        && std::str::from_utf8(without_mark(body)).is_ok_and(bedrock::is_stopped)
+    {
+        return true;
+    }
     if !is_googles && !holds(b"content_filter") && !holds(b"refusal") {
         return false;
     }

@@ -23,7 +23,7 @@ use crate::formats::neutral::{Request, Unfit};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::room::Room;
-use crate::formats::{anthropic, cohere, files, gemini, openai, responses};
+use crate::formats::{anthropic, bedrock, cohere, files, gemini, openai, responses};
 
 /// The operation of the client, and the wire of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +110,13 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
                 let history = openai::history::History::of(peek, order, &mut notes);
                 openai::edits::continued_body(peek, order, &history)
             }
-            // Of Google's format and Cohere's no client asks for what is read.
+            // Of the formats of Google, Cohere and Bedrock no client asks for what is read.
             Codec::Modes(_)
             | Codec::Opaque
             | Codec::Counter
             | Codec::Contents(_)
-            | Codec::Cohere(_) => openai::edits::request_body(peek, order),
+            | Codec::Cohere(_)
+            | Codec::Bedrock(_) => openai::edits::request_body(peek, order),
             Codec::Responses(_) => responses::edits::request_body(peek, order),
             Codec::Files(_) => files::edits::file(peek, order),
             Codec::Batches(_) => files::edits::batch(peek, order),
@@ -186,6 +187,14 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit>
         WireFormat::Responses => {
             let message = order.deployment.lacks(order.operation);
             Err(Unfit { field: "model".to_owned(), message })
+        }
+        WireFormat::Converse => {
+            let writer: Writer = match order.operation {
+                Operation::CountTokens => bedrock::write_request::write_counted,
+                _ => bedrock::write_request::write,
+            };
+            let (written, notes) = with_defaults(peek, order, writer)?;
+            Ok((Bytes::from(written).into(), notes))
         }
     }
 }

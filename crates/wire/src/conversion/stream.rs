@@ -109,6 +109,15 @@ impl Reader {
         Reader { event_max, ..self }
     }
 
+    /// The same, for events that come in frames of AWS, whatever the wire.
+    #[must_use]
+    pub fn in_frames(self) -> Reader {
+        match self.is_bytes() {
+            true => self,
+            false => Reader { framing: Framing::aws(), ..self },
+        }
+    }
+
     fn of(passage: Passage, conversion: Conversion, view: View) -> Reader {
         Reader {
             framing: framing(conversion.wire),
@@ -140,6 +149,9 @@ impl Reader {
         }
         let block = self.framing.push(chunk);
         self.pass(&block, out)?;
+        if let Some(why) = self.framing.broken() {
+            return Err(Broken::Unreadable(why.to_owned()));
+        }
         match self.framing.waiting() > self.event_max {
             true => Err(Broken::TooLong(self.event_max)),
             false => Ok(()),

@@ -24,7 +24,7 @@ use crate::formats::order::Order;
 use crate::formats::room::Room;
 use crate::formats::unfit::{field, list_field, object_field};
 use crate::formats::view::View;
-use crate::formats::{anthropic, gemini, openai};
+use crate::formats::{anthropic, bedrock, gemini, openai};
 
 /// Tokens of a message, of a name in it and of the start of the answer, besides their texts. Source:
 /// <https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>.
@@ -224,6 +224,10 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
                 let written = gemini::write_request::write_counted(&request, order, bytes)?;
                 return Ok(Bytes::from(written).into());
             }
+            WireFormat::Converse => {
+                let written = bedrock::write_request::write_counted(&request, order, bytes)?;
+                return Ok(Bytes::from(written).into());
+            }
         }
     };
     drop(turn);
@@ -242,7 +246,10 @@ pub(crate) fn counted(text: &str, view: &View) -> Result<Vec<u8>, String> {
         Ok(counted) => (counted.input_tokens, "anthropic_api"),
         Err(why) => match gemini::count::total(text) {
             Ok(total) => (total, "gemini_api"),
-            Err(_) => return Err(why.to_string()),
+            Err(_) => match bedrock::count::total(text) {
+                Ok(total) => (total, "bedrock_api"),
+                Err(_) => return Err(why.to_string()),
+            },
         },
     };
     let used = view.upstream_model.as_deref().unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::formats::errors::ErrorReply;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
-use crate::formats::{anthropic, cohere, gemini, openai, responses};
+use crate::formats::{anthropic, bedrock, cohere, gemini, openai, responses};
 
 /// A stream between two formats.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(crate) enum DeltaReader {
     Anthropic(anthropic::stream_read::Reader),
     Gemini(gemini::stream_read::Reader),
     Cohere(cohere::stream_read::Reader),
+    Converse(bedrock::stream_read::Reader),
     Responses(responses::stream_read::Reader),
 }
 
@@ -46,6 +47,7 @@ impl DeltaReader {
             WireFormat::Gemini => DeltaReader::Gemini(Default::default()),
             WireFormat::Cohere => DeltaReader::Cohere(Default::default()),
             WireFormat::Responses => DeltaReader::Responses(Default::default()),
+            WireFormat::Converse => DeltaReader::Converse(Default::default()),
         }
     }
 
@@ -59,6 +61,7 @@ impl DeltaReader {
             DeltaReader::Anthropic(reader) => reader.read(text),
             DeltaReader::Gemini(reader) => reader.read(text),
             DeltaReader::Cohere(reader) => reader.read(text),
+            DeltaReader::Converse(reader) => reader.read(text),
             DeltaReader::Responses(reader) => reader.read(text),
         }
     }
@@ -92,6 +95,11 @@ impl Translation {
         for delta in &mut deltas {
             if let Delta::ToolStart { name, .. } = delta {
                 view.restore_name(name);
+            }
+            if let (Delta::Start(given), Some(id)) = (&mut *delta, &view.answer_id)
+                && given.is_empty()
+            {
+                *given = id.to_string().into();
             }
         }
         if view.has_answer_tool() {

@@ -23,7 +23,8 @@ const QUOTED: &[u8] = b"\"cache_control\"";
 /// The edits of a client's body in `format`; `messages` are those of it, or what became of them.
 pub(crate) fn edits(peek: &Peek, order: &Order<'_>, messages: Option<&str>) -> Vec<Edit<'static>> {
     let points = &order.deployment.endpoint.rules.cache_points;
-    if points.is_empty() || order.wire() != WireFormat::Anthropic {
+    let has_marks = matches!(order.wire(), WireFormat::Anthropic | WireFormat::Converse);
+    if points.is_empty() || !has_marks {
         return Vec::new();
     }
     let format = order.operation.format();
@@ -113,7 +114,8 @@ fn of_messages(raw: &str, chosen: &[Option<&str>], format: WireFormat) -> Option
             WireFormat::OpenAi
             | WireFormat::Gemini
             | WireFormat::Cohere
-            | WireFormat::Responses => set(message, (MARK, control)),
+            | WireFormat::Responses
+            | WireFormat::Converse => set(message, (MARK, control)),
             WireFormat::Anthropic => {
                 let [content] = texts(message, ["content"]).ok()?;
                 set(message, ("content", &of_content(content?, control)?))

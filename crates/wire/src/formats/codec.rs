@@ -25,6 +25,8 @@ pub(crate) enum Codec {
     Contents(OfContents),
     /// What Cohere's format has.
     Cohere(OfCohere),
+    /// What Bedrock's own format has.
+    Bedrock(OfBedrock),
     /// Requests like those of completions; answers, which are bytes or a socket, are not read.
     Opaque,
     /// No upstream has it.
@@ -116,6 +118,15 @@ pub(crate) enum OfCohere {
     Embedded,
 }
 
+/// What an answer of Bedrock's own format is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfBedrock {
+    /// A message.
+    Conversed,
+    /// A number of tokens.
+    Counted,
+}
+
 /// The codec of `operation`.
 pub(crate) const fn of(operation: Operation) -> Codec {
     match operation {
@@ -130,6 +141,8 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         Operation::PredictImages => Codec::Contents(OfContents::Predicted),
         Operation::CohereChat => Codec::Cohere(OfCohere::Message),
         Operation::CohereEmbed => Codec::Cohere(OfCohere::Embedded),
+        Operation::Converse => Codec::Bedrock(OfBedrock::Conversed),
+        Operation::CountConverse => Codec::Bedrock(OfBedrock::Counted),
         Operation::Responses => Codec::Responses(OfResponses::Created),
         Operation::CompactResponses => Codec::Responses(OfResponses::Compacted),
         Operation::CountResponses => Codec::Responses(OfResponses::Counted),
@@ -181,6 +194,11 @@ mod tests {
                 is_of_cohere,
                 operation.format() == WireFormat::Cohere && !operation.is_passed_through()
             );
+            let is_of_bedrock = matches!(codec, Codec::Bedrock(_));
+            assert_eq!(
+                is_of_bedrock,
+                operation.format() == WireFormat::Converse && !operation.is_passed_through()
+            );
             let is_anthropic = matches!(codec, Codec::Messages(_));
             let is_read_so =
                 operation.format() == WireFormat::Anthropic && !operation.is_passed_through();
@@ -198,6 +216,7 @@ mod tests {
                 | Codec::Messages(_)
                 | Codec::Contents(_)
                 | Codec::Cohere(_)
+                | Codec::Bedrock(_)
                 | Codec::Counter => None,
             };
             assert_eq!(kind, operation.kind(), "{operation:?}");

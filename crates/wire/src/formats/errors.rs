@@ -20,7 +20,18 @@ pub const MESSAGE_MAX: usize = 1000;
 /// The error in a provider's error body. Any bytes give a result.
 #[must_use]
 pub fn parse_provider_error(body: &[u8]) -> ProviderError {
-    const NAMES: [&str; 6] = ["message", "type", "code", "param", "status", "details"];
+    const NAMES: [&str; 9] = [
+        "message",
+        "type",
+        "code",
+        "param",
+        "status",
+        "details",
+        // What AWS has beside them.
+        "Message",
+        "__type",
+        "originalStatusCode",
+    ];
     let body = &*first_data(without_mark(body));
     let Ok(text) = std::str::from_utf8(body) else { return plain(body) };
     if let Some(Str(word)) =
@@ -34,9 +45,12 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         return plain(body);
     };
     let object = error.filter(|error| error.starts_with('{')).unwrap_or(text);
-    let Ok([message, kind, code, param, status, details]) = texts(object, NAMES) else {
+    let Ok([message, kind, code, param, status, details, of_aws, class_of_aws, original]) =
+        texts(object, NAMES)
+    else {
         return plain(body);
     };
+    let message = message.or(of_aws);
     let message = match error {
         Some(error) if error.starts_with('"') => Some(error),
         Some(error) if error.starts_with('{') => message,
@@ -49,10 +63,18 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     let specific = details.filter(|_| class.is_some()).and_then(google_error::code);
     ProviderError {
         message: shown(message, MESSAGE_MAX).map(without_wrapping).unwrap_or_default(),
-        kind: named(kind.or(error_type).or(class)),
-        code: specific.map(|code| clean(&code, 100)).or_else(|| named(code)),
+        kind: named(kind.or(error_type).or(class))
+            .or_else(|| named(class_of_aws).map(|class| aws_class(&class).to_owned())),
+        code: specific.map(|code| clean(&code, 100)).or_else(|| named(code.or(original))),
         param: named(param),
     }
+}
+
+/// The class of an error of AWS as a header or a body names it: `prefix#ThrottlingException:http://...`.
+#[must_use]
+pub fn aws_class(named: &str) -> &str {
+    let named = named.split(':').next().unwrap_or_default();
+    named.rsplit('#').next().unwrap_or_default().trim()
 }
 
 /// Whether a JSON text without the content of an answer is an error in one of the forms that servers have beside an
@@ -307,6 +329,8 @@ impl ErrorReply {
                 let (message, error) = (&*self.message, self);
                 serde_json::to_writer(&mut body, &Cohere { message, error })
             }
+            // Its class is in a header.
+            WireFormat::Converse => serde_json::to_writer(&mut body, self),
         };
         body
     }
@@ -325,7 +349,8 @@ impl ErrorReply {
             WireFormat::OpenAi
             | WireFormat::Gemini
             | WireFormat::Cohere
-            | WireFormat::Responses => b"data: ",
+            | WireFormat::Responses
+            | WireFormat::Converse => b"data: ",
             WireFormat::Anthropic => b"event: error\ndata: ",
         };
         [start, &self.body(format), b"\n\n"].concat()

@@ -157,6 +157,7 @@ mod tests {
             priced: None,
             merges_reasoning: false,
             created: 1,
+            answer_id: None,
             upstream_model: None,
             notes: None,
             issuer: None,

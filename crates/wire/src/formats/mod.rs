@@ -2,7 +2,7 @@
 //!
 //! Used by the conversion. Each format has the same shape: `observe_answer` and `observe_event` for what passes
 //! unchanged, `edits` for request bodies, `read` and `write` for the neutral form. Always true: a format uses the
-//! layer of bytes and the neutral form, and no other format.
+//! layer of bytes and the neutral form, and no other format, but for what a cloud tells the models of another provider.
 
 pub(crate) mod advice;
 pub(crate) mod answer;
@@ -10,6 +10,7 @@ pub(crate) mod answer_tool;
 pub(crate) mod anthropic;
 pub(crate) mod arguments;
 pub(crate) mod asked;
+pub(crate) mod bedrock;
 pub(crate) mod bounds;
 pub(crate) mod cache_points;
 pub(crate) mod call_id;
@@ -62,5 +63,6 @@ pub(crate) fn framing(wire: WireFormat) -> Framing {
         | WireFormat::Gemini
         | WireFormat::Cohere
         | WireFormat::Responses => Framing::sse(),
+        WireFormat::Converse => Framing::aws(),
     }
 }

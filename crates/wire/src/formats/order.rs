@@ -36,7 +36,7 @@ impl Order<'_> {
     /// The wire of the request.
     #[must_use]
     pub fn wire(&self) -> WireFormat {
-        self.deployment.wire(self.operation)
+        self.deployment.wire(self.operation, self.upstream_model)
     }
 
     /// Whether client and provider speak different formats. Some operations have one shape in several formats.

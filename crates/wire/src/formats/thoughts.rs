@@ -3,6 +3,7 @@
 //! Called by [`super::fit`], by the edits of the Anthropic wire and by the writers of its answers. Always true: reasoning
 //! goes only to the family that made it, or unsigned to one that demands it.
 
+use hale_core::aws;
 use hale_core::provider::{Provider, WireFormat};
 
 use super::order::Order;
@@ -133,6 +134,18 @@ impl<'o> Target<'o> {
         self.mark().strip_prefix(MARK) == Some("claude")
     }
 
+    /// Whether it is told about thinking as Anthropic's format says it.
+    pub(crate) fn thinks_as_claude(self) -> bool {
+        match self.wire {
+            WireFormat::Anthropic => true,
+            WireFormat::Converse => aws::is_claude(self.model),
+            WireFormat::OpenAi
+            | WireFormat::Gemini
+            | WireFormat::Cohere
+            | WireFormat::Responses => false,
+        }
+    }
+
     /// Whether its models are Google's Gemini.
     pub(crate) fn is_gemini(self) -> bool {
         self.mark().strip_prefix(MARK) == Some("gemini")
@@ -157,8 +170,10 @@ impl<'o> Target<'o> {
     /// Whether it gets reasoning of that origin.
     pub(crate) fn takes(self, origin: Origin<'_>) -> bool {
         match (origin, self.wire) {
-            (Origin::Signed, wire) => wire == WireFormat::Anthropic,
+            (Origin::Signed, _) => self.thinks_as_claude(),
             (Origin::Google, wire) => wire == WireFormat::Gemini,
+            // It takes no reasoning that it did not sign.
+            (_, WireFormat::Converse) => false,
             // A model of Google's that did not sign its thoughts does not want them back.
             (_, WireFormat::Gemini) => false,
             (Origin::Unsigned, _) => self.demands(),

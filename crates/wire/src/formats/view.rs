@@ -29,6 +29,8 @@ pub struct View {
     pub merges_reasoning: bool,
     /// Seconds since 1970, for a translated answer.
     pub created: u64,
+    /// The id of an answer whose format has none.
+    pub answer_id: Option<Box<str>>,
     /// The model's name at the provider, which only the token counter shows.
     pub upstream_model: Option<Box<str>>,
     /// What was noted when the request was translated.

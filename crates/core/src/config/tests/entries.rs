@@ -220,15 +220,15 @@ fn a_missing_key_names_every_variable_that_could_hold_it() {
 #[test]
 fn providers_that_are_not_served_are_kept_and_say_so() {
     let yaml = "model_list:
-- {model_name: a, litellm_params: {model: bedrock/claude-3-opus, api_key: k}}
+- {model_name: a, litellm_params: {model: replicate/claude-3-opus, api_key: k}}
 - {model_name: b, litellm_params: {model: opnai/gpt-4o, api_key: k}}
 - {model_name: c, litellm_params: {model: azure/x, api_base: 'https://x.openai.azure.com', api_key: os.environ/AZURE_API_KEY}}
 - {model_name: d, litellm_params: {model: gpt-4o, api_key: k}}
 ";
     let (snapshot, warnings) = Fake::new(yaml).warned();
-    one(&warnings, "provider `bedrock` is not served by this version");
+    one(&warnings, "provider `replicate` is not served by this version");
     one(&warnings, "unknown provider `opnai`. did you mean `openai`?");
-    assert_eq!(&*snapshot.deployments[0].endpoint.provider.name, "bedrock");
+    assert_eq!(&*snapshot.deployments[0].endpoint.provider.name, "replicate");
     let azure = snapshot.deployments[2].misconfigured.as_ref().unwrap();
     assert_eq!(&*azure.problem, "environment variable AZURE_API_KEY is not set");
     assert_eq!(&*snapshot.deployments[3].endpoint.provider.name, "openai");

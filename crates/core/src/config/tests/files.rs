@@ -150,8 +150,9 @@ fn a_config_with_endless_warnings_is_cut_and_no_error_with_it() {
 
 #[test]
 fn a_cause_is_told_once_with_its_count_and_lines() {
-    let entries =
-        |count: usize| "- {model_name: a, litellm_params: {model: bedrock/x}}\n".repeat(count);
+    let entries = |count: usize| {
+        "- {model_name: a, litellm_params: {model: bedrock_mantle/x}}\n".repeat(count)
+    };
     let warnings = |count: usize| {
         let yaml = format!("{}{}", "model_list:\n", entries(count));
         let loaded = Fake::new(&yaml).load();
@@ -161,14 +162,14 @@ fn a_cause_is_told_once_with_its_count_and_lines() {
     let many = warnings(1_100);
     one(&many, "(1100 times, also on line 3, 4, 5, 6, 7, ...)");
     // Lines to write that differ by model are told for each model.
-    let own = "model_list:\n- {model_name: a, litellm_params: {model: bedrock/x}}\n\
-               - {model_name: b, litellm_params: {model: bedrock/y}}\n\
-               - {model_name: c, litellm_params: {model: bedrock/x}}\n";
+    let own = "model_list:\n- {model_name: a, litellm_params: {model: bedrock_mantle/x}}\n\
+               - {model_name: b, litellm_params: {model: bedrock_mantle/y}}\n\
+               - {model_name: c, litellm_params: {model: bedrock_mantle/x}}\n";
     let told = texts(&Fake::new(own).load());
     assert!(one(&told, "`model: openai/x`").ends_with("(2 times, also on line 4)"), "{told:#?}");
     assert!(!one(&told, "`model: openai/y`").contains("times"), "{told:#?}");
     // The cause is the problem and the key, whatever the entry: nothing else is joined.
-    let two = "model_list:\n- {model_name: a, litellm_params: {model: bedrock/x}}\n\
+    let two = "model_list:\n- {model_name: a, litellm_params: {model: bedrock_mantle/x}}\n\
                - {model_name: b, litellm_params: {model: sagemaker/x}}\n";
     let texts = texts(&Fake::new(two).load());
     assert!(!texts.iter().any(|text| text.contains("times")), "{texts:#?}");

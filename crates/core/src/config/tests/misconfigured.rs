@@ -179,7 +179,7 @@ fn a_variable_that_is_not_set_stops_its_deployment_alone_wherever_it_stands() {
     let yaml = "model_list:
 - {model_name: a, litellm_params: {model: os.environ/MODEL, api_key: k}}
 - {model_name: os.environ/NAME, litellm_params: {model: openai/x, api_key: k}}
-- {model_name: b, litellm_params: {model: openai/x, api_key: k, timeout: os.environ/T, aws_region_name: os.environ/R}}
+- {model_name: b, litellm_params: {model: openai/x, api_key: k, timeout: os.environ/T, aws_batch_role_arn: os.environ/R}}
 - {model_name: c, litellm_params: {model: openai/x, api_key: k, langfuse_secret: os.environ/L}}
 - {model_name: good, litellm_params: {model: openai/x, api_key: j}}
 ";
@@ -201,7 +201,7 @@ fn a_variable_that_is_not_set_stops_its_deployment_alone_wherever_it_stands() {
     assert_eq!(misconfigured, [true, true, false, false, false], "{warnings:#?}");
     assert!(snapshot.by_name.contains_key("os.environ/NAME"));
     // What is not served is said once, and that alone.
-    assert_eq!(warnings.iter().filter(|text| text.contains("aws_region_name")).count(), 1);
+    assert_eq!(warnings.iter().filter(|text| text.contains("aws_batch_role_arn")).count(), 1);
     assert_eq!(warnings.iter().filter(|text| text.contains("langfuse_secret")).count(), 1);
 }
 

@@ -84,13 +84,13 @@ credential_list:
 #[test]
 fn a_provider_that_is_not_served_is_told_before_a_variable_that_is_not_set() {
     let yaml = "model_list:
-- {model_name: m, litellm_params: {model: bedrock/x, aws_region_name: os.environ/NO_REGION, api_key: os.environ/NO_KEY}}
+- {model_name: m, litellm_params: {model: bedrock_mantle/x, aws_region_name: os.environ/NO_REGION, api_key: os.environ/NO_KEY}}
 ";
     let (snapshot, warnings) = Fake::new(yaml).warned();
     let found = snapshot.deployments[0].misconfigured.as_ref().unwrap();
     assert!(found.problem.contains("not served"), "{found:?}");
     assert!(found.hint.contains("api_base: https://bedrock-mantle"), "{found:?}");
-    one(&warnings, "provider `bedrock` is not served");
+    one(&warnings, "provider `bedrock_mantle` is not served");
 }
 
 #[test]
@@ -182,10 +182,10 @@ fn the_lines_for_an_address_of_anthropics_format_send_no_key_to_a_server_of_othe
 #[test]
 fn the_lines_for_bedrock_follow_the_region_of_the_entry() {
     let text = "model_list:
-- {model_name: m, litellm_params: {model: bedrock/converse/a, aws_region_name: eu-west-1}}
-- {model_name: m, litellm_params: {model: bedrock/invoke/ap-south-1/a}}
-- {model_name: m, litellm_params: {model: a, custom_llm_provider: bedrock, aws_region_name: os.environ/R}}
-- {model_name: m, litellm_params: {model: bedrock/a}}
+- {model_name: m, litellm_params: {model: bedrock_mantle/converse/a, aws_region_name: eu-west-1}}
+- {model_name: m, litellm_params: {model: bedrock_mantle/invoke/ap-south-1/a}}
+- {model_name: m, litellm_params: {model: a, custom_llm_provider: bedrock_mantle, aws_region_name: os.environ/R}}
+- {model_name: m, litellm_params: {model: bedrock_mantle/a}}
 ";
     let (_, warnings) = Fake::new(text).env("R", "us-west-2").warned();
     for region in ["eu-west-1", "ap-south-1", "us-west-2", "us-east-1"] {

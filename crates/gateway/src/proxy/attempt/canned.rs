@@ -14,7 +14,8 @@ use hale_wire::mock;
 use super::answer::{Content, Source};
 use super::call::{OperationCall, Scope};
 use super::failed::Failed;
-use super::{first_content, full_answer};
+use super::first_content::{self, Framed};
+use super::full_answer;
 use crate::clock;
 use crate::limits::Held;
 use crate::proxy::simulated::{Outcome, Simulated};
@@ -57,7 +58,9 @@ pub(super) async fn answer(
     if call.wants_events() {
         let events = mock::stream(upstream, &canned.content, frame).map_err(unfit)?;
         let source = Source::Canned(Some(Bytes::from(events)));
-        return Ok(Content::Stream(Box::new(first_content::read(scope, call, source).await?)));
+        return Ok(Content::Stream(Box::new(
+            first_content::read(scope, call, (source, Framed::AsEvents)).await?,
+        )));
     }
     let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
     let held = Held::none(&scope.process.buffered);

@@ -37,6 +37,11 @@ pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
         text.clear();
     }
     let mut error = errors::parse_provider_error(&text);
+    // AWS has the class of an error in a header.
+    let class = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+    if let Some(class) = class {
+        error.kind = Some(errors::clean(errors::aws_class(class), 100));
+    }
     if status.is_redirection() {
         error.message =
             format!("the upstream answered with a redirect ({status}), which is not followed");

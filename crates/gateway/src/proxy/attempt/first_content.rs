@@ -16,15 +16,28 @@ pub(crate) const END_MAX_MS: u64 = 500;
 /// How much of that end is read before the client gets it, bytes.
 const END_MAX: usize = 1 << 20;
 
+/// How the events of a stream are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Framed {
+    /// As server-sent events.
+    #[default]
+    AsEvents,
+    /// As frames of AWS.
+    InFrames,
+}
+
 /// Reads `source` up to its first content.
 pub(super) async fn read(
     scope: Scope<'_>,
     call: &OperationCall<'_>,
-    mut source: Source,
+    (mut source, framed): (Source, Framed),
 ) -> Result<Stream, Failed> {
     let most = scope.serving.snapshot.gateway.bounds.response_bytes;
     let make = if call.is_tapped { Reader::tapped } else { Reader::new };
     let mut reader = make(call.conversion, call.expect.view.clone()).within(most);
+    if framed == Framed::InFrames {
+        reader = reader.in_frames();
+    }
     let (mut ready, mut room) = (Vec::new(), StreamRoom::default());
     loop {
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;

@@ -9,6 +9,9 @@ use http::{HeaderName, HeaderValue, header};
 use super::call::OperationCall;
 use crate::upstream::Target;
 
+/// The type of a stream in frames of AWS.
+pub(super) const FRAMES: &str = "application/vnd.amazon.eventstream";
+
 /// The headers of this request. `content_type` is set if the body is not JSON.
 pub(super) fn of_request(
     call: &OperationCall<'_>,
@@ -30,7 +33,10 @@ fn of_operation(
     target: &Target,
     content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let accept = if call.wants_events() {
+    let is_at_bedrock = target.is_at_bedrock();
+    let accept = if call.wants_events() && is_at_bedrock {
+        FRAMES
+    } else if call.wants_events() {
         "text/event-stream"
     } else if call.conversion.operation.answers_bytes() {
         "application/octet-stream"
@@ -38,7 +44,8 @@ fn of_operation(
         "application/json"
     };
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
-    if call.conversion.wire == WireFormat::Anthropic {
+    // At Bedrock they are members of the body.
+    if call.conversion.wire == WireFormat::Anthropic && !is_at_bedrock {
         let client = &call.dialect.anthropic;
         headers.extend(client.betas(target.headers.map()));
         if !call.conversion.translates() && !target.pins_version {

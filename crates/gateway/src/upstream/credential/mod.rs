@@ -5,6 +5,7 @@
 //! is called for a request sees all of it (method, path, headers, body); a secret that is not in the config is noted in the
 //! request, so that errors can hide it.
 
+mod aws;
 mod bearer;
 mod call;
 mod entra_id;
@@ -16,6 +17,7 @@ use hale_core::deployment::Deployment;
 use hale_core::settings::KeptConnections;
 use http::header;
 
+use self::aws::AwsKeys;
 use self::bearer::Tokens;
 pub(crate) use self::error::CredentialError;
 pub(crate) use self::refreshing::Replaced;
@@ -27,6 +29,8 @@ pub(crate) enum Credential {
     Static,
     /// A token that an identity gets for a time.
     Bearer(Tokens),
+    /// A signature, for deployments at Bedrock.
+    Aws(Box<AwsKeys>),
 }
 
 impl Credential {
@@ -34,7 +38,10 @@ impl Credential {
     pub(super) fn of(deployment: &Deployment, kept: KeptConnections) -> Credential {
         match deployment.endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
             Some(identity) => Credential::Bearer(Tokens::of_entra_id(identity, kept)),
-            None => Credential::Static,
+            None => match deployment.endpoint.aws.as_ref().and_then(AwsKeys::of) {
+                Some(keys) => Credential::Aws(Box::new(keys)),
+                None => Credential::Static,
+            },
         }
     }
 
@@ -54,6 +61,10 @@ impl Credential {
                 request.granted = Some(token.secret);
                 Ok(())
             }
+            Credential::Aws(keys) => {
+                keys.authorize(request);
+                Ok(())
+            }
         }
     }
 
@@ -61,7 +72,9 @@ impl Credential {
     pub(super) fn refused(&self, request: &UpstreamRequest<'_>) -> Replaced {
         match (self, &request.granted) {
             (Credential::Bearer(tokens), Some(secret)) => tokens.refused(secret),
-            (Credential::Bearer(_), None) | (Credential::Static, _) => Replaced::No,
+            (Credential::Bearer(_), None) | (Credential::Static | Credential::Aws(_), _) => {
+                Replaced::No
+            }
         }
     }
 
@@ -69,7 +82,7 @@ impl Credential {
     pub(crate) fn is_dynamic(&self) -> bool {
         match self {
             Credential::Static => false,
-            Credential::Bearer(_) => true,
+            Credential::Bearer(_) | Credential::Aws(_) => true,
         }
     }
 }

@@ -31,6 +31,7 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
             | WireFormat::Gemini
             | WireFormat::Cohere
             | WireFormat::Responses
+            | WireFormat::Converse
                 if provider.bearer =>
             {
                 put(header::AUTHORIZATION, &format!("Bearer {key}"));
@@ -38,7 +39,8 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
             WireFormat::OpenAi
             | WireFormat::Gemini
             | WireFormat::Cohere
-            | WireFormat::Responses => {}
+            | WireFormat::Responses
+            | WireFormat::Converse => {}
         }
         for (name, template) in &provider.headers {
             if template.contains(PLACEHOLDER)

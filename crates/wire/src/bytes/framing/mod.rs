@@ -2,9 +2,10 @@
 //!
 //! Used by the stream reader, which knows no framing; [`crate::formats::framing`] says which one a wire has.
 //! To add a framing, add a file here, a variant and its arms. Always true: a framing cuts the same frames in
-//! whichever pieces the bytes arrive, changes no byte, and buffers the incomplete frame only, whose bytes the stream reader
+//! whichever pieces the bytes arrive, changes no byte of what has the form of events already, and buffers the incomplete frame only, whose bytes the stream reader
 //! bounds.
 
+pub(crate) mod aws;
 pub(crate) mod frame;
 #[cfg(test)]
 mod lines;
@@ -19,6 +20,8 @@ use self::frame::Data;
 pub(crate) enum Framing {
     /// Server-sent events.
     Sse(sse::Splitter),
+    /// Frames of AWS, which leave as server-sent events.
+    Aws(aws::Splitter),
     /// One line for each event. Tests use it to show that the reader knows no framing.
     #[cfg(test)]
     Lines(lines::Splitter),
@@ -28,6 +31,11 @@ impl Framing {
     /// Server-sent events, before the first one.
     pub(crate) fn sse() -> Framing {
         Framing::Sse(sse::Splitter::default())
+    }
+
+    /// Frames of AWS, before the first one.
+    pub(crate) fn aws() -> Framing {
+        Framing::Aws(aws::Splitter::default())
     }
 
     /// Lines, before the first one.
@@ -40,6 +48,7 @@ impl Framing {
     pub(crate) fn push(&mut self, chunk: Bytes) -> Bytes {
         match self {
             Framing::Sse(splitter) => splitter.push(chunk),
+            Framing::Aws(splitter) => splitter.push(&chunk),
             #[cfg(test)]
             Framing::Lines(splitter) => splitter.push(chunk),
         }
@@ -49,8 +58,19 @@ impl Framing {
     pub(crate) fn waiting(&self) -> usize {
         match self {
             Framing::Sse(splitter) => splitter.waiting(),
+            Framing::Aws(splitter) => splitter.waiting(),
             #[cfg(test)]
             Framing::Lines(splitter) => splitter.waiting(),
+        }
+    }
+
+    /// What is wrong with the bytes, from that point on; the frames before it were returned.
+    pub(crate) fn broken(&self) -> Option<&'static str> {
+        match self {
+            Framing::Aws(splitter) => splitter.broken(),
+            Framing::Sse(_) => None,
+            #[cfg(test)]
+            Framing::Lines(_) => None,
         }
     }
 
@@ -58,6 +78,8 @@ impl Framing {
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         match self {
             Framing::Sse(splitter) => splitter.close(),
+            // A part of a frame is nothing.
+            Framing::Aws(_) => Vec::new(),
             #[cfg(test)]
             Framing::Lines(splitter) => splitter.close(),
         }
@@ -66,7 +88,7 @@ impl Framing {
     /// The end of the frame that starts at `start` in a block of whole frames.
     pub(crate) fn frame_end(&self, block: &[u8], start: usize) -> usize {
         match self {
-            Framing::Sse(_) => sse::event_end(block, start),
+            Framing::Sse(_) | Framing::Aws(_) => sse::event_end(block, start),
             #[cfg(test)]
             Framing::Lines(_) => lines::line_end(block, start),
         }
@@ -75,7 +97,7 @@ impl Framing {
     /// The payload of a frame.
     pub(crate) fn data(&self, frame: &[u8]) -> Data {
         match self {
-            Framing::Sse(_) => sse::data(frame),
+            Framing::Sse(_) | Framing::Aws(_) => sse::data(frame),
             #[cfg(test)]
             Framing::Lines(_) => lines::data(frame),
         }
@@ -84,7 +106,7 @@ impl Framing {
     /// Whether a frame without a payload is a ping.
     pub(crate) fn is_ping(&self, frame: &[u8]) -> bool {
         match self {
-            Framing::Sse(_) => frame.trim_ascii_start().starts_with(b":"),
+            Framing::Sse(_) | Framing::Aws(_) => frame.trim_ascii_start().starts_with(b":"),
             #[cfg(test)]
             Framing::Lines(_) => false,
         }
@@ -93,7 +115,7 @@ impl Framing {
     /// Whether the fields before a payload say that it is an error.
     pub(crate) fn names_an_error(&self, head: &[u8]) -> bool {
         match self {
-            Framing::Sse(_) => sse::names_an_error(head),
+            Framing::Sse(_) | Framing::Aws(_) => sse::names_an_error(head),
             #[cfg(test)]
             Framing::Lines(_) => false,
         }
@@ -102,7 +124,7 @@ impl Framing {
     /// A frame with the payload `json`.
     pub(crate) fn frame(&self, json: &[u8]) -> Vec<u8> {
         match self {
-            Framing::Sse(_) => sse::one_line(json),
+            Framing::Sse(_) | Framing::Aws(_) => sse::one_line(json),
             #[cfg(test)]
             Framing::Lines(_) => [json, b"\n"].concat(),
         }

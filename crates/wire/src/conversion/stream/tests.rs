@@ -19,6 +19,7 @@ fn reader(show_usage: bool) -> Reader {
             priced: None,
             merges_reasoning: false,
             created: 0,
+            answer_id: None,
             upstream_model: None,
             notes: None,
             issuer: None,
@@ -307,6 +308,10 @@ data: {"type":"response.output_text.delta","item_id":"i","output_index":0,"conte
         ),
         (_, WireFormat::OpenAi) => {
             (r#"data: {"id":"1","choices":[{"index":0,"delta":{"content":""#, "\"}}]}\n\n")
+        }
+        // As the frames leave their splitter.
+        (_, WireFormat::Converse) => {
+            (r#"data: {"contentBlockDelta":{"contentBlockIndex":0,"delta":{"text":""#, "\"}}}\n\n")
         }
         (_, WireFormat::Gemini) => {
             (r#"data: {"candidates":[{"content":{"parts":[{"text":""#, "\"}]}}]}\n\n")

@@ -26,6 +26,13 @@ pub(crate) fn estimate(request: &Request<'_>) -> Vec<u8> {
     json.into_bytes()
 }
 
+/// The answer with the tokens that a provider of another format counted.
+pub(crate) fn counted(total: u64) -> Vec<u8> {
+    let mut json = JsonText::new();
+    json.open(b'{').count_member("input_tokens", total).close(b'}');
+    json.into_bytes()
+}
+
 fn text(text: &str) -> u64 {
     (text.len() as u64).div_ceil(BYTES_PER_TOKEN)
 }

@@ -286,6 +286,25 @@ pub(super) fn write_output(
     Ok(())
 }
 
+/// Writes `thinking` and `output_config` where another format has a place for Anthropic's own words.
+pub(crate) fn write_cloud(
+    json: &mut JsonText,
+    request: &Request<'_>,
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    let plan = plan(request, order)?;
+    if let Some(thinking) = &plan.thinking {
+        json.raw_member("thinking", thinking);
+    }
+    let unshaped = Request { format: None, others: request.others.clone(), ..Request::default() };
+    write_output(json, &unshaped, &plan, order)
+}
+
+/// The budget that Anthropic's `thinking`, as JSON text, names, if it turns it on.
+pub(crate) fn budget_of(thinking: &str) -> Option<u64> {
+    is_enabled(thinking).then(|| named_budget(thinking))
+}
+
 /// Whether a request thinks within a budget. Such thinking must stand before every call that it led to.
 pub(crate) fn has_budget(request: &Request<'_>, order: &Order<'_>) -> bool {
     match &request.thinking {
@@ -321,6 +340,11 @@ pub(crate) fn has_schemas(model: &str) -> bool {
     version(model).is_none_or(|(family, version)| {
         version >= (4, 5) || (family == "opus" && version == (4, 1))
     })
+}
+
+/// Whether a model is a Claude of that version or a later one.
+pub(crate) fn is_since(model: &str, least: (u32, u32)) -> bool {
+    version(model).is_some_and(|(_, version)| version >= least)
 }
 
 /// The family and the version of a Claude; `None` for other models. Names since Claude 4 are

@@ -1,8 +1,10 @@
-//! What Anthropic's wire demands of the beginning of a request: a first turn of the user, and the tools that the history calls.
+//! What the wires of Anthropic and of Bedrock demand of the beginning of a request: a first turn of the user, and the tools that the history calls.
 //!
 //! Called by [`super::fit`]. Always true: nothing that the client said is changed.
 
 use std::borrow::Cow;
+
+use hale_core::provider::WireFormat;
 
 use crate::formats::neutral::{Content, Request, Role, Tool, ToolChoice, Turn};
 
@@ -12,7 +14,7 @@ const FIRST: &str = ".";
 const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
 /// Adds both where they are missing.
-pub(super) fn fit(request: &mut Request<'_>) {
+pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat) {
     let is_short = request.turns.is_empty() && !request.system.is_empty();
     if is_short || request.turns.first().is_some_and(|turn| turn.role == Role::Assistant) {
         let parts = vec![Content::Text(Cow::Borrowed(FIRST)).into()];
@@ -21,8 +23,15 @@ pub(super) fn fit(request: &mut Request<'_>) {
     if request.tools.is_empty() {
         request.tools = called(request);
         if !request.tools.is_empty() {
-            // The client offers none of them.
-            request.tool_choice = Some(ToolChoice::Nothing);
+            // The client offers none of them. Converse has no word for that.
+            request.tool_choice = match wire {
+                WireFormat::Converse => None,
+                WireFormat::OpenAi
+                | WireFormat::Anthropic
+                | WireFormat::Gemini
+                | WireFormat::Cohere
+                | WireFormat::Responses => Some(ToolChoice::Nothing),
+            };
         }
     }
 }

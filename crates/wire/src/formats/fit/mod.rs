@@ -15,6 +15,7 @@ use hale_core::takes::Efforts;
 
 use self::pairs::Ids;
 use super::anthropic::effort;
+use super::bedrock;
 use super::call_id;
 use super::gemini;
 use super::neutral::{Content, Part, Request, Role, Thinking, Tool, ToolChoice, Turn, Unfit};
@@ -37,29 +38,37 @@ pub(crate) fn fit(
     notes.asked = request.asked.take();
     let ids = match order.wire() {
         WireFormat::Anthropic => Ids::Shown,
+        WireFormat::Converse => {
+            notes.mark = target.mark().into();
+            Ids::Shown
+        }
         WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
             notes.mark = target.mark().into();
             Ids::Undone(call_id::of(order))
         }
     };
     (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids, bytes)?;
-    if order.wire() == WireFormat::Anthropic {
-        begin::fit(request);
+    let is_strict = matches!(order.wire(), WireFormat::Anthropic | WireFormat::Converse);
+    if is_strict {
+        begin::fit(request, order.wire());
     }
     names::fit(request, order.wire(), &mut notes);
     leave_out_thoughts(request, order, target);
-    if order.wire() == WireFormat::Anthropic {
+    if is_strict {
         leave_out_blanks(request);
     }
     leave_out_offers(request, order, &mut notes)?;
     shape::fit(request, order, &mut notes)?;
-    if order.takes().efforts == Some(Efforts::NOTHING) {
+    let wants_claude = target.thinks_as_claude();
+    let never_reasons = order.wire() == WireFormat::Converse
+        && bedrock::Model(order.upstream_model).never_reasons();
+    if never_reasons || order.takes().efforts == Some(Efforts::NOTHING) {
         turn_off(request, &mut notes, None);
     } else if !can_go_on(request, order.wire(), target) {
         stop_thinking(request, order, &mut notes);
-    } else if is_forced(request) && (order.wire() == WireFormat::Anthropic || target.demands()) {
+    } else if is_forced(request) && (wants_claude || target.demands()) {
         turn_off(request, &mut notes, no_thinking(order.wire()));
-    } else if order.wire() == WireFormat::Anthropic && !effort::has_place(request, order) {
+    } else if wants_claude && !effort::has_place(request, order) {
         turn_off(request, &mut notes, None);
     }
     Ok(notes)
@@ -69,9 +78,11 @@ pub(crate) fn fit(
 fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Target<'_>) {
     let wire = order.wire();
     let has_place = match wire {
-        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
-            true
-        }
+        WireFormat::Anthropic
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Converse => true,
         WireFormat::OpenAi => {
             let field = order.deployment.endpoint.provider.quirks.thoughts_field;
             field != ThoughtsField::None && !order.known.has_no_thoughts()
@@ -88,7 +99,7 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Targ
             }
             stays
         }
-        Content::Redacted(_) => wire == WireFormat::Anthropic,
+        Content::Redacted(_) => wire == WireFormat::Anthropic || target.thinks_as_claude(),
         Content::Text(_)
         | Content::Image(_)
         | Content::Media(_)
@@ -133,7 +144,16 @@ fn leave_out_offers(
 ) -> Result<(), Unfit> {
     let wire = order.wire();
     let foreign = |tool: &Tool<'_>| match tool {
-        Tool::Native(raw) => !(wire == WireFormat::Gemini && gemini::tools::is_own(raw)),
+        Tool::Native(raw) => match wire {
+            WireFormat::Gemini => !gemini::tools::is_own(raw),
+            WireFormat::Converse => {
+                !bedrock::tools::is_own(raw, bedrock::Model(order.upstream_model))
+            }
+            WireFormat::OpenAi
+            | WireFormat::Anthropic
+            | WireFormat::Cohere
+            | WireFormat::Responses => true,
+        },
         Tool::Function { .. } => false,
     };
     let Some(first) = request.tools.iter().position(foreign) else { return Ok(()) };
@@ -166,7 +186,7 @@ fn leave_out_offers(
 /// Whether the model can go on thinking: its last calls have the reasoning that the target demands.
 fn can_go_on(request: &Request<'_>, wire: WireFormat, target: Target<'_>) -> bool {
     match wire {
-        WireFormat::Anthropic => {
+        WireFormat::Anthropic | WireFormat::Converse if target.thinks_as_claude() => {
             let last = request.turns.iter().rev().find(|turn| turn.role == Role::Assistant);
             last.is_none_or(has_reason)
         }
@@ -180,9 +200,12 @@ fn can_go_on(request: &Request<'_>, wire: WireFormat, target: Target<'_>) -> boo
             has_reason(&request.turns[last])
                 && request.turns.iter().rev().take_while(|turn| !is_asked(turn)).all(has_reason)
         }
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
-            true
-        }
+        WireFormat::OpenAi
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Anthropic
+        | WireFormat::Responses
+        | WireFormat::Converse => true,
     }
 }
 
@@ -208,7 +231,7 @@ fn is_forced(request: &Request<'_>) -> bool {
 fn stop_thinking(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes) {
     match order.wire() {
         // Adaptive thinking demands nothing.
-        WireFormat::Anthropic if !effort::has_budget(request, order) => {}
+        WireFormat::Anthropic | WireFormat::Converse if !effort::has_budget(request, order) => {}
         wire => turn_off(request, notes, no_thinking(wire)),
     }
 }
@@ -216,7 +239,7 @@ fn stop_thinking(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes
 /// What stands for no thinking on a wire.
 fn no_thinking(wire: WireFormat) -> Option<Thinking<'static>> {
     match wire {
-        WireFormat::Anthropic => None,
+        WireFormat::Anthropic | WireFormat::Converse => None,
         WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
             Some(Thinking::Off)
         }

@@ -15,13 +15,19 @@ use crate::formats::notes::Notes;
 /// Writes all names for `wire`.
 pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat, notes: &mut Notes) {
     let limit = match wire {
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => 64,
+        WireFormat::OpenAi
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Converse => 64,
         WireFormat::Anthropic => 128,
     };
     let rewritten = |name: &str| match wire {
-        WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Cohere | WireFormat::Responses => {
-            rewritten(name, limit)
-        }
+        WireFormat::OpenAi
+        | WireFormat::Anthropic
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Converse => rewritten(name, limit),
         WireFormat::Gemini => rewritten(name, limit).map(lettered).or_else(|| {
             let first = name.starts_with(|c: char| c.is_ascii_digit() || c == '-');
             first.then(|| lettered(name.to_owned()))

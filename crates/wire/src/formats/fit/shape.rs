@@ -8,6 +8,7 @@ use hale_core::provider::WireFormat;
 
 use crate::formats::answer_tool;
 use crate::formats::anthropic::effort;
+use crate::formats::bedrock;
 use crate::formats::gemini;
 use crate::formats::neutral::{Format, Request, Tool, ToolChoice, Unfit};
 use crate::formats::notes::{AnswerTool, Notes};
@@ -33,6 +34,19 @@ pub(super) fn fit(
             false
         }
         (Some(_), WireFormat::Cohere) if request.tools.is_empty() => false,
+        (Some(Format::JsonObject), WireFormat::Converse) => {
+            if !bedrock::Model(order.upstream_model).is_claude() && !order.drop_params {
+                let fix = "ask for a schema (`json_schema`), or set `drop_params: true`";
+                return Err(Unfit::unsupported(FIELD, &provider.name, fix));
+            }
+            request.format = None;
+            false
+        }
+        (Some(Format::Schema { schema, .. }), WireFormat::Converse) => {
+            !bedrock::Model(order.upstream_model).has_schemas()
+                || schema::is_circular(schema)
+                || schema::is_composed(schema)
+        }
         (Some(Format::Schema { .. }), WireFormat::Gemini | WireFormat::Cohere) => true,
         (
             Some(Format::JsonObject),

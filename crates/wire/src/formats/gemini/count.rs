@@ -2,7 +2,6 @@
 //!
 //! Called by the conversion for counts of clients of other formats.
 
-use crate::bytes::json::JsonText;
 use crate::bytes::members::texts;
 use crate::formats::usage::count_of;
 
@@ -10,11 +9,4 @@ use crate::formats::usage::count_of;
 pub(crate) fn total(text: &str) -> Result<u64, String> {
     let found = texts(text, ["totalTokens"]).ok().and_then(|[total]| total);
     found.and_then(count_of).ok_or_else(|| "it has no count in `totalTokens`".to_owned())
-}
-
-/// The answer as a client of Anthropic's format reads it.
-pub(crate) fn for_messages(text: &str) -> Result<Vec<u8>, String> {
-    let mut json = JsonText::new();
-    json.open(b'{').count_member("input_tokens", total(text)?).close(b'}');
-    Ok(json.into_bytes())
 }

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Verdict, payload};
 use crate::sink::export::told::Told;
-use crate::upstream::{Heard, Outgoing, Outward, Signer, Unsigned};
+use crate::upstream::{Heard, Outgoing, Outward, Service, Signer, Unsigned, hash_of};
 
 /// What is escaped in the path of an object.
 const ESCAPED: AsciiSet =
@@ -55,10 +55,16 @@ pub(super) fn request(
         secret_key: &place.secret_key,
         token: place.token.as_ref(),
         region: &place.region,
-        service: "s3",
+        service: Service::S3,
     };
-    let unsigned =
-        Unsigned { method: &Method::PUT, host: door.authority(), path: &path, query: "", body };
+    let unsigned = Unsigned {
+        method: &Method::PUT,
+        host: door.authority(),
+        path: &path,
+        query: "",
+        headers: &[],
+        hash: hash_of([body]),
+    };
     let mut headers = signer.sign(&unsigned, now_unix_ms);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     headers.push((header::CONTENT_LANGUAGE, HeaderValue::from_static("en")));

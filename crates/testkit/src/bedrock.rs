@@ -1,0 +1,229 @@
+//! Bodies and frames in Bedrock's own formats, and the answer of a healthy upstream that refuses what Bedrock refuses.
+//!
+//! Used by tests with `FakeUpstream::with(bedrock::answer)` and to build their own answers. Always true: the builders give what
+//! Bedrock would send; the checksums are computed bit by bit, and not by what the gateway computes them with.
+
+use serde_json::{Value, json};
+
+use crate::{Request, Script};
+
+/// The text of a default answer.
+pub const TEXT: &str = "Hello from the fake Bedrock.";
+/// The type of a stream.
+pub const STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// The members of a request for Converse.
+const MEMBERS: [&str; 11] = [
+    "messages",
+    "system",
+    "inferenceConfig",
+    "toolConfig",
+    "guardrailConfig",
+    "additionalModelRequestFields",
+    "additionalModelResponseFieldPaths",
+    "requestMetadata",
+    "performanceConfig",
+    "serviceTier",
+    "outputConfig",
+];
+
+/// Bedrock's error of that class.
+pub fn refusal(status: u16, class: &str, message: &str) -> Script {
+    let url = format!("{class}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+    Script::with_status(status)
+        .header("x-amzn-errortype", &url)
+        .header("x-amzn-requestid", "r-1")
+        .json(&json!({"message": message}))
+}
+
+/// CRC-32 of IEEE, as the frames have it.
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+/// A frame with these headers of type string.
+pub fn framed(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+    let mut head = Vec::new();
+    for (name, value) in headers {
+        head.push(u8::try_from(name.len()).expect("names of headers are short"));
+        head.extend_from_slice(name.as_bytes());
+        head.push(7);
+        let length = u16::try_from(value.len()).expect("values of headers are short");
+        head.extend_from_slice(&length.to_be_bytes());
+        head.extend_from_slice(value.as_bytes());
+    }
+    let length = |length: usize| u32::try_from(length).expect("frames are short").to_be_bytes();
+    let mut frame = Vec::new();
+    frame.extend_from_slice(&length(head.len() + payload.len() + 16));
+    frame.extend_from_slice(&length(head.len()));
+    frame.extend_from_slice(&crc(&frame).to_be_bytes());
+    frame.extend_from_slice(&head);
+    frame.extend_from_slice(payload);
+    frame.extend_from_slice(&crc(&frame).to_be_bytes());
+    frame
+}
+
+/// The frame of an event.
+pub fn frame(kind: &str, payload: &Value) -> Vec<u8> {
+    let headers =
+        [(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")];
+    framed(&headers, payload.to_string().as_bytes())
+}
+
+/// The frame of an exception.
+pub fn exception(kind: &str, payload: &Value) -> Vec<u8> {
+    let headers = [
+        (":exception-type", kind),
+        (":content-type", "application/json"),
+        (":message-type", "exception"),
+    ];
+    framed(&headers, payload.to_string().as_bytes())
+}
+
+/// A head and these frames, each in its own write; the body ends.
+pub fn stream(frames: &[Vec<u8>]) -> Script {
+    let script = Script::ok().chunked(STREAM);
+    frames.iter().fold(script, |script, frame| script.chunk(frame)).end()
+}
+
+/// 9 tokens of input, of which 2 were read from the cache and 3 written to it; 7 of output.
+pub fn usage() -> Value {
+    json!({"inputTokens": 4, "outputTokens": 7, "totalTokens": 16, "cacheReadInputTokens": 2,
+        "cacheWriteInputTokens": 3})
+}
+
+/// An answer with these blocks that ended for that reason.
+pub fn message(content: Value, stop: &str) -> Value {
+    json!({"output": {"message": {"role": "assistant", "content": content}}, "stopReason": stop,
+        "usage": usage(), "metrics": {"latencyMs": 1}})
+}
+
+/// The frames of an answer with these blocks, texts and inputs of calls in pieces.
+pub fn frames(content: &Value, stop: &str) -> Vec<Vec<u8>> {
+    let mut frames = vec![frame("messageStart", &json!({"role": "assistant"}))];
+    for (at, block) in content.as_array().into_iter().flatten().enumerate() {
+        let delta = |delta: Value| {
+            frame(
+                "contentBlockDelta",
+                &json!({"contentBlockIndex": at, "delta": delta, "p": "abc"}),
+            )
+        };
+        if let Some(text) = block["text"].as_str() {
+            for piece in pieces(text) {
+                frames.push(delta(json!({"text": piece})));
+            }
+        } else if let Some(call) = block["toolUse"].as_object() {
+            let start = json!({"toolUse": {"toolUseId": call["toolUseId"], "name": call["name"]}});
+            let start = json!({"contentBlockIndex": at, "start": start});
+            frames.push(frame("contentBlockStart", &start));
+            for piece in pieces(&call["input"].to_string()) {
+                frames.push(delta(json!({"toolUse": {"input": piece}})));
+            }
+        } else if let Some(thought) = block["reasoningContent"]["reasoningText"].as_object() {
+            frames.push(delta(json!({"reasoningContent": {"text": thought["text"]}})));
+            frames.push(delta(json!({"reasoningContent": {"signature": thought["signature"]}})));
+        }
+        frames.push(frame("contentBlockStop", &json!({"contentBlockIndex": at})));
+    }
+    frames.push(frame("messageStop", &json!({"stopReason": stop})));
+    frames.push(frame("metadata", &json!({"usage": usage(), "metrics": {"latencyMs": 1}})));
+    frames
+}
+
+fn pieces(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    letters.chunks(7).map(|piece| piece.iter().collect()).collect()
+}
+
+/// Why Bedrock refuses these messages, if it does.
+fn wrong_messages(messages: &[Value]) -> Option<&'static str> {
+    let ids = |message: &Value, name: &str| -> Vec<String> {
+        let blocks = message["content"].as_array().into_iter().flatten();
+        let ids = blocks.filter_map(|block| block[name]["toolUseId"].as_str().map(str::to_owned));
+        ids.collect()
+    };
+    if messages.first().is_none_or(|first| first["role"] != "user") {
+        return Some("A conversation must start with a user message.");
+    }
+    for (at, message) in messages.iter().enumerate() {
+        let blocks = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if blocks.is_empty() {
+            return Some("The content field in the Message object is empty.");
+        }
+        let is_blank =
+            |block: &Value| block["text"].as_str().is_some_and(|it| it.trim().is_empty());
+        if blocks.iter().any(is_blank) {
+            return Some("messages: text content blocks must be non-empty");
+        }
+        if at > 0 && messages[at - 1]["role"] == message["role"] {
+            return Some("roles must alternate between user and assistant");
+        }
+        let results = messages.get(at + 1).map(|next| ids(next, "toolResult")).unwrap_or_default();
+        if ids(message, "toolUse") != results {
+            return Some("Expected toolResult blocks for the following Ids");
+        }
+    }
+    None
+}
+
+/// Why Bedrock refuses the request, if it does.
+fn wrong(request: &Request) -> Option<Script> {
+    let invalid = |message: &str| Some(refusal(400, "ValidationException", message));
+    let signed = request.header("authorization").unwrap_or_default();
+    if !signed.starts_with("AWS4-HMAC-SHA256 ") && !signed.starts_with("Bearer ") {
+        return Some(refusal(403, "MissingAuthenticationTokenException", "Missing Token"));
+    }
+    let body = request.json();
+    let unknown = body.as_object()?.keys().find(|name| !MEMBERS.contains(&name.as_str()));
+    if let Some(name) = unknown {
+        return invalid(&format!("extraneous key [{name}] is not permitted"));
+    }
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let Some(why) = wrong_messages(messages) {
+        return invalid(why);
+    }
+    let has_calls = body["messages"].to_string().contains("\"toolUse\"");
+    if has_calls && body["toolConfig"]["tools"].as_array().is_none_or(Vec::is_empty) {
+        return invalid("The toolConfig field must be defined when using toolUse and toolResult.");
+    }
+    None
+}
+
+/// A healthy upstream: it calls the first tool that it is offered, unless it has a result already.
+pub fn answer(request: &Request) -> Script {
+    let path = request.path.split('?').next().unwrap_or_default();
+    if path.ends_with("/count-tokens") {
+        return Script::ok().json(&json!({"inputTokens": 42}));
+    }
+    if !path.ends_with("/converse") && !path.ends_with("/converse-stream") {
+        return refusal(404, "UnknownOperationException", "");
+    }
+    if let Some(refused) = wrong(request) {
+        return refused;
+    }
+    let body = request.json();
+    let tool = &body["toolConfig"]["tools"][0]["toolSpec"]["name"];
+    let is_answered = body["messages"].to_string().contains("\"toolResult\"");
+    let (content, stop) = match tool.as_str().filter(|_| !is_answered) {
+        Some(name) => {
+            let call = json!({"toolUseId": "tooluse_1", "name": name, "input": {"city": "Rome"}});
+            (json!([{"text": "Let me look."}, {"toolUse": call}]), "tool_use")
+        }
+        None => {
+            let thought = json!({"text": "let me see", "signature": "c2ln"});
+            let thought = json!({"reasoningContent": {"reasoningText": thought}});
+            (json!([thought, {"text": TEXT}]), "end_turn")
+        }
+    };
+    match path.ends_with("/converse-stream") {
+        true => stream(&frames(&content, stop)),
+        false => Script::ok().header("x-amzn-requestid", "r-1").json(&message(content, stop)),
+    }
+}

@@ -51,7 +51,7 @@ pub fn charged(
     }
     if !limits.believes_output(&usage) {
         usage.output = estimate.output.min(limits.output);
-        (usage.reasoning, usage.sound.output) = (0, 0);
+        (usage.reasoning, usage.sound.output, usage.drawn.tokens) = (0, 0, 0);
     } else if output == OutputCount::Open {
         usage.output = usage.output.max(estimate.output.min(limits.output));
     }
@@ -95,7 +95,7 @@ impl Limits {
     }
 
     fn believes_output(&self, usage: &Usage) -> bool {
-        [usage.output, usage.reasoning, usage.sound.output]
+        [usage.output, usage.reasoning, usage.sound.output, usage.drawn.tokens]
             .iter()
             .all(|count| *count <= self.output)
     }

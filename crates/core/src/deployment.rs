@@ -23,6 +23,7 @@ use crate::route::{AccessWindow, Needs, TagRules};
 use crate::secret::Secret;
 use crate::takes::Takes;
 use crate::time::Millis;
+use crate::vertex::{Publisher, Vertex};
 use crate::wire_format::WireFormat;
 
 pub use self::rules::{BodyRules, CachePlace, CachePoint};
@@ -72,6 +73,8 @@ pub struct UpstreamEndpoint {
     pub azure: Option<Azure>,
     /// What is particular to Bedrock.
     pub aws: Option<Aws>,
+    /// What is particular to Vertex AI.
+    pub vertex: Option<Vertex>,
     /// Request parameters that are set if the client does not: name and JSON text.
     pub default_params: Vec<(Box<str>, Box<str>)>,
     /// Request parameters that are always removed: `additional_drop_params`.
@@ -199,13 +202,15 @@ impl Deployment {
     pub fn wire(&self, operation: Operation, model: &str) -> WireFormat {
         let provider = self.endpoint.provider;
         let is_native = operation.format() == WireFormat::Responses && provider.lists(operation);
-        match self.endpoint.mock {
-            Some(_) => WireFormat::OpenAi,
-            None if is_native => WireFormat::Responses,
-            None => match &self.endpoint.aws {
-                Some(aws) => aws.wire(operation, model),
-                None => provider.wire,
-            },
+        let endpoint = &self.endpoint;
+        match (&endpoint.mock, &endpoint.vertex, &endpoint.aws) {
+            (Some(_), _, _) => WireFormat::OpenAi,
+            (None, _, _) if is_native => WireFormat::Responses,
+            // What is passed through is in the format of its path.
+            (None, Some(_), _) if operation.is_passed_through() => operation.format(),
+            (None, Some(_), _) => Publisher::of(model).wire(),
+            (None, None, Some(aws)) => aws.wire(operation, model),
+            (None, None, None) => provider.wire,
         }
     }
 
@@ -266,6 +271,8 @@ impl Deployment {
         let headers = self.credential.extra_headers.iter().map(|(_, value)| value);
         let of_azure = self.endpoint.azure.iter().flat_map(Azure::secrets);
         let of_aws = self.endpoint.aws.iter().flat_map(Aws::secrets);
+        let of_vertex = self.endpoint.vertex.iter().filter_map(|vertex| vertex.source.as_ref());
+        let of_vertex = of_vertex.flat_map(|source| source.identity.secrets());
         for secret in self
             .credential
             .api_key
@@ -274,6 +281,7 @@ impl Deployment {
             .chain(headers)
             .chain(of_azure)
             .chain(of_aws)
+            .chain(of_vertex)
         {
             error.hide(secret);
         }

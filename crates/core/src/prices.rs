@@ -207,12 +207,17 @@ impl ModelFacts {
         let reasoning = usage.reasoning.min(usage.output);
         let heard = usage.sound.input.saturating_sub(usage.sound.cached_input).min(plain);
         let spoken = usage.sound.output.min(usage.output - reasoning);
+        let written_out = usage.output - reasoning - spoken;
+        // An image has a price, or its tokens have that of others.
+        let per_image = self.output_cost_per_image.filter(|_| usage.drawn.images > 0);
+        let drawn = per_image.map_or(0, |_| usage.drawn.tokens.min(written_out));
         let cost = tokens(plain - heard) * input
             + tokens(heard) * self.input_cost_per_audio_token.unwrap_or(input)
             + tokens(cached) * self.cache_read_input_token_cost.unwrap_or(input)
             + tokens(written - for_hour) * self.cache_creation_input_token_cost.unwrap_or(input)
             + tokens(for_hour) * hour_price
-            + tokens(usage.output - reasoning - spoken) * output
+            + tokens(written_out - drawn) * output
+            + f64::from(usage.drawn.images) * per_image.unwrap_or(0.0)
             + tokens(spoken) * self.output_cost_per_audio_token.unwrap_or(output)
             + tokens(reasoning) * self.output_cost_per_reasoning_token.unwrap_or(output);
         Some(cost.max(0.0))
@@ -284,7 +289,7 @@ fn tokens(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::Sound;
+    use crate::usage::{Drawn, Sound};
 
     #[test]
     fn the_embedded_list_loads() {
@@ -292,6 +297,19 @@ mod tests {
         assert_eq!(lookup("openai", "gpt-4o").unwrap().mode.as_deref(), Some("chat"));
         let (name, text) = everything("azure", "gpt-4o").unwrap();
         assert!(name == "azure/gpt-4o" && text.contains("\"supports_vision\""), "{text}");
+    }
+
+    #[test]
+    fn images_within_an_answer_have_their_own_price() {
+        let facts = lookup("gemini", "gemini-2.5-flash-image").unwrap();
+        let drawn = Drawn { images: 2, tokens: 2580 };
+        let usage = Usage { input: 1000, output: 2600, drawn, ..Usage::default() };
+        let expected = 1000.0 * 3e-7 + 20.0 * 2.5e-6 + 2.0 * 0.039;
+        assert!((facts.cost_usd(&usage).unwrap() - expected).abs() < 1e-9);
+        // A model whose images have no price: its tokens have one.
+        let plain = ModelFacts { output_cost_per_image: None, ..facts.clone() };
+        let expected = 1000.0 * 3e-7 + 2600.0 * 2.5e-6;
+        assert!((plain.cost_usd(&usage).unwrap() - expected).abs() < 1e-9);
     }
 
     #[test]

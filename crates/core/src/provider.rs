@@ -42,6 +42,8 @@ pub enum Addressing {
     Ollama,
     /// As in [`crate::aws`].
     Bedrock,
+    /// As in [`crate::vertex`].
+    Vertex,
 }
 
 /// The version of a provider's interface that a request needs, for paths with a version.
@@ -192,6 +194,9 @@ impl Provider {
     /// and without a version, or with the whole path of a request.
     #[must_use]
     pub fn base_path<'p>(&self, path: &'p str, edition: Edition) -> Cow<'p, str> {
+        if self.addressing == Addressing::Vertex {
+            return Cow::Borrowed(path.trim_end_matches('/'));
+        }
         let base = self.wire.base_path(path);
         let base = base.strip_suffix(Operation::Rerank.upstream_path()).unwrap_or(base);
         let has_version = base.ends_with("/v1") || base.ends_with("/v2");
@@ -217,7 +222,10 @@ impl Provider {
                 let host = own.iter().find_map(|path| base.strip_suffix(path)).unwrap_or(base);
                 Cow::Owned(format!("{host}/v1"))
             }
-            (Addressing::Plain | Addressing::Azure | Addressing::Bedrock, _) => Cow::Borrowed(base),
+            (
+                Addressing::Plain | Addressing::Azure | Addressing::Bedrock | Addressing::Vertex,
+                _,
+            ) => Cow::Borrowed(base),
         }
     }
 
@@ -238,7 +246,8 @@ impl Provider {
                 | Addressing::Versioned
                 | Addressing::Google
                 | Addressing::Ollama
-                | Addressing::Bedrock,
+                | Addressing::Bedrock
+                | Addressing::Vertex,
             ) => format!("{base}/models"),
             (WireFormat::Anthropic, _) => format!("{base}/v1/models"),
             // A page has 50 models, if none says how many.
@@ -270,6 +279,7 @@ impl Provider {
             | Addressing::Cohere
             | Addressing::Ollama
             | Addressing::Bedrock => id,
+            Addressing::Vertex => id.rsplit('/').next().unwrap_or(id),
         }
     }
 
@@ -388,7 +398,7 @@ fn domain(name: &str) -> &str {
 }
 
 /// Further names of providers in the table.
-const ALIASES: [(&str, &str); 5] = [
+const ALIASES: [(&str, &str); 6] = [
     ("custom_openai", "openai"),
     ("text-completion-openai", "openai"),
     // Two names for one interface.
@@ -397,6 +407,7 @@ const ALIASES: [(&str, &str); 5] = [
     ("ollama_chat", "ollama"),
     // The price list has another name for the models that Converse serves.
     ("bedrock_converse", "bedrock"),
+    ("vertex_ai_beta", "vertex_ai"),
 ];
 
 /// The provider with that name.

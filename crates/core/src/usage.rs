@@ -31,6 +31,8 @@ pub struct Usage {
     pub reasoning: u64,
     /// Audio tokens, which have prices of their own.
     pub sound: Sound,
+    /// Images within an answer, which have prices of their own.
+    pub drawn: Drawn,
     /// Units that are charged for besides tokens.
     pub units: Units,
 }
@@ -54,7 +56,9 @@ impl Usage {
             usage.output = earlier.output;
             usage.reasoning = earlier.reasoning;
             usage.sound.output = earlier.sound.output;
+            usage.drawn.tokens = earlier.drawn.tokens;
         }
+        usage.drawn.images = usage.drawn.images.max(earlier.drawn.images);
         usage
     }
 
@@ -70,6 +74,8 @@ impl Usage {
         more(&mut self.sound.input, other.sound.input);
         more(&mut self.sound.cached_input, other.sound.cached_input);
         more(&mut self.sound.output, other.sound.output);
+        more(&mut self.drawn.tokens, other.drawn.tokens);
+        self.drawn.images = self.drawn.images.saturating_add(other.drawn.images);
     }
 }
 
@@ -82,6 +88,15 @@ pub struct Sound {
     pub cached_input: u64,
     /// Audio tokens of the answer.
     pub output: u64,
+}
+
+/// Images within an answer that has texts too. Absent counts are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drawn {
+    /// How many there are.
+    pub images: u32,
+    /// Their tokens, which those of the answer include.
+    pub tokens: u64,
 }
 
 /// Units that are charged for besides tokens, or instead of them. Absent counts are 0.

@@ -3,6 +3,8 @@
 //! Called by the page `/health`, by `hale doctor` and for errors to clients. Always true: the attempt determines
 //! the cause and the obstacle, this file only words them; no text names a secret.
 
+mod vertex;
+
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Obstacle;
@@ -52,6 +54,9 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
     }
     if let Some(obstacle) = failure.met() {
         return Some(fix_of(obstacle, &Upstream::parse(&deployment.endpoint.api_base)));
+    }
+    if let Some(text) = vertex::fix(deployment, failure) {
+        return Some(text);
     }
     let model = &deployment.endpoint.upstream_model;
     let text = match failure.cause {

@@ -80,6 +80,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             operation: Operation::Chat,
             upstream_model: "upstream-model",
             kept: None,
+            client_version: None,
             ask_usage: false,
             drop_params: false,
             known: Known::default(),

@@ -15,6 +15,7 @@ use crate::prices::{self, ModelFacts};
 use crate::provider::{self, HostOwner, Provider};
 use crate::route::TagRules;
 use crate::takes::Takes;
+use crate::vertex::Vertex;
 
 use super::draft::Context;
 use super::model_info::model_info;
@@ -64,13 +65,17 @@ pub(super) fn deployment(
     troubles.wrong_values();
     troubles.missing_variables(&params);
     let credential = troubles.credential(&params);
+    let vertex = troubles.vertex(provider, &params, (&credential, upstream.model));
     let bedrock = troubles.bedrock(provider, &params, (&credential, upstream.model));
     let routed = upstream::routed(provider, upstream.model);
-    let own = own_address(bedrock.as_ref(), &routed, &info);
+    let mut own = own_address(bedrock.as_ref(), &routed, &info);
+    own.default = own.default.or(vertex.as_ref().map(Vertex::address));
     let (provider, base) = troubles.place(provider, &params, &credential, own);
     let mut aws = bedrock.map(|found| found.aws);
     let azure = troubles.azure(provider, &params, &credential);
+    let of_vertex = vertex.as_ref().is_some_and(|vertex| vertex.source.is_some());
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
+    let has_token = has_token || of_vertex;
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
     troubles.unfit_defaults(provider, &params);
     let misconfigured = troubles.first.take();
@@ -86,6 +91,8 @@ pub(super) fn deployment(
         Some(aws) => called_at_bedrock(aws, &routed, (&info, &mut routing)),
         None => routed.model,
     };
+    let location = vertex.as_ref().map(|vertex| vertex.location.clone());
+    routing.region = routing.region.or(location);
     let mut deployment = Deployment {
         index: DeploymentIndex(0),
         group: GroupIndex(0),
@@ -96,6 +103,7 @@ pub(super) fn deployment(
             api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
             azure,
             aws,
+            vertex,
             default_params: params.defaults,
             dropped_params: params.dropped,
             rules: params.rules,
@@ -184,10 +192,13 @@ fn credential_id(deployment: &Deployment) -> Option<CredentialId> {
     if endpoint.mock.is_some() {
         return None;
     }
+    let (name, host) = (&endpoint.provider.name, endpoint.host());
+    if let Some(source) = endpoint.vertex.as_ref().and_then(|vertex| vertex.source.as_ref()) {
+        return Some(CredentialId::of(name, host, &source.identity.name()));
+    }
     let of_aws = endpoint.aws.as_ref().and_then(|aws| aws.keys.as_ref());
     let of_aws = of_aws.map(|keys| &keys.secret_key);
     let key = deployment.credential.api_key.as_ref().or(of_aws)?;
-    let (name, host) = (&endpoint.provider.name, endpoint.host());
     Some(match &deployment.credential.organization {
         None => CredentialId::of(name, host, key.expose()),
         Some(of) => CredentialId::of(name, host, &format!("{}\n{}", key.expose(), of.expose())),

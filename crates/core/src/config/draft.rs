@@ -58,6 +58,8 @@ pub(super) struct Context<'c> {
     pub(super) written: Option<&'c Node>,
     /// `default_litellm_params`.
     pub(super) defaults: Option<&'c Map>,
+    /// `litellm_settings`.
+    pub(super) litellm: Option<&'c Map>,
 }
 
 impl Context<'_> {

@@ -78,8 +78,6 @@ pub(super) const CERTIFICATES: Feature = Feature {
 };
 pub(super) const AGENTS: Feature = Feature { name: "agents", effect: "There are no agents." };
 pub(super) const AWS: Feature = Feature { name: "AWS", effect: "No credential of AWS is used." };
-pub(super) const VERTEX: Feature =
-    Feature { name: "Vertex", effect: "No credential of Google's cloud is used." };
 pub(super) const PRICES: Feature =
     Feature { name: "further prices", effect: "They are shown, and not part of a cost." };
 pub(super) const OWN_METRICS: Feature =

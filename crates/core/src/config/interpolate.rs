@@ -69,6 +69,11 @@ impl<'s> Env<'s> {
         Some(found).filter(|value| !value.is_empty())
     }
 
+    /// The content of a file.
+    pub(super) fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        self.source.read(path)
+    }
+
     /// The variables that are set and not empty.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names = self.source.env_names();

@@ -203,6 +203,8 @@ const LITELLM: &[Row] = &[
     served("timeout", TIMEOUT, "", "As `router_settings.timeout`, which wins."),
     served("retry_after", Kind::Time(0, HOUR), "", "As `router_settings.retry_after`, which wins."),
     served("json_logs", Kind::Bool, "`JSON_LOGS`, else false", "Write the lines of the log as JSON. Read at start."),
+    served("vertex_project", Kind::Text, "", "As `vertex_project` of deployments that have none, before the environment."),
+    served("vertex_location", Kind::Text, "", "As `vertex_location` of deployments that have none, before the environment."),
     served("modify_params", Kind::Bool, "", "Requests are always changed to suit the provider: calls without results, tools that only the history names, thinking that cannot go on, blank texts, a first turn of the model."),
     not_yet("num_retries_per_request", "`num_retries` and `max_fallbacks` bound them."),
     not_yet("model_alias_map", "`router_settings.model_group_alias` is served."),

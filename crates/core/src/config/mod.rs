@@ -65,6 +65,7 @@ mod unserved;
 mod upstream;
 mod user_headers;
 mod value;
+mod vertex;
 mod windows;
 mod wrapped;
 
@@ -174,7 +175,9 @@ fn snapshot(
     let written = written.get("model_list");
     let router = top.get("router_settings").and_then(tree::Node::as_map);
     let defaults = router.and_then(|map| map.get("default_litellm_params")?.as_map());
-    let context = draft::Context { env: &env, credentials: &credentials, written, defaults };
+    let litellm = top.get("litellm_settings").and_then(tree::Node::as_map);
+    let context =
+        draft::Context { env: &env, credentials: &credentials, written, defaults, litellm };
     let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
     if let Some(at) = settings.passes_all_models {

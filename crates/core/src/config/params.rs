@@ -160,6 +160,13 @@ impl Params {
             | "model_id" => {
                 field.text(problems);
             }
+            // The same; they may be mappings.
+            "vertex_project"
+            | "vertex_ai_project"
+            | "vertex_location"
+            | "vertex_ai_location"
+            | "vertex_credentials"
+            | "vertex_ai_credentials" => {}
             "additional_drop_params" => self.dropped = names(field, problems),
             "drop_params" => self.rules.drops_params = field.flag(problems).unwrap_or(false),
             "merge_reasoning_content_in_choices" => {

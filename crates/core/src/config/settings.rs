@@ -191,6 +191,7 @@ impl<'n> Settings<'n> {
             "modify_params" => {
                 field.flag(problems);
             }
+            "vertex_project" | "vertex_location" => _ = field.text(problems),
             "check_provider_endpoint" => {
                 put(&mut self.gateway.check_provider_endpoint, field.flag(problems));
             }

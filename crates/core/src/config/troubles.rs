@@ -58,7 +58,7 @@ pub(super) struct Troubles<'t> {
 
 impl Troubles<'_> {
     /// Adds a reason, at the place of that parameter.
-    fn add(&mut self, lack: Lack, key: &str, problem: String, hint: String) {
+    pub(super) fn add(&mut self, lack: Lack, key: &str, problem: String, hint: String) {
         let path = self.entry.path.key("litellm_params");
         let wrong = Wrong::new(problem.as_str(), hint.as_str());
         self.problems.warn(self.entry.place_of(key), &path.key(key), wrong);

@@ -80,8 +80,6 @@ pub(super) const NOT_SERVED: &[(&str, Instead)] = &[
     ("text-completion-codestral", Prefix("codestral")),
     ("topaz", Unknown),
     ("triton", Unknown),
-    ("vertex_ai", Prefix("gemini")),
-    ("vertex_ai_beta", Prefix("gemini")),
     ("vllm", Prefix("hosted_vllm")),
     ("voyage", Address("https://api.voyageai.com/v1", "VOYAGE_API_KEY")),
     ("watsonx", Unknown),

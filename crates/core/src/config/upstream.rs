@@ -371,6 +371,8 @@ mod tests {
         assert_eq!(found("openai/gpt-4o", None), served("openai", "gpt-4o"));
         assert_eq!(found("together_ai/meta/llama", None), served("together_ai", "meta/llama"));
         assert_eq!(found("gpt-4o", None), served("openai", "gpt-4o"));
+        assert_eq!(found("gemini-2.5-pro", None), served("vertex_ai", "gemini-2.5-pro"));
+        assert_eq!(found("vertex_ai_beta/claude-x", None), served("vertex_ai", "claude-x"));
         assert_eq!(found("meta/llama", Some("hosted_vllm")), served("hosted_vllm", "meta/llama"));
         assert_eq!(found("groq/llama", Some("groq")), served("groq", "llama"));
         assert_eq!(found("openai/*", None), served("openai", "*"));
@@ -486,9 +488,8 @@ mod tests {
             }
         }
         let hint = |model| find_named(model, None).refusal.unwrap().1;
-        assert!(hint("vertex_ai/gemini-2.5-pro").contains("`model: gemini/gemini-2.5-pro`"));
-        assert!(!hint("vertex_ai/claude-opus-4").contains("model: gemini"));
-        assert!(hint("gemini-2.5-pro").contains("`model: gemini/gemini-2.5-pro`"));
+        assert!(hint("palm/gemini-2.5-pro").contains("`model: gemini/gemini-2.5-pro`"));
+        assert!(!hint("palm/bison").contains("model: gemini"));
         assert_eq!(find_named("cohere/rerank-new", None).refusal, None);
         let of_mode = Written { mode: Some("rerank"), ..Written::default() };
         assert_eq!(find("cohere/my-own", of_mode).refusal, None);

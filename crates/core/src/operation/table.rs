@@ -514,6 +514,22 @@ operations! {
         content_field: "embeddings",
         ..OF_GOOGLE
     },
+    /// `models/{}:predict`, for embeddings at Vertex AI.
+    PredictEmbeddings = Row {
+        name: "predict_embeddings",
+        upstream_path: ":predict",
+        mode: "embedding",
+        content_field: "predictions",
+        ..OF_GOOGLE
+    },
+    /// `models/{}:embedContent`, for models of Vertex AI that embed one content.
+    EmbedContent = Row {
+        name: "embed_content",
+        upstream_path: ":embedContent",
+        mode: "embedding",
+        content_field: "embedding",
+        ..OF_GOOGLE
+    },
     /// `models/{}:countTokens`.
     CountContents = Row {
         name: "count_contents",
@@ -578,6 +594,15 @@ operations! {
         format: WireFormat::Anthropic,
         open_ai: Counterpart::Missing,
         anthropic: Counterpart::Same,
+        ..PASSED
+    },
+    /// Whatever Vertex AI has, with any method.
+    PassVertex = Row {
+        name: "pass_through_vertex_ai",
+        paths: &["/vertex_ai/{}", "/vertex-ai/{}"],
+        format: WireFormat::Gemini,
+        open_ai: Counterpart::Missing,
+        gemini: Counterpart::Same,
         ..PASSED
     },
     /// Whatever Google has in its own format, with any method.

@@ -136,8 +136,9 @@ impl Diagnosed {
 fn marks(deployment: &Deployment, at: Option<Step>, works: Works) -> [Mark; Step::ALL.len()] {
     let upstream = Upstream::parse(&deployment.endpoint.api_base);
     let is_mock = deployment.endpoint.mock.is_some();
-    let has_credential =
-        deployment.credential.api_key.is_some() || deployment.endpoint.azure.is_some();
+    let has_credential = deployment.credential.api_key.is_some()
+        || deployment.endpoint.azure.is_some()
+        || deployment.endpoint.vertex.is_some();
     Step::ALL.map(|step| {
         let needed = match step {
             Step::Name | Step::Environment | Step::Probe => true,

@@ -92,6 +92,7 @@ pub(super) fn build(
         ask_usage: false,
         drop_params: serving.snapshot.gateway.drop_params || deployment.endpoint.rules.drops_params,
         kept: None,
+        client_version: None,
         known: deployment.known(&model),
         seals: None,
     };

@@ -80,6 +80,7 @@ async fn apart(
     let deployment = destination.deployment.clone();
     let upstream_model: Box<str> = order.upstream_model.into();
     let kept: Option<Box<str>> = order.kept.map(Box::from);
+    let client_version: Option<Box<str>> = order.client_version.map(Box::from);
     let (peek, changes) = (peek.clone(), changes.owned());
     offload::run(move || {
         let order = Order {
@@ -87,6 +88,7 @@ async fn apart(
             operation,
             upstream_model: &upstream_model,
             kept: kept.as_deref(),
+            client_version: client_version.as_deref(),
             ask_usage,
             drop_params,
             known,
@@ -165,6 +167,7 @@ impl<'a> CallBuilder<'a> {
             operation: self.request.operation,
             upstream_model: &destination.model,
             kept: self.request.stored.as_ref().map(|stored| &*stored.id),
+            client_version: self.request.dialect.anthropic.newer_version(),
             ask_usage: self.request.controls.stream,
             drop_params: self.serving.snapshot.gateway.drop_params
                 || self.request.controls.drop_params

@@ -18,8 +18,17 @@ use crate::http::refusal::{self, Refusal};
 use crate::offload;
 use crate::upstream::dialect::anthropic;
 
-/// The providers by the first segment of the path.
-const PROVIDERS: [&str; 6] = ["openai", "anthropic", "azure", "gemini", "cohere", "mistral"];
+/// The first segment of the path, and its provider.
+const PROVIDERS: [(&str, &str); 8] = [
+    ("openai", "openai"),
+    ("anthropic", "anthropic"),
+    ("azure", "azure"),
+    ("gemini", "gemini"),
+    ("cohere", "cohere"),
+    ("mistral", "mistral"),
+    ("vertex_ai", "vertex_ai"),
+    ("vertex-ai", "vertex_ai"),
+];
 /// Headers of a client that go along.
 static KEPT: [HeaderName; 10] = [
     header::ACCEPT,
@@ -63,7 +72,8 @@ impl PassThrough {
     pub(super) fn of(head: &Parts) -> Result<PassThrough, Refusal> {
         let whole = head.uri.path();
         let (named, path) = whole.trim_start_matches('/').split_once('/').unwrap_or_default();
-        let provider = PROVIDERS.into_iter().find(|provider| *provider == named);
+        let provider = PROVIDERS.into_iter().find(|(word, _)| *word == named);
+        let provider = provider.map(|(_, provider)| provider);
         let Some(provider) = provider.filter(|_| stays_below(path)) else {
             return Err(refusal::odd_path(whole));
         };
@@ -104,10 +114,13 @@ impl PassThrough {
             return Some(query::decoded(name));
         }
         // Google's methods stand behind the name.
-        if self.provider == "gemini"
+        if matches!(self.provider, "gemini" | "vertex_ai")
             && let Some((_, below)) = self.path.split_once("models/")
+            && let Some(name) = below.split(['/', ':']).next()
+            // A count names its model in the body.
+            && name != "count-tokens"
         {
-            return below.split(['/', ':']).next().map(query::decoded);
+            return Some(query::decoded(name));
         }
         // The model of a large body is not looked for: any deployment of the provider can take it.
         if body.is_empty() || body.len() > offload::LARGE {

@@ -7,6 +7,7 @@ use hale_core::azure::{RealtimeForm, escaped};
 use hale_core::deployment::Deployment;
 use hale_core::operation::{ModelPlace, Operation};
 use hale_core::provider::{Called, Edition, WireFormat};
+use hale_core::vertex;
 use http::uri::PathAndQuery;
 
 /// How an answer is transferred.
@@ -80,7 +81,8 @@ pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool
     match operation.model_place() {
         ModelPlace::Query | ModelPlace::Resource => true,
         ModelPlace::Body | ModelPlace::Account => {
-            deployment.endpoint.azure.is_some() || deployment.endpoint.aws.is_some()
+            let endpoint = &deployment.endpoint;
+            endpoint.azure.is_some() || endpoint.aws.is_some() || endpoint.vertex.is_some()
         }
     }
 }
@@ -96,7 +98,9 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
     let base = deployment.endpoint.provider.base_path(base, called.edition);
     // The paths of Anthropic's format begin with the version, at servers of the OpenAI wire too.
     let base = match operation {
-        Operation::CountTokens => operation.format().base_path(&base).to_owned().into(),
+        Operation::CountTokens if deployment.endpoint.vertex.is_none() => {
+            operation.format().base_path(&base).to_owned().into()
+        }
         // Rerank has two versions, the rest of Cohere's format one.
         Operation::CohereChat | Operation::CohereEmbed => match base.strip_suffix("/v1") {
             Some(host) => format!("{host}/v2").into(),
@@ -109,6 +113,12 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
         Transfer::Whole => operation.upstream_path(),
         Transfer::Streamed => operation.streamed_path(),
     };
+    if let Some(vertex) = &deployment.endpoint.vertex {
+        let is_streamed = transfer == Transfer::Streamed;
+        return path(
+            vertex.path(&base, vertex::Call { operation, path: below, model, is_streamed }),
+        );
+    }
     let below = below.replace("{}", &id);
     let mut text = match &deployment.endpoint.azure {
         Some(azure) => match operation.model_place() {
@@ -162,6 +172,9 @@ fn realtime(edition: Edition) -> Option<RealtimeForm> {
 
 /// The path of the list of models.
 pub(super) fn models(deployment: &Deployment, base: &str) -> PathAndQuery {
+    if let Some(vertex) = &deployment.endpoint.vertex {
+        return path(vertex.list_path());
+    }
     path(match &deployment.endpoint.azure {
         Some(azure) => azure.list_path(base),
         None => deployment.endpoint.provider.list_path(base),
@@ -177,6 +190,8 @@ pub(super) fn below(
 ) -> PathAndQuery {
     let base = deployment.endpoint.provider.base_path(base, Edition::Current);
     let base = base.trim_end_matches('/');
+    let of_vertex = deployment.endpoint.vertex.as_ref().and_then(|vertex| vertex.below(below));
+    let below = of_vertex.as_deref().unwrap_or(below);
     let first = below.split('/').next().unwrap_or_default();
     // Each version of Google's and Cohere's has methods of its own, and a client names the one that it wants.
     let versioned = match deployment.endpoint.provider.wire {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
+use hale_core::operation::Operation;
 use hale_core::settings::KeptConnections;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -33,7 +34,7 @@ pub(crate) struct Target {
     paths: Paths,
     /// What authorizes its requests.
     pub(crate) credential: Credential,
-    /// Whether its config names the version of the Anthropic format.
+    /// Whether no client's header names the version of the Anthropic format: its config does, or the body.
     pub(crate) pins_version: bool,
 }
 
@@ -63,6 +64,17 @@ impl Target {
     /// Whether it is one of Amazon Bedrock.
     pub(crate) fn is_at_bedrock(&self) -> bool {
         self.deployment.endpoint.aws.is_some()
+    }
+
+    /// How the betas of clients begin that it refuses when it is called for `operation`.
+    pub(crate) fn refused_betas(&self, operation: Operation) -> &'static [&'static str] {
+        // Source: LiteLLM.
+        const AT_VERTEX: [&str; 3] = ["oauth-", "claude-code-", "web-search-"];
+        match (&self.deployment.endpoint.vertex, operation) {
+            (None, _) => &[],
+            (Some(_), Operation::CountTokens) => &AT_VERTEX,
+            (Some(_), _) => AT_VERTEX.get(..2).unwrap_or_default(),
+        }
     }
 
     /// The path of `call`.
@@ -141,7 +153,11 @@ fn header_template(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
     let of_provider = of_provider.filter(|(_, value)| !static_key::is_part(value));
     let organization = deployment.credential.organization.iter();
     let organization = organization.map(|value| ("openai-organization", value.expose()));
-    for (name, value) in of_provider.map(|(name, value)| (&**name, &**value)).chain(organization) {
+    // The project that pays at Google.
+    let source = deployment.endpoint.vertex.as_ref().and_then(|vertex| vertex.source.as_ref());
+    let payer = source.and_then(|source| source.identity.quota_project());
+    let named = organization.chain(payer.map(|payer| ("x-goog-user-project", payer)));
+    for (name, value) in of_provider.map(|(name, value)| (&**name, &**value)).chain(named) {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), sensitive(value)) {
             headers.insert(name, value);
         }

@@ -130,6 +130,7 @@ fn every_provider_gets_json(peek: &Peek) {
                 operation,
                 upstream_model: "up/stream \"x\"",
                 kept: None,
+                client_version: None,
                 ask_usage,
                 drop_params: ask_usage,
                 known: hale_core::health::Known::default(),

@@ -66,6 +66,7 @@ fn sent(operation: Operation, body: Bytes) -> Option<Bytes> {
         operation,
         upstream_model: "gemini-3-pro-preview",
         kept: None,
+        client_version: None,
         ask_usage: false,
         drop_params: false,
         known: hale_core::health::Known::default(),

@@ -59,6 +59,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 operation,
                 upstream_model: "up/stream \"x\"",
                 kept: None,
+                client_version: None,
                 ask_usage: false,
                 drop_params: true,
                 known: hale_core::health::Known::default(),

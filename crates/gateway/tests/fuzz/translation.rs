@@ -68,6 +68,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         operation,
         upstream_model: "up",
         kept: None,
+        client_version: None,
         ask_usage: false,
         drop_params: false,
         known: hale_core::health::Known::default(),

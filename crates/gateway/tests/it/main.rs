@@ -120,5 +120,6 @@ mod timing;
 mod tls_clients;
 mod token_counter;
 mod token_counts;
+mod vertex;
 mod waiting;
 mod words;

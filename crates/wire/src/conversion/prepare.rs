@@ -132,10 +132,11 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     Ok(Prepared::Body(called.into(), body, Some(Arc::new(notes))))
 }
 
-/// What is called: for images Google has two ways.
+/// What is called: for images Google has two ways, and for embeddings three.
 fn called(upstream: Operation, order: &Order<'_>) -> Operation {
     match upstream {
         Operation::PredictImages => gemini::images::operation_of(order.upstream_model),
+        Operation::EmbedContents => gemini::embeddings::operation_of(order),
         other => other,
     }
 }

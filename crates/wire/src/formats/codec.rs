@@ -136,7 +136,9 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         Operation::CountTokens => Codec::Messages(OfMessages::Counted),
         Operation::CountPrompt => Codec::Counter,
         Operation::GenerateContent => Codec::Contents(OfContents::Generated),
-        Operation::EmbedContents => Codec::Contents(OfContents::Embedded),
+        Operation::EmbedContents | Operation::PredictEmbeddings | Operation::EmbedContent => {
+            Codec::Contents(OfContents::Embedded)
+        }
         Operation::CountContents => Codec::Contents(OfContents::Counted),
         Operation::PredictImages => Codec::Contents(OfContents::Predicted),
         Operation::CohereChat => Codec::Cohere(OfCohere::Message),
@@ -166,7 +168,8 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         | Operation::PassOpenAi
         | Operation::PassAnthropic
         | Operation::PassGemini
-        | Operation::PassCohere => Codec::Opaque,
+        | Operation::PassCohere
+        | Operation::PassVertex => Codec::Opaque,
         Operation::Moderate => Codec::Modes(Own::Verdicts),
         Operation::Rerank => Codec::Modes(Own::Ranks),
         Operation::Ocr => Codec::Modes(Own::Pages),

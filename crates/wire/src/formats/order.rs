@@ -8,6 +8,7 @@ use hale_core::operation::{Counterpart, Operation};
 use hale_core::prices;
 use hale_core::provider::WireFormat;
 use hale_core::takes::Takes;
+use hale_core::vertex;
 
 use crate::bytes::id::IdKey;
 
@@ -22,6 +23,8 @@ pub struct Order<'o> {
     pub upstream_model: &'o str,
     /// The provider's id of the stored object that the request refers to: the previous response, the file of a batch.
     pub kept: Option<&'o str>,
+    /// The version of its format that a client of Anthropic's names, if it is newer than the first.
+    pub client_version: Option<&'o str>,
     /// Whether the answer is a stream whose usage must be requested.
     pub ask_usage: bool,
     /// Whether parameters that the provider does not support are left out.
@@ -37,6 +40,14 @@ impl Order<'_> {
     #[must_use]
     pub fn wire(&self) -> WireFormat {
         self.deployment.wire(self.operation, self.upstream_model)
+    }
+
+    /// The model's name in a body, where the body has one.
+    pub(crate) fn model_in_body(&self) -> &str {
+        match self.deployment.endpoint.vertex {
+            Some(_) => vertex::name_in_body(self.upstream_model),
+            None => self.upstream_model,
+        }
     }
 
     /// Whether client and provider speak different formats. Some operations have one shape in several formats.

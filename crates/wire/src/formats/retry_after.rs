@@ -25,7 +25,7 @@ pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Opti
         if let Some(ms) = number(value, 1000.0) {
             return Some(ms);
         }
-        if let Some(at) = time_ms(value) {
+        if let Some(at) = unix_ms(value) {
             return Some(at.saturating_sub(now_unix_ms));
         }
     }
@@ -59,7 +59,7 @@ fn reset_ms(text: &str, now_unix_ms: u64) -> Option<u64> {
         Ok(value) if value >= EPOCH_MS => number(text, 1.0),
         Ok(value) if value >= EPOCH_S => number(text, 1000.0),
         Ok(_) => return number(text, 1000.0),
-        Err(_) => time_ms(text),
+        Err(_) => unix_ms(text),
     };
     match at {
         Some(at) => Some(at.saturating_sub(now_unix_ms)),
@@ -68,7 +68,8 @@ fn reset_ms(text: &str, now_unix_ms: u64) -> Option<u64> {
 }
 
 /// A time as an HTTP date or RFC 3339, in milliseconds since 1970.
-fn time_ms(text: &str) -> Option<u64> {
+#[must_use]
+pub fn unix_ms(text: &str) -> Option<u64> {
     if let Ok(date) = httpdate::parse_http_date(text) {
         let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
         return u64::try_from(at).ok();

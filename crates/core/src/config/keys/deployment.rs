@@ -80,6 +80,12 @@ pub(super) const PARAMS: &[Row] = &[
     served("aws_region_name", Kind::Text, "AWS_REGION_NAME, AWS_REGION, AWS_DEFAULT_REGION, else us-west-2", "Bedrock: the region. One in the model's name (`bedrock/eu-central-1/...`), or in its ARN, comes first."),
     served("aws_bedrock_runtime_endpoint", Kind::Text, "AWS_BEDROCK_RUNTIME_ENDPOINT, else the region's", "Bedrock: the address, if there is no `api_base`."),
     served("model_id", Kind::Text, "", "Bedrock: the ARN, or the name, that is called in place of the model's, which says what model it is."),
+    served("vertex_project", Kind::Text, "VERTEXAI_PROJECT, else the credentials', else GOOGLE_CLOUD_PROJECT", "Vertex AI: the project."),
+    served("vertex_ai_project", Kind::Text, "", "As `vertex_project`, which wins."),
+    served("vertex_location", Kind::Text, "`region_name`, else VERTEXAI_LOCATION, else VERTEX_LOCATION, else us-central1; for Gemini 3 global", "Vertex AI: the location, a region or `global`, `us`, `eu`. It is the deployment's region too, unless `region_name` names another."),
+    served("vertex_ai_location", Kind::Text, "", "As `vertex_location`, which wins."),
+    served("vertex_credentials", Kind::Any, "VERTEXAI_CREDENTIALS, else GOOGLE_APPLICATION_CREDENTIALS, else those of gcloud, else the metadata server", "Vertex AI: a file of credentials, by its path, as JSON text or as a mapping: of a service account, of a user, of federation or of impersonation. A file is read again for each token. With an `api_key` none is used."),
+    served("vertex_ai_credentials", Kind::Any, "", "As `vertex_credentials`, which wins."),
     served("mock_response", Kind::Any, "", "A canned answer instead of the provider's: text, a list of numbers for embeddings, or a failure such as `litellm.RateLimitError`. Needs no key."),
     served("mock_delay", Kind::Time(0, HOUR), "0", "Delay of the canned answer."),
     served("input_cost_per_token", PRICE, "the price list", "USD per prompt token."),
@@ -141,7 +147,7 @@ pub(super) const PARAMS: &[Row] = &[
     ignored("api_type", "The provider is named by the model's prefix."),
     not_yet("azure_*", "A token of Entra ID comes from `tenant_id`, `client_id` and `client_secret`."),
     lacks("aws_*", &features::AWS),
-    lacks("vertex_*", &features::VERTEX),
+    not_yet("vertex_*", "Vertex AI is called by `vertex_project`, `vertex_location` and `vertex_credentials`."),
     not_yet("gcs_*", "Nothing is stored at Google."),
     not_yet("s3_*", "Nothing is stored at AWS."),
     not_yet("watsonx_*", "Watsonx is not served."),
@@ -222,6 +228,6 @@ pub(super) const INFO: &[Row] = &[
 #[rustfmt::skip]
 pub(super) const CREDENTIAL: &[Row] = &[
     served("credential_name", Kind::Text, "required", "The name."),
-    served("credential_values", Kind::Map, "required", "`api_key`, `api_base`, `organization`; for Azure the keys of its own."),
+    served("credential_values", Kind::Map, "required", "`api_key`, `api_base`, `organization`; for Azure and Vertex AI the keys of their own."),
     ignored("credential_info", "A description."),
 ];

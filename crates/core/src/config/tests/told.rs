@@ -63,7 +63,7 @@ fn only_what_litellm_knows_is_called_a_key_of_its() {
         ("dynamodb_table_name", "not served: ignored. nothing is sent there"),
         ("disable_streaming_logging", "not served: ignored. nothing is sent there"),
         ("reasoning_auto_summary", "not served: ignored. requests are changed only"),
-        ("vertex_project", "not served: ignored. no credential of Google's cloud"),
+        ("vertex_ai_safety_settings", "not served: ignored. write `safety_settings`"),
     ] {
         let (_, warnings) = with(&format!("litellm_settings: {{{key}: x}}\n")).warned();
         one(&warnings, says);

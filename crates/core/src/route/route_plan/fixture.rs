@@ -53,6 +53,7 @@ fn fixture(index: DeploymentIndex, id: Arc<str>, group: GroupIndex, upstream: &s
             api_base: "http://127.0.0.1:1/v1".into(),
             azure: None,
             aws: None,
+            vertex: None,
             default_params: Vec::new(),
             dropped_params: Vec::new(),
             rules: crate::deployment::BodyRules::default(),

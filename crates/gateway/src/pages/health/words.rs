@@ -105,7 +105,7 @@ pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option
                 // What to do about an obstacle names the host where it stands.
                 obstacle: last.and_then(|last| last.obstacle).filter(|_| sees.addresses),
                 status: last.and_then(|last| last.status),
-                message: "",
+                message: last.map_or("", |last| &last.message),
             };
             return advice::fix(deployment, &failure);
         }

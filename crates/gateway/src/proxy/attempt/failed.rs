@@ -278,6 +278,9 @@ impl Failed {
             TargetError::Credential(error @ CredentialError::NoToken { .. }) => {
                 Failed::malformed(error.to_string())
             }
+            TargetError::Credential(error @ CredentialError::Unusable { .. }) => {
+                Failed::of(Cause::Auth, None, error.to_string())
+            }
             TargetError::Credential(error @ CredentialError::Silent { .. }) => {
                 Failed::because(&Observation::Timeout, None, error.to_string())
             }

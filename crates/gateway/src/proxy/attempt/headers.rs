@@ -47,7 +47,8 @@ fn of_operation(
     // At Bedrock they are members of the body.
     if call.conversion.wire == WireFormat::Anthropic && !is_at_bedrock {
         let client = &call.dialect.anthropic;
-        headers.extend(client.betas(target.headers.map()));
+        let refused = target.refused_betas(call.conversion.operation);
+        headers.extend(client.betas_but(target.headers.map(), refused));
         if !call.conversion.translates() && !target.pins_version {
             headers.extend(client.version());
         }

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use hale_core::azure::RESERVED;
 use hale_core::health::outcome::ProviderError;
 use hale_core::secret::Secret;
-use hale_wire::retry_after;
+use hale_wire::{retry_after, without_mark};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::utf8_percent_encode;
+use serde::Deserialize;
 
 use super::error::CredentialError;
 use crate::clock;
@@ -31,6 +32,17 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// A GET of `path`.
+    pub(super) fn get(path: &str) -> Call {
+        Call::new(Method::GET, path, Bytes::new())
+    }
+
+    /// `json`, posted to `path`.
+    pub(super) fn json(path: &str, json: String) -> Call {
+        let call = Call::new(Method::POST, path, Bytes::from(json));
+        call.with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
     /// A form with `fields`, posted to `path`.
     pub(super) fn form(path: &str, fields: &[(&str, &str)]) -> Call {
         let call = Call::new(Method::POST, path, Bytes::from(form(fields)));
@@ -96,6 +108,40 @@ pub(super) struct Said {
 }
 
 impl Said {
+    /// What it says when it refuses a token: the error of OAuth 2, or Google's. `of` says what the token was asked for with.
+    pub(super) fn oauth_error(&self, issuer: &str, of: &str) -> ProviderError {
+        #[derive(Deserialize)]
+        struct Refusal {
+            error: Word,
+            #[serde(default)]
+            error_description: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Word {
+            Plain(String),
+            Google { status: String, message: String },
+        }
+        let refusal: Option<Refusal> = serde_json::from_slice(without_mark(&self.text)).ok();
+        let (code, words) = match refusal {
+            None => (None, String::new()),
+            Some(Refusal { error: Word::Plain(code), error_description }) => {
+                (Some(code), error_description)
+            }
+            Some(Refusal { error: Word::Google { status, message }, .. }) => {
+                (Some(status), message)
+            }
+        };
+        let first_line = words.lines().next().unwrap_or_default();
+        let parts = [code.as_deref().unwrap_or_default(), first_line];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let mut message = format!("{issuer} gives no token{of}");
+        if !parts.is_empty() {
+            message = format!("{message}: {}", parts.join(" "));
+        }
+        ProviderError { message, code, ..ProviderError::default() }
+    }
+
     /// Its refusal, as `error` says it, without the secret that was sent.
     pub(super) fn refused(&self, mut error: ProviderError, secret: &Secret) -> CredentialError {
         error.hide(secret);
@@ -132,5 +178,27 @@ mod tests {
     fn forms_are_escaped() {
         let fields = [("a", "x y&=%"), ("b", "ü"), ("c", "~-._"), ("d", "")];
         assert_eq!(form(&fields), "a=x%20y%26%3D%25&b=%C3%BC&c=~-._&d=");
+    }
+
+    #[test]
+    fn refusals_name_the_word_and_the_first_line() {
+        let error = |text: &str| {
+            let said = Said {
+                status: StatusCode::BAD_REQUEST,
+                headers: HeaderMap::new(),
+                text: text.into(),
+            };
+            said.oauth_error("Entra ID", " for x")
+        };
+        let azures =
+            r#"{"error":"invalid_client","error_description":"AADSTS7000215: no.\r\nTrace"}"#;
+        let expected = "Entra ID gives no token for x: invalid_client AADSTS7000215: no.";
+        assert_eq!(error(azures).message, expected);
+        assert_eq!(error(azures).code.as_deref(), Some("invalid_client"));
+        let googles =
+            r#"{"error":{"code":403,"message":"Permission denied","status":"PERMISSION_DENIED"}}"#;
+        let expected = "Entra ID gives no token for x: PERMISSION_DENIED Permission denied";
+        assert_eq!(error(googles).message, expected);
+        assert_eq!(error("<html>").message, "Entra ID gives no token for x");
     }
 }

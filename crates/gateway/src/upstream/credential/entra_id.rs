@@ -5,10 +5,8 @@
 //! Source: <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>.
 
 use hale_core::azure::Identity;
-use hale_core::health::outcome::ProviderError;
 use hale_core::secret::Secret;
 use hale_core::settings::KeptConnections;
-use serde::Deserialize;
 
 use super::bearer::{Bearer, granted};
 use super::call::{Call, encoded};
@@ -54,39 +52,7 @@ impl EntraId {
         let said = Call::form(&self.path, &fields).send(&self.authority, ISSUER).await?;
         match said.status.is_success() {
             true => granted(&said.text).ok_or(CredentialError::NoToken { issuer: ISSUER }),
-            false => Err(said.refused(refusal(&said.text), &self.in_form)),
+            false => Err(said.refused(said.oauth_error(ISSUER, ""), &self.in_form)),
         }
-    }
-}
-
-/// What the authority says.
-fn refusal(text: &[u8]) -> ProviderError {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-        #[serde(default)]
-        error_description: String,
-    }
-    let refusal: Option<Refusal> = serde_json::from_slice(text).ok();
-    let Some(refusal) = refusal else {
-        let message = "Entra ID gives no token".to_owned();
-        return ProviderError { message, ..ProviderError::default() };
-    };
-    let first_line = refusal.error_description.lines().next().unwrap_or_default();
-    let message = format!("Entra ID gives no token: {} {first_line}", refusal.error);
-    ProviderError { message, code: Some(refusal.error), ..ProviderError::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_name_the_first_line() {
-        let text =
-            br#"{"error":"invalid_client","error_description":"AADSTS7000215: no.\r\nTrace"}"#;
-        let error = refusal(text);
-        assert_eq!(error.message, "Entra ID gives no token: invalid_client AADSTS7000215: no.");
-        assert_eq!(refusal(b"<html>").message, "Entra ID gives no token");
     }
 }

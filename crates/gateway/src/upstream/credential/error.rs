@@ -34,6 +34,14 @@ pub(crate) enum CredentialError {
         /// Its name.
         issuer: &'static str,
     },
+    /// What the config holds cannot be used.
+    #[error("{issuer} gives no token: {problem}")]
+    Unusable {
+        /// The issuer's name.
+        issuer: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// The issuer did not answer in time.
     #[error("{issuer} does not answer")]
     Silent {

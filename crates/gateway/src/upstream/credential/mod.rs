@@ -10,17 +10,19 @@ mod bearer;
 mod call;
 mod entra_id;
 mod error;
+mod google;
 mod refreshing;
 pub(super) mod static_key;
+mod tokens;
 
 use hale_core::deployment::Deployment;
 use hale_core::settings::KeptConnections;
 use http::header;
 
 use self::aws::AwsKeys;
-use self::bearer::Tokens;
 pub(crate) use self::error::CredentialError;
 pub(crate) use self::refreshing::Replaced;
+use self::tokens::Tokens;
 use super::request::UpstreamRequest;
 
 /// What authorizes the requests of one deployment.
@@ -36,7 +38,11 @@ pub(crate) enum Credential {
 impl Credential {
     /// The credential of `deployment`; `kept` is how connections to an issuer are used again.
     pub(super) fn of(deployment: &Deployment, kept: KeptConnections) -> Credential {
-        match deployment.endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
+        let endpoint = &deployment.endpoint;
+        if let Some(source) = endpoint.vertex.as_ref().and_then(|vertex| vertex.source.as_ref()) {
+            return Credential::Bearer(Tokens::of_google(source, kept));
+        }
+        match endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
             Some(identity) => Credential::Bearer(Tokens::of_entra_id(identity, kept)),
             None => match deployment.endpoint.aws.as_ref().and_then(AwsKeys::of) {
                 Some(keys) => Credential::Aws(Box::new(keys)),

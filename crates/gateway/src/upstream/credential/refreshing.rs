@@ -230,14 +230,14 @@ impl<K: Eq + Hash, I: Issuer> Registry<K, I> {
     }
 
     /// Those for `key`; `make` makes the issuer if no deployment has it yet.
-    pub(super) fn of(&self, key: K, make: impl FnOnce(&K) -> I) -> Arc<Refreshing<I>> {
+    pub(super) fn of(&self, key: K, make: impl FnOnce() -> I) -> Arc<Refreshing<I>> {
         let mut all = self.0.lock();
         let all = all.get_or_insert_default();
         if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
             return known;
         }
         all.retain(|_, one| one.strong_count() > 0);
-        let made = Arc::new(Refreshing::new(make(&key)));
+        let made = Arc::new(Refreshing::new(make()));
         all.insert(key, Arc::downgrade(&made));
         made
     }
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn the_grants_of_one_identity_are_shared_while_a_deployment_uses_them() {
         static ALL: Registry<&str, Numbers> = Registry::new();
-        let make = |_: &&str| Numbers { next: AtomicU64::new(0), lifetime_ms: 1 };
+        let make = || Numbers { next: AtomicU64::new(0), lifetime_ms: 1 };
         let (a, again, b) = (ALL.of("a", make), ALL.of("a", make), ALL.of("b", make));
         assert!(Arc::ptr_eq(&a, &again) && !Arc::ptr_eq(&a, &b));
         let before = Arc::downgrade(&a);

@@ -14,6 +14,8 @@ const OAUTH_PREFIX: &str = "sk-ant-oat";
 const OAUTH_BETA: &str = "oauth-2025-04-20";
 /// The header that turns on features in beta.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+/// The first version of the format that is in use.
+const FIRST: &str = "2023-06-01";
 /// The header that names the version of the format.
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
@@ -41,8 +43,11 @@ pub(in crate::upstream) fn joined(
     if *name == BETA { betas(headers.get_all(BETA).iter().chain([&value])) } else { Some(value) }
 }
 
-/// Whether the config of `deployment` names the version of the format. A client cannot change it then.
+/// Whether no header of a client names the version of the format: the config of `deployment` does, or the body.
 pub(in crate::upstream) fn pins_version(deployment: &Deployment) -> bool {
+    if deployment.endpoint.vertex.is_some() {
+        return true;
+    }
     let mut extra = deployment.credential.extra_headers.iter();
     extra.any(|(name, _)| VERSION.as_str().eq_ignore_ascii_case(name))
 }
@@ -67,9 +72,35 @@ impl ClientHeaders {
 
     /// The client's betas as a request header, together with those of the header `template`.
     pub(crate) fn betas(&self, template: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+        self.betas_but(template, &[])
+    }
+
+    /// The same without the client's betas whose names begin with one of `refused`.
+    pub(crate) fn betas_but(
+        &self,
+        template: &HeaderMap,
+        refused: &[&str],
+    ) -> Option<(HeaderName, HeaderValue)> {
         let wanted = self.betas.as_ref()?;
-        let all = betas(template.get_all(BETA).iter().chain([wanted]))?;
+        let is_kept = |name: &&str| !refused.iter().any(|begin| name.starts_with(begin));
+        let kept = match refused {
+            [] => wanted.clone(),
+            _ => {
+                let names = wanted.to_str().ok()?.split(',').filter(is_kept);
+                HeaderValue::from_str(&names.collect::<Vec<_>>().join(",")).ok()?
+            }
+        };
+        let all = betas(template.get_all(BETA).iter().chain([&kept]))?;
         Some((BETA, all))
+    }
+
+    /// The version of the client's bytes, if it is newer than the first, which every provider has.
+    pub(crate) fn newer_version(&self) -> Option<&str> {
+        self.version.as_ref()?.to_str().ok().filter(|version| {
+            let is_date = version.len() == FIRST.len()
+                && version.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+            is_date && *version > FIRST
+        })
     }
 
     /// The version of the client's bytes as a request header.

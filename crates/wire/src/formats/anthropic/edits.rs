@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use hale_core::parameters::NOT_IN_MESSAGES;
 use hale_core::takes::Efforts;
 
+use super::cloud;
 use super::metadata::user_id;
 use super::passed;
 use crate::bytes::edit::{Edit, json_string};
@@ -89,7 +90,7 @@ pub(crate) fn counted_body(
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
-    edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
+    edits.extend(cloud::edits(peek, order));
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     for name in peek.removed() {
         edits.push(Edit::Remove(name));

@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 mod calls;
+mod cloud;
 pub(crate) mod count;
 pub(crate) mod edits;
 pub(crate) mod effort;

@@ -121,6 +121,10 @@ pub(super) fn read(text: &str) -> Result<Chunk<'_>, Wrong> {
             chunk.parts.push(part);
         }
     }
+    let images = chunk.parts.iter().filter(|part| part.is_image()).count();
+    if let Some(usage) = &mut chunk.usage {
+        usage.drawn.images = u32::try_from(images).unwrap_or(u32::MAX);
+    }
     let word = |raw: &str| lossy(raw, &mut None).map(Text::into_owned).unwrap_or_default();
     if let Some(reason) = finish.map(word).filter(|reason| !reason.is_empty()) {
         chunk.finish = Some(finished(&reason, message.map(word).as_deref())?);

@@ -276,7 +276,7 @@ fn write_source(json: &mut JsonText, source: &Source<'_>, order: &Order<'_>) -> 
         Source::Plain(text) => {
             json.open(b'{').member("text", text).close(b'}');
         }
-        Source::Url(url) | Source::File(url) if url.starts_with("https://") => {
+        Source::Url(url) | Source::File(url) if is_read(url, order) => {
             json.open(b'{').key("fileData").open(b'{').member("fileUri", url);
             if let Some(kind) = type_by_name(url) {
                 json.member("mimeType", kind);
@@ -289,6 +289,12 @@ fn write_source(json: &mut JsonText, source: &Source<'_>, order: &Order<'_>) -> 
         }
     }
     Ok(())
+}
+
+/// Whether the provider fetches what is at that address: Vertex AI has the storage of Google's cloud too.
+fn is_read(url: &str, order: &Order<'_>) -> bool {
+    let is_at_vertex = order.deployment.endpoint.vertex.is_some();
+    url.starts_with("https://") || (is_at_vertex && url.starts_with("gs://"))
 }
 
 /// The type that the name of a file says.

@@ -17,7 +17,8 @@ use crate::formats::room::Room;
 use crate::formats::unfit::list_field;
 use crate::formats::vectors;
 use crate::formats::view::View;
-use hale_core::usage::BYTES_PER_TOKEN;
+use hale_core::operation::Operation;
+use hale_core::usage::{BYTES_PER_TOKEN, Usage};
 
 /// What an embedding is for, in the words of other providers and in Google's.
 const TASKS: [(&str, &str); 4] = [
@@ -66,60 +67,172 @@ pub(crate) fn write(
             _ => return Err(Unfit::unsupported(&*name, provider, FIX)),
         }
     }
-    let room = Room::of(peek.body().len());
+    let way = Way::of(order);
     let mut json = JsonText::with_room(input.len() + 256);
-    json.open(b'{').key("requests").open(b'[');
+    json.open(b'{');
+    let writing = Writing { way, about: &about, order };
+    match way {
+        Way::Batch => json.key("requests").open(b'['),
+        Way::Instances { .. } => json.key("instances").open(b'['),
+        Way::One => &mut json,
+    };
+    let mut count = 0;
     match input.starts_with('"') {
-        true => write_one(&mut json, input, (&about, order))?,
+        true => writing.one(&mut json, input)?,
         false => {
+            let room = Room::of(peek.body().len());
             for one in list_field("input", input, &room)? {
-                write_one(&mut json, one?, (&about, order))?;
+                count += 1;
+                if count > 1 && way.takes_one() {
+                    let fix = "this model embeds one text a request: send them one by one";
+                    return Err(Unfit::unsupported("input", provider, fix));
+                }
+                writing.one(&mut json, one?)?;
             }
         }
     }
-    json.close(b']').close(b'}');
+    match way {
+        Way::Batch => {
+            json.close(b']');
+        }
+        Way::Instances { .. } => {
+            json.close(b']');
+            if let Some(raw) = about.dimensions {
+                json.key("parameters")
+                    .open(b'{')
+                    .raw_member("outputDimensionality", raw)
+                    .close(b'}');
+            }
+        }
+        Way::One => {}
+    }
+    json.close(b'}');
     let estimated = input.len() as u64 / BYTES_PER_TOKEN;
     let notes = Notes { embeddings: Embeddings { form, estimated }, ..Notes::default() };
     Ok((json.into_bytes(), notes))
 }
 
-fn write_one(
-    json: &mut JsonText,
-    input: &str,
-    (about, order): (&About<'_>, &Order<'_>),
-) -> Result<(), Unfit> {
-    if !input.starts_with('"') {
-        let fix = "send texts in place of tokens";
-        return Err(Unfit::unsupported("input", &order.deployment.endpoint.provider.name, fix));
-    }
-    json.open(b'{').key("model");
-    json.joined(["models/", order.upstream_model.trim_start_matches("models/")]);
-    json.key("content").open(b'{').key("parts").open(b'[').open(b'{').raw_member("text", input);
-    json.close(b'}').close(b']').close(b'}');
-    let more = [
-        ("taskType", about.task),
-        ("title", about.title),
-        ("outputDimensionality", about.dimensions),
-    ];
-    for (name, raw) in more {
-        if let Some(raw) = raw {
-            json.raw_member(name, raw);
+/// How embeddings are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// One request within another for each text.
+    Batch,
+    /// One instance for each text.
+    Instances {
+        /// Whether there may be one only.
+        single: bool,
+    },
+    /// One text.
+    One,
+}
+
+impl Way {
+    /// Source: <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>.
+    fn of(order: &Order<'_>) -> Way {
+        let name = order.upstream_model.rsplit('/').next().unwrap_or_default();
+        match &order.deployment.endpoint.vertex {
+            None => Way::Batch,
+            Some(_) if name.starts_with("gemini-embedding-2") => Way::One,
+            Some(_) => Way::Instances { single: name.starts_with("gemini-embedding") },
         }
     }
-    json.close(b'}');
-    Ok(())
+
+    fn takes_one(self) -> bool {
+        match self {
+            Way::Batch | Way::Instances { single: false } => false,
+            Way::Instances { single: true } | Way::One => true,
+        }
+    }
+}
+
+/// What is called for embeddings.
+pub(crate) fn operation_of(order: &Order<'_>) -> Operation {
+    match Way::of(order) {
+        Way::Batch => Operation::EmbedContents,
+        Way::Instances { .. } => Operation::PredictEmbeddings,
+        Way::One => Operation::EmbedContent,
+    }
+}
+
+/// What is the same for all texts of a request.
+#[derive(Clone, Copy)]
+struct Writing<'w> {
+    way: Way,
+    about: &'w About<'w>,
+    order: &'w Order<'w>,
+}
+
+impl Writing<'_> {
+    fn one(self, json: &mut JsonText, input: &str) -> Result<(), Unfit> {
+        let Writing { way, about, order } = self;
+        if !input.starts_with('"') {
+            let fix = "send texts in place of tokens";
+            let provider = &order.deployment.endpoint.provider.name;
+            return Err(Unfit::unsupported("input", provider, fix));
+        }
+        let more = match way {
+            Way::Instances { .. } => {
+                json.open(b'{').raw_member("content", input);
+                [("task_type", about.task), ("title", about.title), ("", None)]
+            }
+            Way::Batch | Way::One => {
+                if way == Way::Batch {
+                    json.open(b'{').key("model");
+                    json.joined(["models/", order.upstream_model.trim_start_matches("models/")]);
+                }
+                json.key("content").open(b'{').key("parts").open(b'[').open(b'{');
+                json.raw_member("text", input).close(b'}').close(b']').close(b'}');
+                [
+                    ("taskType", about.task),
+                    ("title", about.title),
+                    ("outputDimensionality", about.dimensions),
+                ]
+            }
+        };
+        for (name, raw) in more {
+            if let Some(raw) = raw {
+                json.raw_member(name, raw);
+            }
+        }
+        if way != Way::One {
+            json.close(b'}');
+        }
+        Ok(())
+    }
+}
+
+/// The tokens that Vertex AI counted in its `predictions`.
+pub(super) fn counted(predictions: &str) -> Usage {
+    let of = |one: &str| {
+        let [embeddings] = texts(one, ["embeddings"]).ok()?;
+        let [statistics] = texts(embeddings?, ["statistics"]).ok()?;
+        let [count] = texts(statistics?, ["token_count"]).ok()?;
+        // Older models write it as a number with a point.
+        count?.trim_end_matches(".0").parse::<u64>().ok()
+    };
+    let counts = elements(predictions).into_iter().flatten().filter_map(of);
+    Usage { input: counts.fold(0, u64::saturating_add), ..Usage::default() }
 }
 
 /// The answer in `text` for a client of OpenAI's format.
 pub(crate) fn translate(text: &str, view: &View) -> Result<Vec<u8>, String> {
-    let [embeddings, counts] =
-        texts(text, ["embeddings", "usageMetadata"]).map_err(|_| "it is no object".to_owned())?;
-    let all = embeddings.and_then(elements).ok_or("it has no list of `embeddings`")?;
-    let vectors = all.map(|one| {
-        let values = texts(one, ["values"]).ok().and_then(|[values]| values);
+    let [embeddings, predictions, embedding, counts] =
+        texts(text, ["embeddings", "predictions", "embedding", "usageMetadata"])
+            .map_err(|_| "it is no object".to_owned())?;
+    let no_list = || "it has no list of `embeddings`".to_owned();
+    let list = embeddings.or(predictions);
+    let one = embedding.filter(|_| list.is_none());
+    if list.is_none() && one.is_none() {
+        return Err(no_list());
+    }
+    let list = list.map(|list| elements(list).ok_or_else(no_list)).transpose()?;
+    let vectors = list.into_iter().flatten().chain(one).map(|one| {
+        let within = texts(one, ["embeddings"]).ok().and_then(|[within]| within).unwrap_or(one);
+        let values = texts(within, ["values"]).ok().and_then(|[values]| values);
         values.ok_or_else(|| "an embedding without `values`".to_owned())
     });
     // Older models do not count.
-    let counted = counts.and_then(usage::read).map(|usage| usage.input);
+    let by_instance = || Some(counted(predictions?)).filter(|usage| usage.input > 0);
+    let counted = counts.and_then(usage::read).or_else(by_instance).map(|usage| usage.input);
     vectors::write(vectors, counted, view)
 }

@@ -48,6 +48,13 @@ pub(super) enum Said<'a> {
     },
 }
 
+impl Part<'_> {
+    /// Whether it is an image.
+    pub(super) fn is_image(&self) -> bool {
+        matches!(&self.said, Said::Data { media_type, .. } if media_type.starts_with("image/"))
+    }
+}
+
 /// Members that are content.
 const CONTENT: [&[u8]; 5] = [
     b"\"text\"",

@@ -17,6 +17,8 @@ pub(crate) struct Reader {
     id: Option<Box<str>>,
     /// Calls so far.
     calls: usize,
+    /// Images so far.
+    images: u32,
     /// Whether something was said besides thoughts.
     has_content: bool,
 }
@@ -40,9 +42,13 @@ impl Reader {
             deltas.push(Delta::Start(id));
         }
         for part in chunk.parts {
+            self.images = self.images.saturating_add(u32::from(part.is_image()));
             self.part(part, &mut deltas)?;
         }
-        deltas.extend(chunk.usage.map(Delta::Usage));
+        deltas.extend(chunk.usage.map(|mut usage| {
+            usage.drawn.images = self.images;
+            Delta::Usage(usage)
+        }));
         if let Some(finish) = chunk.finish {
             let stop = finish.stop(self.calls, self.has_content);
             deltas.push(Delta::Stop(stop.map_err(EventError::Unreadable)?, None));

@@ -3,7 +3,7 @@
 //! Called for each full answer, and for each event, whose counts are those of the answer so far. Always true: thoughts count
 //! as output once, whether the provider counts them among the candidates or beside them.
 
-use hale_core::usage::{Sound, Usage};
+use hale_core::usage::{Drawn, Sound, Usage};
 
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
@@ -42,19 +42,23 @@ pub(super) fn read(text: &str) -> Option<Usage> {
         cached_input: count(cached).min(input),
         reasoning: thoughts,
         sound: Sound {
-            input: of_sound(of_prompt),
-            cached_input: of_sound(of_cache),
-            output: of_sound(of_answer),
+            input: of_kind(AUDIO, of_prompt),
+            cached_input: of_kind(AUDIO, of_cache),
+            output: of_kind(AUDIO, of_answer),
         },
+        drawn: Drawn { images: 0, tokens: of_kind(IMAGE, of_answer) },
         ..Usage::default()
     })
 }
 
-/// The tokens of sound in a list of counts by kind of content.
-fn of_sound(details: Option<&str>) -> u64 {
+const AUDIO: &str = "\"AUDIO\"";
+const IMAGE: &str = "\"IMAGE\"";
+
+/// The tokens of that kind of content in a list of counts by kind.
+fn of_kind(kind: &str, details: Option<&str>) -> u64 {
     let details = details.and_then(elements).into_iter().flatten();
     let counts = details.filter_map(|detail| match texts(detail, ["modality", "tokenCount"]) {
-        Ok([Some("\"AUDIO\""), Some(count)]) => count_of(count),
+        Ok([Some(found), Some(count)]) if found == kind => count_of(count),
         _ => None,
     });
     counts.fold(0, u64::saturating_add)

@@ -31,7 +31,14 @@ pub(crate) fn write_counted(
     bytes: usize,
 ) -> Result<Vec<u8>, Unfit> {
     let mut json = JsonText::of_request(bytes, schema::GROWTH);
-    json.open(b'{').key("generateContentRequest").open(b'{');
+    json.open(b'{');
+    if order.deployment.endpoint.vertex.is_some() {
+        contents::write(&mut json, request, order)?;
+        tools::write(&mut json, request, order)?;
+        json.close(b'}');
+        return Ok(json.into_bytes());
+    }
+    json.key("generateContentRequest").open(b'{');
     json.key("model").joined(["models/", order.upstream_model.trim_start_matches("models/")]);
     contents::write(&mut json, request, order)?;
     tools::write(&mut json, request, order)?;

@@ -76,7 +76,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
     let deployment = order.deployment;
     let provider = deployment.endpoint.provider;
     let mut edits = Vec::with_capacity(8);
-    edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
+    edits.push(Edit::Set("model", Cow::Owned(json_string(order.model_in_body()))));
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     if order.ask_usage && order.operation.has_stream_options() {
         edits.push(match order.known.has_no_stream_options() {

@@ -240,6 +240,10 @@ operations! {
     /// `/responses/compact`.
     CompactResponses = Row {
         name: "responses_compact",
+        open_ai: Counterpart::Other(Operation::Chat),
+        anthropic: Counterpart::Other(Operation::Messages),
+        gemini: Counterpart::Other(Operation::GenerateContent),
+        cohere: Counterpart::Other(Operation::CohereChat),
         paths: with_account!("/responses/compact"),
         upstream_path: "/responses/compact",
         required: &["input"],

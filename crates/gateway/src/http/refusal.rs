@@ -86,8 +86,20 @@ impl Refusal {
         self
     }
 
+    /// Says in words how long to wait, which is where clients of responses look for it.
+    fn say_when(&mut self) {
+        const WORDS: &str = "try again in ";
+        let message = &mut self.reply.message;
+        if !message.contains(WORDS) && !self.must_not_repeat {
+            message.push_str(&format!("; {WORDS}{}s", self.retry_after_s.unwrap_or(1)));
+        }
+    }
+
     /// The answer in that client format.
-    pub(crate) fn into_response(self, format: WireFormat) -> Response<Reply> {
+    pub(crate) fn into_response(mut self, format: WireFormat) -> Response<Reply> {
+        if format == WireFormat::Responses && self.status == StatusCode::TOO_MANY_REQUESTS {
+            self.say_when();
+        }
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let mut response = reply::json(self.status, self.reply.body(format));

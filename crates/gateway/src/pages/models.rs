@@ -50,6 +50,9 @@ struct Model<'m> {
 struct List<'m> {
     data: Vec<Model<'m>>,
     object: &'static str,
+    /// What Codex reads beside the list: models that it knows nothing of. Without it, it complains in each session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<[u8; 0]>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     part: Option<Part>,
 }
@@ -97,7 +100,7 @@ impl Wanted {
 /// Groups without a healthy member are left out if the config or `healthy_only` says so; patterns never are,
 /// nor are groups about which nothing is known. `include_model_access_groups` adds the names of access groups,
 /// `only_model_access_groups` shows nothing else; `return_wildcard_routes` adds the patterns, which are else shown as the
-/// models behind them. `limit` and `after_id` give a part, as Anthropic's list does.
+/// models behind them. `client_version`, which Codex sends, adds its own list, empty. `limit` and `after_id` give a part, as Anthropic's list does.
 pub(crate) fn list(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let lists = ProviderLists::of(request.arrival).await;
@@ -108,7 +111,8 @@ pub(crate) fn list(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
             false => listed(&request, wanted, &lists),
         };
         let (data, part) = part(&request, data)?;
-        Ok(page(&List { data, object: "list", part }))
+        let models = request.parameter("client_version").map(|_| []);
+        Ok(page(&List { data, object: "list", models, part }))
     })
 }
 

@@ -111,7 +111,13 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         issuer: None,
         serial: 0,
     };
-    let wires = [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini, WireFormat::Cohere];
+    let wires = [
+        WireFormat::OpenAi,
+        WireFormat::Anthropic,
+        WireFormat::Gemini,
+        WireFormat::Cohere,
+        WireFormat::Responses,
+    ];
     let mut outcome = 0;
     let ways = Operation::ALL
         .iter()

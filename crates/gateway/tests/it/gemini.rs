@@ -341,7 +341,7 @@ fn what_the_address_does_not_have_is_refused_by_name() {
     let upstream = FakeUpstream::with(google);
     let hale = config(&upstream, OLDER).start();
     let body = json!({"model": "g", "input": "hi"});
-    let refused = client(&hale).post_json("/v1/responses/compact", &[], &body);
+    let refused = client(&hale).post_json("/v1/responses/input_tokens", &[], &body);
     assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.text().contains("/v1/chat/completions"), "{}", refused.text());
     assert_eq!(upstream.requests().len(), 0);

@@ -98,6 +98,7 @@ mod relay;
 mod reload;
 mod responses;
 mod responses_bridge;
+mod responses_codex;
 mod roles;
 mod router_pages;
 mod routing;

@@ -337,7 +337,7 @@ fn a_stream_ends_without_done_and_its_tokens_are_counted_once() {
 
 #[test]
 fn what_no_translation_has_goes_to_a_provider_with_responses() {
-    const COMPACT: &str = "/v1/responses/compact";
+    const COUNT: &str = "/v1/responses/input_tokens";
     let (claude, upstream) = (FakeUpstream::with(anthropic::answer), fake());
     let config = Config::new().with(
         "m",
@@ -346,12 +346,12 @@ fn what_no_translation_has_goes_to_a_provider_with_responses() {
         json!({"model": "anthropic/claude-sonnet-4-5", "weight": 9}),
     );
     let alone = config.clone().start();
-    let error = expect_error(&post(&alone, COMPACT, &hello()), 400, "missing_capability");
+    let error = expect_error(&post(&alone, COUNT, &hello()), 400, "missing_capability");
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("anthropic has no /responses/compact"), "{message}");
+    assert!(message.contains("anthropic has no /responses/input_tokens"), "{message}");
     assert!(message.contains("/v1/chat/completions"), "{message}");
     let mixed = config.with("m", "gpt", &upstream, json!({"weight": 0})).start();
-    assert_eq!(post(&mixed, COMPACT, &hello()).status, 200);
+    assert_eq!(post(&mixed, COUNT, &hello()).status, 200);
     assert!(claude.requests().is_empty());
 }
 

@@ -268,7 +268,9 @@ fn read<'p>(
     match order.operation.format().of_clients() {
         ClientFormat::OpenAi => openai::read_request::read(fields, &room),
         ClientFormat::Anthropic => anthropic::read_request::read(fields, &room),
-        ClientFormat::Responses => responses::read_request::read(fields, &room, order.seals),
+        ClientFormat::Responses => {
+            responses::read_request::read(fields, &room, (order.operation, order.seals))
+        }
     }
 }
 

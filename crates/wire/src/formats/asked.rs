@@ -12,6 +12,20 @@ pub(crate) struct Asked {
     pub(crate) thoughts: Thoughts,
     /// The tools whose calls are no plain calls of a function.
     pub(crate) tools: Vec<Declared>,
+    /// Whether the answer stands for the conversation.
+    pub(crate) compacting: Compacting,
+}
+
+/// Whether an answer is a summary that stands for its conversation from then on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Compacting {
+    /// It is an answer.
+    #[default]
+    Not,
+    /// The response has a sealed summary as its one item.
+    InResponse,
+    /// The sealed summary is the answer.
+    Alone,
 }
 
 /// What a client sees of the model's reasoning.

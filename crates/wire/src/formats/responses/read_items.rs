@@ -16,6 +16,7 @@ use crate::bytes::id::IdKey;
 use crate::bytes::json::{JsonText, Str};
 use crate::bytes::seal::Use;
 use crate::formats::arguments::{INPUT, as_object, wrapped};
+use crate::formats::asked::Compacting;
 use crate::formats::errors::clean;
 use crate::formats::neutral::{Content, Json, Part, Request, Role, Text, Turn, Unfit, add};
 use crate::formats::room::Room;
@@ -77,6 +78,8 @@ pub(super) struct Items<'a, 'r> {
     pub(super) request: &'r mut Request<'a>,
     /// The letters that sign calls, by the ids of these.
     pub(super) signed: BTreeMap<String, String>,
+    /// Whether an item asks for a summary.
+    pub(super) compacting: Compacting,
 }
 
 /// The tools that stand in the input.
@@ -133,7 +136,10 @@ impl<'a> Items<'a, '_> {
                 Ok(())
             }
             "compaction" | "compaction_summary" => self.compaction(item, at),
-            "compaction_trigger" => Err(no_compaction(&format!("{at}.type: compaction_trigger"))),
+            "compaction_trigger" => {
+                self.compacting = Compacting::InResponse;
+                Ok(())
+            }
             "item_reference" => {
                 let fix = "nothing is stored; send the item itself";
                 Err(Unfit::unsupported(
@@ -279,9 +285,4 @@ impl<'a> Items<'a, '_> {
 
 fn missing(at: &str, name: &str) -> Unfit {
     Unfit::malformed(format!("{at}.{name}"), "it is missing")
-}
-
-fn no_compaction(field: &str) -> Unfit {
-    let fix = "give the provider another name than OpenAI in the client's config, and it shortens the conversation itself";
-    Unfit::unsupported(field, "of another wire", fix)
 }

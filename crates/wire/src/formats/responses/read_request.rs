@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hale_core::operation::Operation;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,9 +15,9 @@ use super::read_tools::Tools;
 use crate::bytes::fields::is_removed;
 use crate::bytes::id::IdKey;
 use crate::bytes::json::{JsonText, Str};
-use crate::formats::asked::{Asked, Thoughts};
+use crate::formats::asked::{Asked, Compacting, Thoughts};
 use crate::formats::errors::clean;
-use crate::formats::neutral::{Content, Format, Request, Text, Unfit};
+use crate::formats::neutral::{Content, Format, Request, Role, Text, Unfit, add};
 use crate::formats::room::Room;
 use crate::formats::unfit::{asks_nothing, field, flag_field, object_field};
 
@@ -39,11 +40,17 @@ const ECHOED: [(&str, &str); 13] = [
 /// How many bytes of a request a response repeats: it holds them to its end, and repeats them three times in a stream.
 const ECHO_MAX: usize = 8 << 10;
 
-/// The neutral request in `fields`, without those that are meant for the gateway. `seals` opens what was sealed for the client.
+/// What the model is told that shall make a summary.
+const SUMMARIZE: &str = "Summarize the conversation so far for the model that will go on with it and sees nothing else of it. \
+    Write down: what the user wants, with the user's own words where they matter; decisions and their reasons; files, commands \
+    and names as they are; what is done, what is left and what comes next. Answer with the summary alone.";
+
+/// The neutral request of `operation` in `fields`, without those that are meant for the gateway. `seals` opens what was sealed for
+/// the client.
 pub(crate) fn read<'a>(
     fields: impl Iterator<Item = (Text<'a>, &'a str)>,
     room: &Room,
-    seals: Option<&IdKey>,
+    (operation, seals): (Operation, Option<&IdKey>),
 ) -> Result<Request<'a>, Unfit> {
     let mut request = Request::default();
     let (mut input, mut tools, mut choice, mut thoughts) = ("[]", None, None, Thoughts::Sealed);
@@ -97,12 +104,25 @@ pub(crate) fn read<'a>(
     }
     tools_within(input, &mut names, room)?;
     let signed = BTreeMap::new();
-    let mut items = Items { room, seals, tools: &mut names, request: &mut request, signed };
+    let compacting = match operation {
+        Operation::CompactResponses => Compacting::Alone,
+        _ => Compacting::Not,
+    };
+    let mut items =
+        Items { room, seals, tools: &mut names, request: &mut request, signed, compacting };
     items.take(input)?;
+    let compacting = items.compacting;
     names.choose(choice, &mut request)?;
     request.tools = names.offered;
+    if compacting != Compacting::Not {
+        // It is the words that matter.
+        (request.tools, request.tool_choice, request.format) = (Vec::new(), None, None);
+        let asked = Content::Text(Cow::Borrowed(SUMMARIZE));
+        add(&mut request.turns, Role::User, vec![asked.into()]);
+    }
     let echo = echo(&mut echoed).into();
-    request.asked = Some(Box::new(Asked { echo, thoughts, tools: names.declared }));
+    let asked = Asked { echo, thoughts, tools: names.declared, compacting };
+    request.asked = Some(Box::new(asked));
     Ok(request)
 }
 

@@ -7,6 +7,7 @@ use hale_core::usage::Usage;
 use super::events::Events;
 use super::read_request::echo_of_nothing;
 use crate::bytes::json::JsonText;
+use crate::formats::asked::Compacting;
 use crate::formats::errors::ErrorReply;
 use crate::formats::neutral::Stop;
 use crate::formats::view::View;
@@ -54,6 +55,15 @@ pub(super) fn write(
 ) {
     let id = view.issuer.as_ref().map(|issuer| issuer.translated(view.serial));
     let id = id.unwrap_or_else(|| format!("resp_{:032x}", view.serial));
+    if view.asked().is_some_and(|asked| asked.compacting == Compacting::Alone) {
+        json.open(b'{').member("id", &id).member("object", "response.compaction");
+        json.count_member("created_at", view.created).key("output").open(b'[');
+        events.write_items(json);
+        json.close(b']').key("usage");
+        write_usage(json, &usage.unwrap_or_default());
+        json.close(b'}');
+        return;
+    }
     json.open(b'{').member("id", &id).member("object", "response");
     json.count_member("created_at", view.created).member("status", status.name());
     json.raw_member("background", "false").key("error");

@@ -13,6 +13,8 @@ use super::output::End;
 use super::reasoning::Reasoning;
 use super::response::{self, Status, code};
 use crate::bytes::json::JsonText;
+use crate::bytes::seal::Use;
+use crate::formats::asked::Compacting;
 use crate::formats::call_id::Calls;
 use crate::formats::errors::ErrorReply;
 use crate::formats::neutral::{CALLS_MAX, Delta, Stop};
@@ -37,6 +39,8 @@ pub(crate) struct Writer {
     held: usize,
     stop: Option<Stop>,
     usage: Option<Usage>,
+    /// What the client gets sealed, if it asked for a summary.
+    summary: String,
 }
 
 #[derive(Debug)]
@@ -62,6 +66,17 @@ impl Writer {
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
         match delta {
+            Delta::Text(text) | Delta::Refusal(text) if is_compacting(view) => {
+                self.summary.push_str(text);
+            }
+            Delta::Thinking(_)
+            | Delta::Signature(_)
+            | Delta::Redacted(_)
+            | Delta::Citation(_)
+            | Delta::Image { .. }
+            | Delta::ToolStart { .. }
+            | Delta::ToolInput { .. }
+                if is_compacting(view) => {}
             Delta::Start(_) => self.begin(view),
             Delta::Usage(usage) => self.usage = Some(usage.after(self.usage)),
             Delta::Ping if self.started && !self.closed => self.events.comment(),
@@ -223,12 +238,30 @@ impl Writer {
         for call in self.calls.drain(..).flatten().filter(stays) {
             call.end(&mut self.events);
         }
+        self.seal_summary(view);
         self.closed = true;
         let kind = if is_cut { "response.incomplete" } else { "response.completed" };
         let whole = String::from_utf8(self.whole(view)).unwrap_or_default();
         self.events.send(kind, |json| {
             json.raw_member("response", &whole);
         });
+    }
+
+    /// Gives the client the summary that stands for the conversation.
+    fn seal_summary(&mut self, view: &View) {
+        let summary = std::mem::take(&mut self.summary);
+        let key = view.issuer.as_ref().map(|issuer| &issuer.key);
+        let sealed = key.and_then(|key| key.seal_text(Use::Summary, &summary));
+        let Some(sealed) = sealed.filter(|_| !summary.trim().is_empty()) else { return };
+        let place = self.events.place("cmp", view.serial);
+        let write = |json: &mut JsonText| {
+            json.open(b'{').member("id", &place.id).member("type", "compaction");
+            json.member("encrypted_content", &sealed).close(b'}');
+        };
+        self.events.added(&place, write);
+        let mut json = JsonText::default();
+        write(&mut json);
+        self.events.done(&place, json);
     }
 
     /// The response after its end.
@@ -246,4 +279,9 @@ impl Writer {
             response::write(json.key("response"), (view, status), &self.events, self.usage);
         })
     }
+}
+
+/// Whether the client gets a summary in place of an answer.
+fn is_compacting(view: &View) -> bool {
+    view.asked().is_some_and(|asked| asked.compacting != Compacting::Not)
 }

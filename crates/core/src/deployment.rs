@@ -197,7 +197,8 @@ impl Deployment {
         }
     }
 
-    /// The wire that it speaks when `model`, its name there, is called for `operation`. Canned answers are of the OpenAI wire.
+    /// The wire that it speaks when `model`, its name there, is called for `operation`: its own, unless it has the operation in
+    /// the client's format. Canned answers are of the OpenAI wire.
     #[must_use]
     pub fn wire(&self, operation: Operation, model: &str) -> WireFormat {
         let provider = self.endpoint.provider;
@@ -210,7 +211,7 @@ impl Deployment {
             (None, Some(_), _) if operation.is_passed_through() => operation.format(),
             (None, Some(_), _) => Publisher::of(model).wire(),
             (None, None, Some(aws)) => aws.wire(operation, model),
-            (None, None, None) => provider.wire,
+            (None, None, None) => operation.called_in(provider.wire),
         }
     }
 

@@ -147,6 +147,16 @@ impl Operation {
             WireFormat::Cohere => self.row().cohere,
             WireFormat::Responses => self.row().responses,
             WireFormat::Converse => self.row().converse,
+            WireFormat::Ollama => self.row().ollama,
+        }
+    }
+
+    /// The format in which a provider of that wire is called for this.
+    #[must_use]
+    pub const fn called_in(self, wire: WireFormat) -> WireFormat {
+        match self.counterpart(wire) {
+            Counterpart::Same => self.format(),
+            Counterpart::Other(_) | Counterpart::Estimated | Counterpart::Missing => wire,
         }
     }
 
@@ -310,13 +320,14 @@ mod tests {
 
     use super::*;
 
-    const WIRES: [WireFormat; 6] = [
+    const WIRES: [WireFormat; 7] = [
         WireFormat::OpenAi,
         WireFormat::Anthropic,
         WireFormat::Gemini,
         WireFormat::Cohere,
         WireFormat::Responses,
         WireFormat::Converse,
+        WireFormat::Ollama,
     ];
 
     fn all() -> impl Iterator<Item = (Operation, &'static Row)> {
@@ -397,8 +408,7 @@ mod tests {
             assert_ne!(at_home, Counterpart::Missing, "{operation:?} has a format that has it not");
             for wire in WIRES {
                 if let Some(upstream) = operation.upstream(wire) {
-                    let is_shared = operation.counterpart(wire) == Counterpart::Same;
-                    assert!(is_shared || upstream.format() == wire, "{operation:?}");
+                    assert_eq!(upstream.format(), operation.called_in(wire), "{operation:?}");
                     assert_eq!(upstream.upstream(wire), Some(upstream), "{operation:?}");
                 }
             }

@@ -17,6 +17,8 @@ pub use crate::wire_format::{ClientFormat, WireFormat};
 const OF_GOOGLE: &str = "/openai";
 /// The end of Cohere's.
 const OF_COHERE: &str = "/compatibility/v1";
+/// The end of Ollama's OpenAI-compatible address.
+const OF_OLLAMA: &str = "/v1";
 /// The version of Google's own format.
 const VERSION_OF_GOOGLE: &str = "/v1beta";
 
@@ -38,7 +40,7 @@ pub enum Addressing {
     /// In Google's own format the name of the model and the method, appended to a base with a version, which is added where
     /// there is none; in OpenAI's the operation's path, appended to the address below that base.
     Google,
-    /// As [`Addressing::Versioned`], beside the paths of Ollama's own format.
+    /// The operation's path, appended to the address of the server; in OpenAI's format to that address with `/v1`.
     Ollama,
     /// As in [`crate::aws`].
     Bedrock,
@@ -216,16 +218,33 @@ impl Provider {
                 let host = versions.iter().find_map(|version| base.strip_suffix(version));
                 Cow::Owned(format!("{}{VERSION_OF_GOOGLE}{OF_GOOGLE}", host.unwrap_or(base)))
             }
-            (Addressing::Ollama, _) if base.ends_with("/v1") => Cow::Borrowed(base),
-            (Addressing::Ollama, _) => {
-                let own = ["/api/chat", "/api/generate", "/api/embed", "/api"];
-                let host = own.iter().find_map(|path| base.strip_suffix(path)).unwrap_or(base);
-                Cow::Owned(format!("{host}/v1"))
-            }
             (
-                Addressing::Plain | Addressing::Azure | Addressing::Bedrock | Addressing::Vertex,
+                Addressing::Plain
+                | Addressing::Azure
+                | Addressing::Ollama
+                | Addressing::Bedrock
+                | Addressing::Vertex,
                 _,
             ) => Cow::Borrowed(base),
+        }
+    }
+
+    /// The base of the path of what is called, from the path of an `api_base`.
+    #[must_use]
+    pub fn base_of<'p>(&self, path: &'p str, called: Called) -> Cow<'p, str> {
+        let base = self.base_path(path, called.edition);
+        match (self.wire, called.operation.format()) {
+            // The paths of Anthropic's format begin with the version, at servers of the OpenAI wire too.
+            (WireFormat::OpenAi, format @ WireFormat::Anthropic) => {
+                format.base_path(&base).to_owned().into()
+            }
+            (WireFormat::Ollama, WireFormat::OpenAi) => format!("{base}{OF_OLLAMA}").into(),
+            // Rerank has two versions, the rest of Cohere's format one.
+            (WireFormat::Cohere, WireFormat::Cohere) => match base.strip_suffix("/v1") {
+                Some(host) => format!("{host}/v2").into(),
+                None => base,
+            },
+            _ => base,
         }
     }
 
@@ -253,16 +272,26 @@ impl Provider {
             // A page has 50 models, if none says how many.
             (WireFormat::Gemini, _) => format!("{base}/models?pageSize=1000"),
             (WireFormat::Converse, _) => format!("{base}/foundation-models"),
+            (WireFormat::Ollama, _) => format!("{base}/api/tags"),
         }
     }
 
-    /// The provider as it is called at `base`: Google and Cohere serve their models in OpenAI's format too, at an address that
-    /// says so.
+    /// The provider as it is called at `base`: Google, Cohere and Ollama serve their models in OpenAI's format too, at an address
+    /// that says so.
     #[must_use]
     pub fn at_base(&'static self, base: &str) -> &'static Provider {
-        let base = base.trim_end_matches('/');
-        match base.ends_with(OF_GOOGLE) || base.ends_with(OF_COHERE) {
-            true => TABLE.get(&*format!("{}{OF_GOOGLE}", self.name)).unwrap_or(self),
+        let end = match self.addressing {
+            Addressing::Google => OF_GOOGLE,
+            Addressing::Cohere => OF_COHERE,
+            Addressing::Ollama => OF_OLLAMA,
+            Addressing::Plain
+            | Addressing::Azure
+            | Addressing::Versioned
+            | Addressing::Bedrock
+            | Addressing::Vertex => return self,
+        };
+        match base.trim_end_matches('/').ends_with(end) {
+            true => TABLE.get(&*format!("{}/openai", self.name)).unwrap_or(self),
             false => self,
         }
     }
@@ -403,7 +432,7 @@ const ALIASES: [(&str, &str); 6] = [
     ("text-completion-openai", "openai"),
     // Two names for one interface.
     ("cohere_chat", "cohere"),
-    // Both of its formats have the same place on the OpenAI wire.
+    // LiteLLM completes texts for the one and chats for the other; a server has chats for both.
     ("ollama_chat", "ollama"),
     // The price list has another name for the models that Converse serves.
     ("bedrock_converse", "bedrock"),
@@ -502,20 +531,27 @@ mod tests {
             ("gemini", "/proxy/google", "/proxy/google"),
             ("gemini", "/v1beta/openai/", "/v1beta/openai"),
             ("gemini", "/proxy/openai", "/proxy/openai"),
-            ("ollama", "", "/v1"),
+            ("ollama", "", ""),
             ("ollama", "/v1/", "/v1"),
-            ("ollama", "/api", "/v1"),
-            ("ollama", "/ollama/api/chat", "/ollama/v1"),
-            ("ollama", "/api/generate/", "/v1"),
+            ("ollama", "/ollama/v1", "/ollama/v1"),
+            ("ollama", "/api", ""),
+            ("ollama", "/ollama/api/chat", "/ollama"),
+            ("ollama", "/api/generate/", ""),
+            ("ollama", "/api/embed", ""),
         ] {
             let provider = lookup(name).unwrap().at_base(&format!("http://host{path}"));
             assert_eq!(provider.base_path(path, Edition::Current), expected, "{name} {path}");
             assert_eq!(&*provider.name, name);
-            let is_open_ai = path.contains("openai") || name == "ollama";
+            let is_open_ai = path.contains("openai") || path.contains("/v1") && name == "ollama";
             assert_eq!(provider.wire == WireFormat::OpenAi, is_open_ai, "{path}");
         }
         let gemini = lookup("gemini").unwrap();
         assert_eq!(gemini.list_path(""), "/v1beta/models?pageSize=1000");
+        let ollama = lookup("ollama_chat").unwrap();
+        assert_eq!(ollama.list_path("/api/"), "/api/tags");
+        assert_eq!(ollama.base_of("/api/", Operation::Completion.into()), "/v1");
+        assert_eq!(ollama.base_of("/api/", Operation::OllamaChat.into()), "");
+        assert_eq!(ollama.at_base("http://host/v1").list_path("/v1"), "/v1/models");
         assert!(all().all(|row| !row.name.contains('/')));
         assert_eq!(gemini.listed_name("models/gemini-2.5-flash"), "gemini-2.5-flash");
         assert_eq!(lookup("openai").unwrap().listed_name("models/x"), "models/x");

@@ -22,6 +22,8 @@ pub enum WireFormat {
     Responses,
     /// `POST {base}/model/{model}/converse` with a signature. Of clients it is only passed through.
     Converse,
+    /// `POST {base}/api/chat`, whose stream is one JSON object a line. No client speaks it.
+    Ollama,
 }
 
 /// A format in which clients ask for what the gateway may translate.
@@ -41,17 +43,19 @@ impl WireFormat {
     #[must_use]
     pub const fn of_clients(self) -> ClientFormat {
         match self {
-            WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse => {
-                ClientFormat::OpenAi
-            }
+            WireFormat::OpenAi
+            | WireFormat::Gemini
+            | WireFormat::Cohere
+            | WireFormat::Converse
+            | WireFormat::Ollama => ClientFormat::OpenAi,
             WireFormat::Anthropic => ClientFormat::Anthropic,
             WireFormat::Responses => ClientFormat::Responses,
         }
     }
 
     /// The part of an `api_base`'s path that belongs to the base. Users write the base of an Anthropic
-    /// provider with and without its version, or with the whole path, that of Google's with the path of its models, and
-    /// Cohere's with the path of a request.
+    /// provider with and without its version, or with the whole path, that of Google's with the path of its models,
+    /// Cohere's with the path of a request, and that of Ollama with `/api`.
     #[must_use]
     pub fn base_path(self, path: &str) -> &str {
         let path = path.trim_end_matches('/');
@@ -69,6 +73,11 @@ impl WireFormat {
             WireFormat::Cohere => {
                 let ends = ["/chat", "/embed", "/rerank"];
                 ends.into_iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path)
+            }
+            WireFormat::Ollama => {
+                let own = ["/chat", "/generate", "/embed", "/embeddings"];
+                let path = own.iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path);
+                path.strip_suffix("/api").unwrap_or(path)
             }
         }
     }

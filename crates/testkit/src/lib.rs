@@ -34,6 +34,7 @@ mod fuzz;
 pub mod gemini;
 mod hale;
 pub mod modes;
+pub mod ollama;
 pub mod openai;
 mod postgres;
 mod redis;

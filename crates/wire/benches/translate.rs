@@ -23,12 +23,13 @@ fn main() {
     divan::main();
 }
 
-const PROVIDERS: [&str; 5] = [
+const PROVIDERS: [&str; 6] = [
     "openai/gpt-4o",
     "anthropic/claude-haiku-4-5",
     "gemini/gemini-2.5-flash",
     "cohere/command-a",
     "bedrock/us.amazon.nova-pro-v1:0",
+    "ollama/llama3.1:8b",
 ];
 const DELTAS: usize = 100;
 
@@ -45,6 +46,7 @@ fn wire(model: &str) -> WireFormat {
         Some("gemini") => WireFormat::Gemini,
         Some("cohere") => WireFormat::Cohere,
         Some("bedrock") => WireFormat::Converse,
+        Some("ollama") => WireFormat::Ollama,
         _ => WireFormat::Anthropic,
     }
 }
@@ -118,6 +120,10 @@ fn full_answer(bencher: divan::Bencher<'_, '_>, model: &str) {
              \"stopReason\":\"end_turn\",\"usage\":{{\"inputTokens\":182,\"outputTokens\":60,\
              \"totalTokens\":242}}}}"
         ),
+        WireFormat::Ollama => format!(
+            "{{\"created_at\":\"2026-11-28T10:00:00.1Z\",\"message\":{{\"role\":\"assistant\",\"content\":\"{text}\"}},\
+             \"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":182,\"eval_count\":60}}"
+        ),
         WireFormat::Anthropic => format!(
             "{{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"up\",\"content\":[\
              {{\"type\":\"text\",\"text\":\"{text}\"}}],\"stop_reason\":\"end_turn\",\
@@ -173,6 +179,15 @@ fn events(bencher: divan::Bencher<'_, '_>, model: &str, reader: fn(Conversion, V
              {\"message\":{\"content\":{\"text\":\" word\"}}}}\n\n"
                 .to_owned(),
         ),
+        WireFormat::Ollama => {
+            let event = |text: &str| {
+                format!(
+                    "{{\"model\":\"up\",\"created_at\":\"2026-11-28T10:00:00.1Z\",\"message\":\
+                     {{\"role\":\"assistant\",\"content\":\"{text}\"}},\"done\":false}}\n"
+                )
+            };
+            (event(""), event(" word"))
+        }
         WireFormat::Anthropic => (
             "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\
              \"role\":\"assistant\",\"model\":\"up\",\"content\":[],\"usage\":{\"input_tokens\":1}}}\n\n\

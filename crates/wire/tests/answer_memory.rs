@@ -85,6 +85,16 @@ const CONTENTS: &[&str] = &[
     r#"{"error":{"code":400,@}}"#,
 ];
 
+/// Ollama's: lines, and full answers, which are one.
+const LINES: &[&str] = &[
+    r#"{@,"message":{"role":"assistant","content":"a"},"done":true,"done_reason":"stop"}"#,
+    r#"{"message":{"role":"assistant","content":"a","thinking":"b",@},"done":true,"prompt_eval_count":1}"#,
+    r#"{"message":{"tool_calls":[{@,"function":{"name":"f","arguments":{}}}]},"done":true}"#,
+    r#"{"message":{"tool_calls":[{"function":{"name":"f",@}}]},"done":true}"#,
+    r#"{"error":"x",@}"#,
+];
+const VECTORS: &[&str] = &[r#"{"embeddings":[[1]],"prompt_eval_count":1,@}"#];
+
 /// What an answer of that many bytes may take in all.
 fn allowed(bytes: usize) -> usize {
     4 * bytes + (1 << 20)
@@ -145,6 +155,8 @@ fn places(operation: Operation) -> (&'static [&'static str], &'static [&'static 
         Operation::Messages => (MESSAGES, MESSAGE_EVENTS),
         Operation::Responses => (RESPONSES, RESPONSE_EVENTS),
         Operation::GenerateContent => (CONTENTS, CONTENTS),
+        Operation::OllamaChat => (LINES, LINES),
+        Operation::OllamaEmbed => (VECTORS, &[]),
         _ => (DATA, &[]),
     }
 }
@@ -160,6 +172,7 @@ fn event(wire: WireFormat, text: &str) -> String {
         WireFormat::Anthropic | WireFormat::Cohere | WireFormat::Responses => {
             format!("event: {kind}\ndata: {text}\n\n")
         }
+        WireFormat::Ollama => format!("{text}\n"),
     }
 }
 
@@ -179,9 +192,12 @@ fn slots() -> Vec<Slot> {
         WireFormat::Gemini,
         WireFormat::Cohere,
         WireFormat::Responses,
+        WireFormat::Ollama,
     ];
+    let called =
+        |operation: Operation, wire| Conversion { operation, wire: operation.called_in(wire) };
     let pairs = operations
-        .flat_map(|operation| wires.map(|wire| Conversion { operation, wire }))
+        .flat_map(|operation| wires.map(|wire| called(operation, wire)))
         .filter_map(|conversion| Some((conversion, conversion.upstream()?)));
     let of = |(conversion, upstream): (Conversion, Operation)| {
         let (answers, events) = places(upstream);

@@ -155,13 +155,14 @@ struct Sample {
     one_in: u64,
     /// One of so many about fields that hold the content.
     one_in_content: u64,
-    /// For how many of the five providers each is prepared.
+    /// For how many of the providers each is prepared.
     providers: usize,
 }
 
 /// Measures bodies of that many bytes.
 fn measure(bytes: usize, sample: &Sample) {
-    let deployments = ["openai", "anthropic", "cohere", "deepseek", "gemini"].map(deployment);
+    let deployments =
+        ["openai", "anthropic", "cohere", "deepseek", "gemini", "ollama"].map(deployment);
     let names = names_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(names.contains("messages") && names.contains("stop_sequences"), "{names:?}");
     let shapes = shapes();
@@ -177,7 +178,8 @@ fn measure(bytes: usize, sample: &Sample) {
                 let lot = lot((operation.name(), name, &shape.name));
                 if lot.is_multiple_of(one_in) {
                     cases += 1;
-                    let first = (lot / one_in) as usize % (6 - sample.providers);
+                    let first =
+                        (lot / one_in) as usize % (deployments.len() + 1 - sample.providers);
                     let targets = &deployments[first..][..sample.providers];
                     worst.extend(excess(operation, (name, shape), bytes, targets));
                 }

@@ -29,6 +29,9 @@ const OF_OLLAMA: &[&str] = &[
     "tfs_z", "top_k", "typical_p", "use_mlock", "use_mmap",
 ];
 
+/// Those of them that only completions of a prompt have. Source: <https://docs.ollama.com/api/generate>.
+const OF_PROMPTS: &[&str] = &["raw", "system", "template"];
+
 /// What a named credential contains.
 #[derive(Default)]
 pub(super) struct Credential {
@@ -398,7 +401,11 @@ impl Troubles<'_> {
             )),
             (WireFormat::OpenAi, Addressing::Ollama) if OF_OLLAMA.contains(&default) => Some((
                 format!("`{name}` is called at its address of OpenAI's format, which ignores it"),
-                "write it into the Modelfile as `PARAMETER`, or set OLLAMA_CONTEXT_LENGTH or OLLAMA_KEEP_ALIVE of the server",
+                "remove `/v1` from the end of `api_base`: Ollama's own format has it; or write it into the Modelfile",
+            )),
+            (WireFormat::Ollama, _) if OF_PROMPTS.contains(&default) => Some((
+                format!("`{name}` has no such parameter for chats: it is left out of them"),
+                "write it into the Modelfile",
             )),
             (
                 WireFormat::Anthropic
@@ -406,7 +413,8 @@ impl Troubles<'_> {
                 | WireFormat::Gemini
                 | WireFormat::Cohere
                 | WireFormat::Responses
-                | WireFormat::Converse,
+                | WireFormat::Converse
+                | WireFormat::Ollama,
                 _,
             ) => None,
         };

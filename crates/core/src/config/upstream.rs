@@ -196,7 +196,7 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
         WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses => {
             provider.serves_only_endpoints
         }
-        WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse => true,
+        WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse | WireFormat::Ollama => true,
     };
     if !is_known_whole {
         let mode = named.filter(|mode| !MODES_OF_TEXT.contains(mode))?;
@@ -257,13 +257,16 @@ fn other_route(model: &str) -> Option<(String, String)> {
     Some((problem, format!("write the name of the model without `{word}`: Converse serves it")))
 }
 
-/// The refusal of an address of Anthropic's format at a provider that is called in OpenAI's.
+/// The refusal of an address of Anthropic's format at a provider that is called in another.
 fn other_format(found: &Upstream<'_>, written: Written<'_>) -> Option<(String, String)> {
     let (provider, base) = (found.provider, written.address?.trim_end_matches('/'));
     let is_anthropics = ["/anthropic", "/anthropic/v1", "/v1/messages"];
     let end = is_anthropics.into_iter().find(|end| base.ends_with(end))?;
-    if provider.wire != WireFormat::OpenAi {
-        return None;
+    match provider.wire {
+        WireFormat::OpenAi | WireFormat::Ollama | WireFormat::Responses => {}
+        WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse => {
+            return None;
+        }
     }
     let base = base.trim_end_matches("/v1/messages").trim_end_matches("/v1");
     let host = provider::host_of(base);
@@ -278,7 +281,7 @@ fn other_format(found: &Upstream<'_>, written: Written<'_>) -> Option<(String, S
         format!("and the key of {} as `api_key`", shown(host))
     };
     let problem = format!(
-        "`{end}` is an address of Anthropic's format, and `{}` is called in OpenAI's",
+        "`{end}` is an address of Anthropic's format, and `{}` is called in another",
         provider.name
     );
     let hint = format!(

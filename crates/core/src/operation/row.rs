@@ -34,6 +34,8 @@ pub struct Row {
     pub responses: Counterpart,
     /// What a provider of Converse's wire is called for.
     pub converse: Counterpart,
+    /// What a provider of Ollama's wire is called for.
+    pub ollama: Counterpart,
     /// The `mode` of the models that are for it.
     pub mode: &'static str,
     /// The `mode` of the models that are probed by it.
@@ -79,7 +81,7 @@ pub struct Row {
 /// What a provider of some wire is called for when a client asks for an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counterpart {
-    /// The same.
+    /// The same, in the format of the operation: a provider may have it in that one beside its own.
     Same,
     /// Another operation, to which request and answer are translated.
     Other(Operation),

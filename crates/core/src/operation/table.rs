@@ -23,6 +23,7 @@ const BASE: Row = Row {
     cohere: Counterpart::Missing,
     responses: Counterpart::Missing,
     converse: Counterpart::Missing,
+    ollama: Counterpart::Missing,
     mode: "",
     probes: None,
     listed_as: None,
@@ -106,6 +107,15 @@ const OF_BEDROCK: Row = Row {
     ..BASE
 };
 
+/// The defaults of the operations of Ollama's own format.
+const OF_OLLAMA: Row = Row {
+    format: WireFormat::Ollama,
+    open_ai: Counterpart::Missing,
+    ollama: Counterpart::Same,
+    mode: "chat",
+    ..BASE
+};
+
 /// The defaults of operations that are passed through.
 const PASSED: Row = Row {
     upstream_path: "/{}",
@@ -123,6 +133,7 @@ operations! {
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
         converse: Counterpart::Other(Operation::Converse),
+        ollama: Counterpart::Other(Operation::OllamaChat),
         paths: with_queue!("/chat/completions"),
         upstream_path: "/chat/completions",
         anthropic: Counterpart::Other(Operation::Messages),
@@ -138,6 +149,7 @@ operations! {
     /// `/completions`.
     Completion = Row {
         name: "completions",
+        ollama: Counterpart::Same,
         paths: with_engine!("/completions"),
         upstream_path: "/completions",
         mode: "completion",
@@ -155,6 +167,7 @@ operations! {
         name: "embeddings",
         gemini: Counterpart::Other(Operation::EmbedContents),
         cohere: Counterpart::Other(Operation::CohereEmbed),
+        ollama: Counterpart::Other(Operation::OllamaEmbed),
         paths: with_engine!("/embeddings"),
         upstream_path: "/embeddings",
         mode: "embedding",
@@ -170,6 +183,7 @@ operations! {
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
         converse: Counterpart::Other(Operation::Converse),
+        ollama: Counterpart::Other(Operation::OllamaChat),
         paths: with_provider!("/v1/messages"),
         upstream_path: "/v1/messages",
         format: WireFormat::Anthropic,
@@ -190,6 +204,7 @@ operations! {
         name: "count_tokens",
         gemini: Counterpart::Other(Operation::CountContents),
         converse: Counterpart::Other(Operation::CountConverse),
+        ollama: Counterpart::Estimated,
         paths: with_provider!("/v1/messages/count_tokens"),
         upstream_path: "/v1/messages/count_tokens",
         format: WireFormat::Anthropic,
@@ -207,6 +222,7 @@ operations! {
         name: "token_counter",
         gemini: Counterpart::Other(Operation::CountContents),
         converse: Counterpart::Other(Operation::CountConverse),
+        ollama: Counterpart::Estimated,
         paths: &["/utils/token_counter"],
         upstream_path: "/utils/token_counter",
         open_ai: Counterpart::Estimated,
@@ -226,6 +242,7 @@ operations! {
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
         converse: Counterpart::Other(Operation::Converse),
+        ollama: Counterpart::Other(Operation::OllamaChat),
         paths: with_account!("/responses"),
         upstream_path: "/responses",
         probes: Some("responses"),
@@ -590,6 +607,22 @@ operations! {
         upstream_path: "/count-tokens",
         content_field: "inputTokens",
         ..OF_BEDROCK
+    },
+    /// `/api/chat`, streamed or not.
+    OllamaChat = Row {
+        name: "ollama_chat",
+        upstream_path: "/api/chat",
+        streaming: Streaming::WithUsage,
+        content_field: "message",
+        ..OF_OLLAMA
+    },
+    /// `/api/embed`.
+    OllamaEmbed = Row {
+        name: "ollama_embed",
+        upstream_path: "/api/embed",
+        mode: "embedding",
+        content_field: "embeddings",
+        ..OF_OLLAMA
     },
     /// Whatever a provider of the Anthropic wire has, with any method.
     PassAnthropic = Row {

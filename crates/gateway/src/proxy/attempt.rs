@@ -28,7 +28,7 @@ use hale_core::operation::{self, Operation};
 use hale_core::provider::Called;
 use hale_core::route::SetBy;
 use hale_wire::payload::Payload;
-use hale_wire::prepare::Prepared;
+use hale_wire::prepare::{Conversion, Prepared};
 use hale_wire::token_count::Count;
 use http::{HeaderMap, Method, StatusCode, header};
 use std::borrow::Cow;
@@ -288,7 +288,9 @@ impl Attempt<'_> {
         let framed = framed(&headers);
         let content = if asked.operation.answers_bytes() {
             Content::Stream(Box::new(bytes::read(call, &headers, body).await?))
-        } else if call.wants_events() && (framed.is_some() || holds_events(&mut body).await?) {
+        } else if call.wants_events()
+            && (framed.is_some() || holds_events(&mut body, call.conversion).await?)
+        {
             let source = Source::Upstream(Box::new(body));
             let framed = framed.unwrap_or_default();
             Content::Stream(Box::new(
@@ -327,10 +329,10 @@ fn method(operation: Operation) -> Method {
 }
 
 /// Whether a body begins as a stream of events does, whatever its label says. It stays whole.
-async fn holds_events(body: &mut AnswerBody) -> Result<bool, Failed> {
+async fn holds_events(body: &mut AnswerBody, conversion: Conversion) -> Result<bool, Failed> {
     let mut start = ::bytes::Bytes::new();
     let is_events = loop {
-        if let Some(is_events) = hale_wire::events::begins_as_events(&start) {
+        if let Some(is_events) = conversion.begins_as_events(&start) {
             break is_events;
         }
         match body.piece().await {

@@ -26,7 +26,8 @@ impl Dialect {
             | WireFormat::Gemini
             | WireFormat::Cohere
             | WireFormat::Responses
-            | WireFormat::Converse => Dialect::default(),
+            | WireFormat::Converse
+            | WireFormat::Ollama => Dialect::default(),
             WireFormat::Anthropic => Dialect {
                 handshake: Handshake::default(),
                 anthropic: anthropic::ClientHeaders::of(headers),

@@ -95,19 +95,7 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
         let base = deployment.endpoint.provider.base_path(base, called.edition);
         return path(aws.path(&base, below_model(operation, transfer), model));
     }
-    let base = deployment.endpoint.provider.base_path(base, called.edition);
-    // The paths of Anthropic's format begin with the version, at servers of the OpenAI wire too.
-    let base = match operation {
-        Operation::CountTokens if deployment.endpoint.vertex.is_none() => {
-            operation.format().base_path(&base).to_owned().into()
-        }
-        // Rerank has two versions, the rest of Cohere's format one.
-        Operation::CohereChat | Operation::CohereEmbed => match base.strip_suffix("/v1") {
-            Some(host) => format!("{host}/v2").into(),
-            None => base,
-        },
-        _ => base,
-    };
+    let base = deployment.endpoint.provider.base_of(base, called);
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = match transfer {
         Transfer::Whole => operation.upstream_path(),
@@ -203,7 +191,8 @@ pub(super) fn below(
         | WireFormat::OpenAi
         | WireFormat::Anthropic
         | WireFormat::Responses
-        | WireFormat::Converse => None,
+        | WireFormat::Converse
+        | WireFormat::Ollama => None,
     };
     let base = versioned.unwrap_or(base);
     let repeats = base.split('/').position(|segment| !first.is_empty() && segment == first);

@@ -117,6 +117,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         WireFormat::Gemini,
         WireFormat::Cohere,
         WireFormat::Responses,
+        WireFormat::Ollama,
     ];
     let mut outcome = 0;
     let ways = Operation::ALL

@@ -139,7 +139,7 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// What OpenAI's clients see of OpenAI's streams, and the conversions between two formats.
-const WAYS: [Conversion; 12] = [
+const WAYS: [Conversion; 14] = [
     Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi },
     Conversion { operation: Operation::Chat, wire: WireFormat::Anthropic },
     Conversion { operation: Operation::Messages, wire: WireFormat::Anthropic },
@@ -152,6 +152,8 @@ const WAYS: [Conversion; 12] = [
     Conversion { operation: Operation::Messages, wire: WireFormat::Gemini },
     Conversion { operation: Operation::Chat, wire: WireFormat::Cohere },
     Conversion { operation: Operation::Messages, wire: WireFormat::Cohere },
+    Conversion { operation: Operation::Chat, wire: WireFormat::Ollama },
+    Conversion { operation: Operation::Messages, wire: WireFormat::Ollama },
 ];
 
 fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {

@@ -59,7 +59,8 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         | WireFormat::Gemini
         | WireFormat::Cohere
         | WireFormat::Responses
-        | WireFormat::Converse => WireFormat::Anthropic,
+        | WireFormat::Converse
+        | WireFormat::Ollama => WireFormat::Anthropic,
         WireFormat::Anthropic => WireFormat::OpenAi,
     };
     let peek = Peek::parse(body).ok()?;
@@ -93,7 +94,8 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         | WireFormat::Gemini
         | WireFormat::Cohere
         | WireFormat::Responses
-        | WireFormat::Converse => Operation::Chat,
+        | WireFormat::Converse
+        | WireFormat::Ollama => Operation::Chat,
     };
     let view = View {
         model_json: "\"up\"".into(),

@@ -82,6 +82,7 @@ mod named_tests;
 mod names;
 mod network;
 mod ollama;
+mod ollama_native;
 mod own_fields;
 mod own_limits;
 mod packed;

@@ -1,4 +1,5 @@
-//! Ollama by its OpenAI-compatible paths, however its address is written: chats, streams, tools, embeddings, probes, errors.
+//! Ollama in OpenAI's format, for an address that ends in `/v1`: chats, streams, tools, embeddings, probes, errors; and text
+//! completions, which go there from any address.
 
 use hale_testkit::{FakeUpstream, Request, Script, openai};
 use serde_json::{Value, json};
@@ -56,17 +57,11 @@ fn tool() -> Value {
 }
 
 #[test]
-fn both_prefixes_and_every_form_of_its_address_lead_to_its_openai_paths() {
+fn both_prefixes_and_an_address_with_a_version_lead_to_its_openai_paths() {
     let upstream = FakeUpstream::with(ollama);
-    for (model, path) in [
-        ("ollama/llama3.1:8b", ""),
-        ("ollama_chat/llama3.1:8b", "/"),
-        ("ollama/llama3.1:8b", "/v1"),
-        ("ollama_chat/llama3.1:8b", "/api"),
-        ("ollama/llama3.1:8b", "/api/generate"),
-    ] {
+    for (model, path) in [("ollama/llama3.1:8b", "/v1"), ("ollama_chat/llama3.1:8b", "/v1/")] {
         let hale = entry(&upstream, model, path).start();
-        let answer = served(&hale, CHAT, &chat(json!({})));
+        let answer = served(&hale, CHAT, &chat(json!({"n": 1, "tool_choice": "auto"})));
         assert_eq!(answer["model"], "g", "{model} {path}");
         let seen = upstream.requests();
         let seen = seen.last().unwrap();
@@ -78,9 +73,23 @@ fn both_prefixes_and_every_form_of_its_address_lead_to_its_openai_paths() {
 }
 
 #[test]
+fn texts_are_completed_in_openais_format_whatever_the_address_is() {
+    let upstream = FakeUpstream::with(ollama);
+    for path in ["", "/v1", "/api/generate"] {
+        let hale = entry(&upstream, "ollama/llama3.1:8b", path).start();
+        let body = json!({"model": "g", "prompt": "hi", "suffix": "!"});
+        let answer = served(&hale, "/v1/completions", &body);
+        assert_eq!(answer["object"], "text_completion");
+        let seen = upstream.requests();
+        let seen = seen.last().unwrap();
+        assert_eq!((&*seen.path, &seen.json()["suffix"]), ("/v1/completions", &json!("!")));
+    }
+}
+
+#[test]
 fn chats_streams_tools_text_and_embeddings_are_served_without_a_key() {
     let upstream = FakeUpstream::with(ollama);
-    let hale = entry(&upstream, "ollama_chat/llama3.1:8b", "").start();
+    let hale = entry(&upstream, "ollama_chat/llama3.1:8b", "/v1").start();
     let mut streaming = client(&hale);
     assert!(!streaming.stream(CHAT, &[], &chat(json!({"stream": true}))).content().is_empty());
     let answer = served(&hale, CHAT, &chat(json!({"tools": [tool()]})));
@@ -100,7 +109,7 @@ fn chats_streams_tools_text_and_embeddings_are_served_without_a_key() {
 #[test]
 fn what_it_thought_reaches_a_messages_client_and_goes_back_by_its_own_name() {
     let upstream = FakeUpstream::with(ollama);
-    let hale = entry(&upstream, "ollama/thinker", "").start();
+    let hale = entry(&upstream, "ollama/thinker", "/v1").start();
     let answer = served(&hale, MESSAGES, &ask("g", json!({})));
     assert_eq!(answer["content"][0]["thinking"], "hm", "{answer}");
     let messages =
@@ -117,7 +126,7 @@ fn its_probes_tell_a_model_that_is_not_pulled_from_one_that_answers() {
         ("ollama/llama3.1:8b", 1, "/v1/chat/completions"),
         ("ollama_chat/missing", 0, "/v1/chat/completions"),
     ] {
-        let hale = entry(&upstream, model, "").start();
+        let hale = entry(&upstream, model, "/v1").start();
         let page = client(&hale).get("/health").json();
         assert_eq!(page["healthy_count"], healthy, "{page}");
         assert_eq!(upstream.requests().last().unwrap().path, path);
@@ -125,7 +134,7 @@ fn its_probes_tell_a_model_that_is_not_pulled_from_one_that_answers() {
             assert_eq!(page["unhealthy_endpoints"][0]["cause"], "not_found", "{page}");
         }
     }
-    let hale = entry(&upstream, "ollama/nomic-embed-text", "");
+    let hale = entry(&upstream, "ollama/nomic-embed-text", "/v1");
     let hale = hale.launch().start();
     let page = client(&hale).get("/health").json();
     assert_eq!(page["healthy_count"], 1, "{page}");

@@ -22,7 +22,7 @@ use crate::formats::answer::Observed;
 use crate::formats::answer_tool::unwrap_answer;
 use crate::formats::neutral::{Content, Part};
 use crate::formats::view::View;
-use crate::formats::{anthropic, bedrock, cohere, empty, gemini, openai, responses};
+use crate::formats::{anthropic, bedrock, cohere, empty, gemini, ollama, openai, responses};
 
 /// The longest empty answer, bytes. A longer one is not looked through.
 const EMPTY_MAX: usize = 16 << 10;
@@ -51,9 +51,8 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
     let Observed { patches, usage } = observe_answer(conversion, text, view)?;
-    // Google counts the thoughts before an answer that then is empty.
     let has_output =
-        conversion.wire != WireFormat::Gemini && usage.is_some_and(|usage| usage.output > 0);
+        !counts_silence(conversion.wire) && usage.is_some_and(|usage| usage.output > 0);
     let is_empty = text.len() <= EMPTY_MAX
         && !has_output
         && has_no_content(conversion, text)
@@ -68,6 +67,19 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
     Ok(Answer { body, usage, is_empty })
 }
 
+/// Whether answers without content have a count of output: Google counts the thoughts before them, and Ollama the mark at
+/// their end.
+pub(crate) fn counts_silence(wire: WireFormat) -> bool {
+    match wire {
+        WireFormat::Gemini | WireFormat::Ollama => true,
+        WireFormat::OpenAi
+        | WireFormat::Anthropic
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Converse => false,
+    }
+}
+
 /// Whether an answer of a kind that has content has none.
 fn has_no_content(conversion: Conversion, text: &str) -> bool {
     match conversion.upstream().unwrap_or(conversion.operation) {
@@ -76,6 +88,7 @@ fn has_no_content(conversion: Conversion, text: &str) -> bool {
         Operation::GenerateContent => empty::is_empty_answer(WireFormat::Gemini, text),
         Operation::CohereChat => empty::is_empty_answer(WireFormat::Cohere, text),
         Operation::Converse => empty::is_empty_answer(WireFormat::Converse, text),
+        Operation::OllamaChat => empty::is_empty_answer(WireFormat::Ollama, text),
         Operation::Responses => empty::is_empty_response(text),
         _ => false,
     }
@@ -94,13 +107,15 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
                 | WireFormat::Anthropic
                 | WireFormat::Gemini
                 | WireFormat::Cohere
-                | WireFormat::Responses => gemini::count::total(text),
+                | WireFormat::Responses
+                | WireFormat::Ollama => gemini::count::total(text),
             };
             return Ok(anthropic::count::counted(total.map_err(Fault::Malformed)?));
         }
         Operation::Embedding => {
             let translated = match conversion.wire {
                 WireFormat::Cohere => cohere::embeddings::translate(text, view),
+                WireFormat::Ollama => ollama::embeddings::translate(text, view),
                 // The other wires have OpenAI's shape, or none.
                 WireFormat::Gemini
                 | WireFormat::OpenAi
@@ -120,6 +135,7 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         WireFormat::Cohere => cohere::answer::read(text),
         WireFormat::Responses => responses::answer::read(text),
         WireFormat::Converse => bedrock::answer::read(text),
+        WireFormat::Ollama => ollama::answer::read(text),
     }?;
     if answer.id.is_empty()
         && let Some(id) = &view.answer_id

@@ -12,7 +12,7 @@ use crate::formats::errors::ErrorReply;
 use crate::formats::event::{EventError, Progress, Seen};
 use crate::formats::modes::transcripts;
 use crate::formats::view::View;
-use crate::formats::{anthropic, bedrock, cohere, files, gemini, modes, openai, responses};
+use crate::formats::{anthropic, bedrock, cohere, files, gemini, modes, ollama, openai, responses};
 
 /// Observes the full answer `text`.
 pub(crate) fn observe_answer(
@@ -32,6 +32,7 @@ pub(crate) fn observe_answer(
         Codec::Contents(what) => gemini::observe::observe_answer(upstream, what, text),
         Codec::Cohere(what) => cohere::observe::observe_answer(upstream, what, text),
         Codec::Bedrock(what) => bedrock::observe::observe_answer(upstream, what, text),
+        Codec::Ollama(what) => ollama::observe::observe_answer(upstream, what, text),
         Codec::Opaque | Codec::Counter => Err(Fault::without_content(upstream, text, None)),
     }
 }
@@ -62,6 +63,7 @@ impl Observer {
             | Codec::Contents(_)
             | Codec::Cohere(_)
             | Codec::Bedrock(_)
+            | Codec::Ollama(_)
             | Codec::Opaque
             | Codec::Counter => Observer::OpenAi(openai::observe::Events::default()),
         }

@@ -23,7 +23,9 @@ use crate::formats::neutral::{Request, Unfit};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::room::Room;
-use crate::formats::{anthropic, bedrock, cohere, files, gemini, openai, responses};
+use crate::formats::{
+    anthropic, bedrock, cohere, files, framing, gemini, ollama, openai, responses,
+};
 
 /// The operation of the client, and the wire of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,18 @@ impl Conversion {
             }
             _ => self,
         }
+    }
+
+    /// The type of the provider's stream, as an `accept` header names it.
+    #[must_use]
+    pub fn stream_type(self) -> &'static str {
+        framing(self.wire).media_type()
+    }
+
+    /// Whether a body begins as the provider's streams do; `None` if more bytes are needed to tell.
+    #[must_use]
+    pub fn begins_as_events(self, start: &[u8]) -> Option<bool> {
+        framing(self.wire).begins(start)
     }
 
     /// The operation of the provider; `None` if its wire has no counterpart.
@@ -110,13 +124,14 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
                 let history = openai::history::History::of(peek, order, &mut notes);
                 openai::edits::continued_body(peek, order, &history)
             }
-            // Of the formats of Google, Cohere and Bedrock no client asks for what is read.
+            // Of the formats of Google, Cohere, Bedrock and Ollama no client asks for what is read.
             Codec::Modes(_)
             | Codec::Opaque
             | Codec::Counter
             | Codec::Contents(_)
             | Codec::Cohere(_)
-            | Codec::Bedrock(_) => openai::edits::request_body(peek, order),
+            | Codec::Bedrock(_)
+            | Codec::Ollama(_) => openai::edits::request_body(peek, order),
             Codec::Responses(_) => responses::edits::request_body(peek, order),
             Codec::Files(_) => files::edits::file(peek, order),
             Codec::Batches(_) => files::edits::batch(peek, order),
@@ -195,6 +210,15 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit>
                 _ => bedrock::write_request::write,
             };
             let (written, notes) = with_defaults(peek, order, writer)?;
+            Ok((Bytes::from(written).into(), notes))
+        }
+        WireFormat::Ollama => {
+            let (written, notes) = match order.operation {
+                Operation::Embedding => {
+                    ollama::embeddings::write(peek, &defaults(peek, order), order)?
+                }
+                _ => with_defaults(peek, order, ollama::write_request::write)?,
+            };
             Ok((Bytes::from(written).into(), notes))
         }
     }

@@ -18,6 +18,7 @@ use hale_core::usage::Usage;
 use crate::bytes::edit::patched;
 use crate::bytes::framing::Framing;
 use crate::bytes::framing::frame::Data;
+use crate::conversion::answer::counts_silence;
 use crate::conversion::merged::Merging;
 use crate::conversion::observe::Observer;
 use crate::conversion::prepare::Conversion;
@@ -224,9 +225,8 @@ impl Reader {
     #[must_use]
     pub fn is_empty_so_far(&self) -> bool {
         let Progress { empty, says_end, usage, .. } = &self.progress;
-        // Google counts the thoughts before an answer that then is empty.
-        let is_googles = *says_end && self.wire == WireFormat::Gemini;
-        *empty && (is_googles || usage.is_none_or(|usage| usage.output == 0))
+        let is_silent = *says_end && counts_silence(self.wire);
+        *empty && (is_silent || usage.is_none_or(|usage| usage.output == 0))
     }
 
     /// Whether the stream is complete: its end, or a finish reason, was seen.

@@ -13,7 +13,7 @@ use crate::conversion::translation::DeltaReader;
 use crate::formats::answer::Fault;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
-use crate::formats::{anthropic, bedrock, cohere, gemini, openai, responses};
+use crate::formats::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
 
 /// The tap of one stream.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ pub fn answer(conversion: Conversion, body: &Bytes) -> Result<Vec<Delta<'static>
             WireFormat::Gemini => gemini::answer::read(text)?,
             WireFormat::Cohere => cohere::answer::read(text)?,
             WireFormat::Converse => bedrock::answer::read(text)?,
+            WireFormat::Ollama => ollama::answer::read(text)?,
             WireFormat::Responses => responses::answer::read(text)?,
         },
         Operation::GetResponse => responses::answer::read(text)?,

@@ -219,7 +219,8 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
             WireFormat::OpenAi
             | WireFormat::Anthropic
             | WireFormat::Cohere
-            | WireFormat::Responses => anthropic::write_request::write(&request, order, bytes)?,
+            | WireFormat::Responses
+            | WireFormat::Ollama => anthropic::write_request::write(&request, order, bytes)?,
             WireFormat::Gemini => {
                 let written = gemini::write_request::write_counted(&request, order, bytes)?;
                 return Ok(Bytes::from(written).into());

@@ -10,7 +10,7 @@ use crate::formats::errors::ErrorReply;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
-use crate::formats::{anthropic, bedrock, cohere, gemini, openai, responses};
+use crate::formats::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
 
 /// A stream between two formats.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) enum DeltaReader {
     Gemini(gemini::stream_read::Reader),
     Cohere(cohere::stream_read::Reader),
     Converse(bedrock::stream_read::Reader),
+    Ollama(ollama::stream_read::Reader),
     Responses(responses::stream_read::Reader),
 }
 
@@ -48,6 +49,7 @@ impl DeltaReader {
             WireFormat::Cohere => DeltaReader::Cohere(Default::default()),
             WireFormat::Responses => DeltaReader::Responses(Default::default()),
             WireFormat::Converse => DeltaReader::Converse(Default::default()),
+            WireFormat::Ollama => DeltaReader::Ollama(Default::default()),
         }
     }
 
@@ -62,6 +64,7 @@ impl DeltaReader {
             DeltaReader::Gemini(reader) => reader.read(text),
             DeltaReader::Cohere(reader) => reader.read(text),
             DeltaReader::Converse(reader) => reader.read(text),
+            DeltaReader::Ollama(reader) => reader.read(text),
             DeltaReader::Responses(reader) => reader.read(text),
         }
     }

@@ -115,7 +115,8 @@ fn of_messages(raw: &str, chosen: &[Option<&str>], format: WireFormat) -> Option
             | WireFormat::Gemini
             | WireFormat::Cohere
             | WireFormat::Responses
-            | WireFormat::Converse => set(message, (MARK, control)),
+            | WireFormat::Converse
+            | WireFormat::Ollama => set(message, (MARK, control)),
             WireFormat::Anthropic => {
                 let [content] = texts(message, ["content"]).ok()?;
                 set(message, ("content", &of_content(content?, control)?))

@@ -27,6 +27,8 @@ pub(crate) enum Codec {
     Cohere(OfCohere),
     /// What Bedrock's own format has.
     Bedrock(OfBedrock),
+    /// What Ollama's format has.
+    Ollama(OfOllama),
     /// Requests like those of completions; answers, which are bytes or a socket, are not read.
     Opaque,
     /// No upstream has it.
@@ -127,6 +129,15 @@ pub(crate) enum OfBedrock {
     Counted,
 }
 
+/// What an answer of Ollama's format is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfOllama {
+    /// A message.
+    Said,
+    /// Embeddings.
+    Embedded,
+}
+
 /// The codec of `operation`.
 pub(crate) const fn of(operation: Operation) -> Codec {
     match operation {
@@ -145,6 +156,8 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         Operation::CohereEmbed => Codec::Cohere(OfCohere::Embedded),
         Operation::Converse => Codec::Bedrock(OfBedrock::Conversed),
         Operation::CountConverse => Codec::Bedrock(OfBedrock::Counted),
+        Operation::OllamaChat => Codec::Ollama(OfOllama::Said),
+        Operation::OllamaEmbed => Codec::Ollama(OfOllama::Embedded),
         Operation::Responses => Codec::Responses(OfResponses::Created),
         Operation::CompactResponses => Codec::Responses(OfResponses::Compacted),
         Operation::CountResponses => Codec::Responses(OfResponses::Counted),
@@ -202,6 +215,8 @@ mod tests {
                 is_of_bedrock,
                 operation.format() == WireFormat::Converse && !operation.is_passed_through()
             );
+            let is_of_ollama = matches!(codec, Codec::Ollama(_));
+            assert_eq!(is_of_ollama, operation.format() == WireFormat::Ollama, "{operation:?}");
             let is_anthropic = matches!(codec, Codec::Messages(_));
             let is_read_so =
                 operation.format() == WireFormat::Anthropic && !operation.is_passed_through();
@@ -220,6 +235,7 @@ mod tests {
                 | Codec::Contents(_)
                 | Codec::Cohere(_)
                 | Codec::Bedrock(_)
+                | Codec::Ollama(_)
                 | Codec::Counter => None,
             };
             assert_eq!(kind, operation.kind(), "{operation:?}");

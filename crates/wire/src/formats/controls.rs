@@ -232,7 +232,9 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
             holds("response_format", "\"json_schema\""),
         ),
         // What is passed through is not looked into.
-        WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse => (false, false),
+        WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse | WireFormat::Ollama => {
+            (false, false)
+        }
         WireFormat::Anthropic => (
             peek.raw("messages").is_some_and(holds_image),
             holds("output_config", "\"json_schema\"") || holds("output_format", "\"json_schema\""),

@@ -7,7 +7,7 @@ use hale_core::provider::WireFormat;
 
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
-use crate::formats::{bedrock, cohere, gemini};
+use crate::formats::{bedrock, cohere, gemini, ollama};
 
 /// The members of a message or a delta in the OpenAI format that hold content.
 const CONTENT: [&str; 10] = [
@@ -35,6 +35,7 @@ pub(crate) fn is_empty_answer(wire: WireFormat, text: &str) -> bool {
         WireFormat::Cohere => cohere::is_empty(text),
         WireFormat::Responses => is_empty_response(text),
         WireFormat::Converse => bedrock::is_empty(text),
+        WireFormat::Ollama => ollama::is_empty(text),
     }
 }
 

@@ -20,7 +20,7 @@ pub const MESSAGE_MAX: usize = 1000;
 /// The error in a provider's error body. Any bytes give a result.
 #[must_use]
 pub fn parse_provider_error(body: &[u8]) -> ProviderError {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "message",
         "type",
         "code",
@@ -31,6 +31,8 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         "Message",
         "__type",
         "originalStatusCode",
+        // As Ollama's cloud names the status, in its streams too.
+        "StatusCode",
     ];
     let body = &*first_data(without_mark(body));
     let Ok(text) = std::str::from_utf8(body) else { return plain(body) };
@@ -45,12 +47,13 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         return plain(body);
     };
     let object = error.filter(|error| error.starts_with('{')).unwrap_or(text);
-    let Ok([message, kind, code, param, status, details, of_aws, class_of_aws, original]) =
+    let Ok([message, kind, code, param, status, details, of_aws, class_of_aws, original, number]) =
         texts(object, NAMES)
     else {
         return plain(body);
     };
     let message = message.or(of_aws);
+    let code = code.or(number);
     let message = match error {
         Some(error) if error.starts_with('"') => Some(error),
         Some(error) if error.starts_with('{') => message,
@@ -316,7 +319,7 @@ impl ErrorReply {
         let mut body = Vec::with_capacity(self.size_hint());
         // Writing to memory cannot fail.
         let _written: Result<(), _> = match format {
-            WireFormat::OpenAi | WireFormat::Responses => {
+            WireFormat::OpenAi | WireFormat::Responses | WireFormat::Ollama => {
                 serde_json::to_writer(&mut body, &OpenAi { error: self })
             }
             WireFormat::Anthropic => {
@@ -350,7 +353,8 @@ impl ErrorReply {
             | WireFormat::Gemini
             | WireFormat::Cohere
             | WireFormat::Responses
-            | WireFormat::Converse => b"data: ",
+            | WireFormat::Converse
+            | WireFormat::Ollama => b"data: ",
             WireFormat::Anthropic => b"event: error\ndata: ",
         };
         [start, &self.body(format), b"\n\n"].concat()

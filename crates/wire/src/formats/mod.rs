@@ -5,6 +5,7 @@
 //! layer of bytes and the neutral form, and no other format, but for what a cloud tells the models of another provider.
 
 pub(crate) mod advice;
+pub(crate) mod amount;
 pub(crate) mod answer;
 pub(crate) mod answer_tool;
 pub(crate) mod anthropic;
@@ -33,6 +34,7 @@ pub mod mock;
 pub mod modes;
 pub mod neutral;
 pub mod notes;
+pub(crate) mod ollama;
 pub(crate) mod openai;
 pub mod order;
 pub mod probe;
@@ -64,5 +66,6 @@ pub(crate) fn framing(wire: WireFormat) -> Framing {
         | WireFormat::Cohere
         | WireFormat::Responses => Framing::sse(),
         WireFormat::Converse => Framing::aws(),
+        WireFormat::Ollama => Framing::lines(),
     }
 }

@@ -142,7 +142,8 @@ impl<'o> Target<'o> {
             WireFormat::OpenAi
             | WireFormat::Gemini
             | WireFormat::Cohere
-            | WireFormat::Responses => false,
+            | WireFormat::Responses
+            | WireFormat::Ollama => false,
         }
     }
 
@@ -179,7 +180,10 @@ impl<'o> Target<'o> {
             (Origin::Unsigned, _) => self.demands(),
             (
                 Origin::Marked(mark),
-                WireFormat::OpenAi | WireFormat::Cohere | WireFormat::Responses,
+                WireFormat::OpenAi
+                | WireFormat::Cohere
+                | WireFormat::Responses
+                | WireFormat::Ollama,
             ) => mark == self.mark(),
             // A provider of this wire signs what it makes.
             (Origin::Marked(mark), WireFormat::Anthropic) => mark == self.mark() && self.demands(),
@@ -242,6 +246,10 @@ mod tests {
             ("anthropic", "x", "hale:deepseek", false),
             ("anthropic", "kimi-k2", "hale:kimi", true),
             ("anthropic", "kimi-k2", "", true),
+            ("ollama", "qwen3:8b", "hale:qwen", true),
+            ("ollama", "qwen3:8b", "", false),
+            ("ollama", "qwen3:8b", "EqRkLmNo", false),
+            ("ollama", "llama3:8b", "hale:ollama.llama", true),
         ] {
             assert_eq!(takes(at, model, signature), expected, "{at} {model} {signature}");
         }

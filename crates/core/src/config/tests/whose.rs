@@ -338,11 +338,12 @@ fn each_organization_of_a_list_is_a_deployment() {
 
 #[test]
 fn parameters_that_ollamas_openai_address_ignores_are_told() {
-    let (snapshot, warnings) = of(
-        "ollama_chat/llama3",
-        ", num_ctx: 8192, keep_alive: 8m, temperature: 0, extra_body: {mirostat: 1}",
-        "",
-    );
+    let given = "num_ctx: 8192, keep_alive: 8m, temperature: 0, extra_body: {mirostat: 1}";
+    let (_, warnings) = of("ollama_chat/llama3", &format!(", {given}, template: x"), "");
+    assert_eq!(warnings.len(), 1, "its own format has them: {warnings:?}");
+    one(&warnings, "litellm_params.template: `ollama` has no such parameter for chats");
+    let more = format!(", api_base: 'http://o:11434/v1', {given}");
+    let (snapshot, warnings) = of("ollama_chat/llama3", &more, "");
     for name in ["num_ctx", "keep_alive", "mirostat"] {
         one(
             &warnings,

@@ -110,6 +110,7 @@ pub(super) fn is_context(error: &ProviderError) -> bool {
                 "prompt is too long",
                 "available context size",
                 "exceeds the context length",
+                "exceeded max context length",
                 "greater than the context length",
                 "longer than the model's context length",
                 "too large to process",

@@ -37,7 +37,7 @@ fn of_operation(
     let accept = if call.wants_events() && is_at_bedrock {
         FRAMES
     } else if call.wants_events() {
-        "text/event-stream"
+        call.conversion.stream_type()
     } else if call.conversion.operation.answers_bytes() {
         "application/octet-stream"
     } else {

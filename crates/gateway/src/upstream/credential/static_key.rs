@@ -32,6 +32,7 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
             | WireFormat::Cohere
             | WireFormat::Responses
             | WireFormat::Converse
+            | WireFormat::Ollama
                 if provider.bearer =>
             {
                 put(header::AUTHORIZATION, &format!("Bearer {key}"));
@@ -40,7 +41,8 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
             | WireFormat::Gemini
             | WireFormat::Cohere
             | WireFormat::Responses
-            | WireFormat::Converse => {}
+            | WireFormat::Converse
+            | WireFormat::Ollama => {}
         }
         for (name, template) in &provider.headers {
             if template.contains(PLACEHOLDER)

@@ -2,12 +2,11 @@
 //!
 //! Used by the stream reader, which knows no framing; [`crate::formats::framing`] says which one a wire has.
 //! To add a framing, add a file here, a variant and its arms. Always true: a framing cuts the same frames in
-//! whichever pieces the bytes arrive, changes no byte of what has the form of events already, and buffers the incomplete frame only, whose bytes the stream reader
-//! bounds.
+//! whichever pieces the bytes arrive, changes no byte of what has the form of events already, and buffers the
+//! incomplete frame only, whose bytes the stream reader bounds.
 
 pub(crate) mod aws;
 pub(crate) mod frame;
-#[cfg(test)]
 mod lines;
 pub mod sse;
 
@@ -22,8 +21,7 @@ pub(crate) enum Framing {
     Sse(sse::Splitter),
     /// Frames of AWS, which leave as server-sent events.
     Aws(aws::Splitter),
-    /// One line for each event. Tests use it to show that the reader knows no framing.
-    #[cfg(test)]
+    /// One line for each event.
     Lines(lines::Splitter),
 }
 
@@ -39,9 +37,26 @@ impl Framing {
     }
 
     /// Lines, before the first one.
-    #[cfg(test)]
     pub(crate) fn lines() -> Framing {
         Framing::Lines(lines::Splitter::default())
+    }
+
+    /// The type of such a stream.
+    pub(crate) fn media_type(&self) -> &'static str {
+        match self {
+            Framing::Sse(_) => "text/event-stream",
+            Framing::Aws(_) => "application/vnd.amazon.eventstream",
+            Framing::Lines(_) => "application/x-ndjson",
+        }
+    }
+
+    /// Whether a body begins as such a stream does; `None` if more bytes are needed to tell.
+    pub(crate) fn begins(&self, start: &[u8]) -> Option<bool> {
+        match self {
+            Framing::Sse(_) => sse::begins_as_events(start),
+            Framing::Aws(_) => Some(false),
+            Framing::Lines(_) => lines::begins(start),
+        }
     }
 
     /// Takes the next bytes; returns whole frames only, possibly none.
@@ -49,7 +64,6 @@ impl Framing {
         match self {
             Framing::Sse(splitter) => splitter.push(chunk),
             Framing::Aws(splitter) => splitter.push(&chunk),
-            #[cfg(test)]
             Framing::Lines(splitter) => splitter.push(chunk),
         }
     }
@@ -59,7 +73,6 @@ impl Framing {
         match self {
             Framing::Sse(splitter) => splitter.waiting(),
             Framing::Aws(splitter) => splitter.waiting(),
-            #[cfg(test)]
             Framing::Lines(splitter) => splitter.waiting(),
         }
     }
@@ -68,9 +81,7 @@ impl Framing {
     pub(crate) fn broken(&self) -> Option<&'static str> {
         match self {
             Framing::Aws(splitter) => splitter.broken(),
-            Framing::Sse(_) => None,
-            #[cfg(test)]
-            Framing::Lines(_) => None,
+            Framing::Sse(_) | Framing::Lines(_) => None,
         }
     }
 
@@ -80,7 +91,6 @@ impl Framing {
             Framing::Sse(splitter) => splitter.close(),
             // A part of a frame is nothing.
             Framing::Aws(_) => Vec::new(),
-            #[cfg(test)]
             Framing::Lines(splitter) => splitter.close(),
         }
     }
@@ -89,7 +99,6 @@ impl Framing {
     pub(crate) fn frame_end(&self, block: &[u8], start: usize) -> usize {
         match self {
             Framing::Sse(_) | Framing::Aws(_) => sse::event_end(block, start),
-            #[cfg(test)]
             Framing::Lines(_) => lines::line_end(block, start),
         }
     }
@@ -98,7 +107,6 @@ impl Framing {
     pub(crate) fn data(&self, frame: &[u8]) -> Data {
         match self {
             Framing::Sse(_) | Framing::Aws(_) => sse::data(frame),
-            #[cfg(test)]
             Framing::Lines(_) => lines::data(frame),
         }
     }
@@ -107,7 +115,6 @@ impl Framing {
     pub(crate) fn is_ping(&self, frame: &[u8]) -> bool {
         match self {
             Framing::Sse(_) | Framing::Aws(_) => frame.trim_ascii_start().starts_with(b":"),
-            #[cfg(test)]
             Framing::Lines(_) => false,
         }
     }
@@ -116,7 +123,6 @@ impl Framing {
     pub(crate) fn names_an_error(&self, head: &[u8]) -> bool {
         match self {
             Framing::Sse(_) | Framing::Aws(_) => sse::names_an_error(head),
-            #[cfg(test)]
             Framing::Lines(_) => false,
         }
     }
@@ -125,7 +131,6 @@ impl Framing {
     pub(crate) fn frame(&self, json: &[u8]) -> Vec<u8> {
         match self {
             Framing::Sse(_) | Framing::Aws(_) => sse::one_line(json),
-            #[cfg(test)]
             Framing::Lines(_) => [json, b"\n"].concat(),
         }
     }

@@ -320,6 +320,7 @@ data: {"type":"response.output_text.delta","item_id":"i","output_index":0,"conte
             r#"data: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":""#,
             "\"}}}}\n\n",
         ),
+        (_, WireFormat::Ollama) => (r#"{"message":{"content":""#, "\"},\"done\":false}\n"),
         (_, WireFormat::Anthropic) => (
             r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""#,
             "\"}}\n\n",
@@ -337,14 +338,16 @@ fn the_limit_of_an_event_is_exact_wherever_it_is_cut_and_whatever_reads_it() {
     for operation in
         [Operation::Chat, Operation::Messages, Operation::Completion, Operation::Responses]
     {
-        for wire in [
+        let wires = [
             WireFormat::OpenAi,
             WireFormat::Anthropic,
             WireFormat::Gemini,
             WireFormat::Cohere,
             WireFormat::Responses,
-        ] {
-            let conversion = Conversion { operation, wire };
+            WireFormat::Ollama,
+        ];
+        for wire in wires {
+            let conversion = Conversion { operation, wire: operation.called_in(wire) };
             if conversion.upstream().is_none() {
                 continue;
             }

@@ -3,17 +3,14 @@
 //! Called by [`super::write_request`]. Always true: a parameter that changes the answer and has no place is refused by its
 //! name, unless it may be dropped; what only advises is left out; no member is written twice.
 
-use std::borrow::Cow;
-
 use super::FIX;
 use super::messages::Document;
 use crate::bytes::elements::elements;
 use crate::bytes::json::JsonText;
-use crate::bytes::members::texts;
 use crate::formats::advice::{is_advice, is_default};
-use crate::formats::neutral::{Format, Json, Request, Text, Thinking, Unfit};
+use crate::formats::amount::{self, Amount};
+use crate::formats::neutral::{Format, Json, Request, Text, Unfit};
 use crate::formats::order::Order;
-use crate::formats::unfit::field;
 
 /// Parameters that Cohere has under the second name. Most are its own.
 const OWN: [(&str, &str); 12] = [
@@ -149,48 +146,17 @@ fn write_format(
 
 /// `thinking`, if something is said about it.
 fn thinking(request: &Request<'_>, order: &Order<'_>) -> Result<Option<String>, Unfit> {
-    let off = || Ok(Some(r#"{"type":"disabled"}"#.to_owned()));
-    let effort = request.effort.as_deref();
-    let is_twice = effort.is_some()
-        && matches!(&request.thinking, Some(Thinking::Budget(_) | Thinking::Native(_)));
-    if is_twice && !order.drop_params {
-        let why = "`thinking` says the same; leave one of them out";
-        return Err(Unfit::malformed("reasoning_effort", why));
-    }
-    let budget = match &request.thinking {
-        Some(Thinking::Off) => return off(),
-        Some(Thinking::Budget(budget)) if !is_twice => Some(*budget),
-        Some(Thinking::Native(raw)) if !is_twice => {
-            let names = ["type", "budget_tokens", "token_budget"];
-            let Ok([kind, theirs, own]) = texts(raw, names) else {
-                return Err(Unfit::malformed("thinking", "it must be an object"));
-            };
-            let kind: Cow<'_, str> = field("thinking.type", kind.unwrap_or("\"enabled\""))?;
-            match &*kind {
-                "disabled" => return off(),
-                "enabled" | "adaptive" => own.or(theirs).and_then(|raw| raw.parse().ok()),
-                _ => {
-                    let why = "it is none of enabled, adaptive, disabled";
-                    return Err(Unfit::malformed("thinking.type", why));
-                }
-            }
-        }
-        None | Some(Thinking::Adaptive | Thinking::Budget(_) | Thinking::Native(_)) => {
-            match effort {
-                None if request.thinking.is_none() => return Ok(None),
-                Some("none" | "disable") => return off(),
-                Some("minimal") => Some(1024),
-                Some("low") => Some(2048),
-                Some("medium") => Some(4096),
-                Some("high") => Some(8192),
-                // As much as the model likes.
-                None | Some("xhigh" | "max") => None,
-                Some(_) => {
-                    let why = "it is none of none, minimal, low, medium, high, xhigh, max";
-                    return Err(Unfit::malformed("reasoning_effort", why));
-                }
-            }
-        }
+    let Some(amount) = amount::asked(request, order)? else { return Ok(None) };
+    let budget = match amount {
+        Amount::Nothing => return Ok(Some(r#"{"type":"disabled"}"#.to_owned())),
+        Amount::Tokens(budget) => Some(budget),
+        Amount::Effort("minimal") => Some(1024),
+        Amount::Effort("low") => Some(2048),
+        Amount::Effort("medium") => Some(4096),
+        Amount::Effort("high") => Some(8192),
+        // As much as the model likes.
+        Amount::Free | Amount::Effort("xhigh" | "max") => None,
+        Amount::Effort(_) => return Err(amount::unknown_effort()),
     };
     Ok(Some(match budget {
         Some(budget) => format!(r#"{{"type":"enabled","token_budget":{budget}}}"#),

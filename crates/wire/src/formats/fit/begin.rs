@@ -30,7 +30,8 @@ pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat) {
                 | WireFormat::Anthropic
                 | WireFormat::Gemini
                 | WireFormat::Cohere
-                | WireFormat::Responses => Some(ToolChoice::Nothing),
+                | WireFormat::Responses
+                | WireFormat::Ollama => Some(ToolChoice::Nothing),
             };
         }
     }

@@ -42,7 +42,11 @@ pub(crate) fn fit(
             notes.mark = target.mark().into();
             Ids::Shown
         }
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
+        WireFormat::OpenAi
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Ollama => {
             notes.mark = target.mark().into();
             Ids::Undone(call_id::of(order))
         }
@@ -82,7 +86,8 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Targ
         | WireFormat::Gemini
         | WireFormat::Cohere
         | WireFormat::Responses
-        | WireFormat::Converse => true,
+        | WireFormat::Converse
+        | WireFormat::Ollama => true,
         WireFormat::OpenAi => {
             let field = order.deployment.endpoint.provider.quirks.thoughts_field;
             field != ThoughtsField::None && !order.known.has_no_thoughts()
@@ -152,7 +157,8 @@ fn leave_out_offers(
             WireFormat::OpenAi
             | WireFormat::Anthropic
             | WireFormat::Cohere
-            | WireFormat::Responses => true,
+            | WireFormat::Responses
+            | WireFormat::Ollama => true,
         },
         Tool::Function { .. } => false,
     };
@@ -205,7 +211,8 @@ fn can_go_on(request: &Request<'_>, wire: WireFormat, target: Target<'_>) -> boo
         | WireFormat::Cohere
         | WireFormat::Anthropic
         | WireFormat::Responses
-        | WireFormat::Converse => true,
+        | WireFormat::Converse
+        | WireFormat::Ollama => true,
     }
 }
 
@@ -240,9 +247,11 @@ fn stop_thinking(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes
 fn no_thinking(wire: WireFormat) -> Option<Thinking<'static>> {
     match wire {
         WireFormat::Anthropic | WireFormat::Converse => None,
-        WireFormat::OpenAi | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Responses => {
-            Some(Thinking::Off)
-        }
+        WireFormat::OpenAi
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Ollama => Some(Thinking::Off),
     }
 }
 

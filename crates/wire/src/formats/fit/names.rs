@@ -21,13 +21,16 @@ pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat, notes: &mut Notes
         | WireFormat::Responses
         | WireFormat::Converse => 64,
         WireFormat::Anthropic => 128,
+        // Models read names as text.
+        WireFormat::Ollama => return,
     };
     let rewritten = |name: &str| match wire {
         WireFormat::OpenAi
         | WireFormat::Anthropic
         | WireFormat::Cohere
         | WireFormat::Responses
-        | WireFormat::Converse => rewritten(name, limit),
+        | WireFormat::Converse
+        | WireFormat::Ollama => rewritten(name, limit),
         WireFormat::Gemini => rewritten(name, limit).map(lettered).or_else(|| {
             let first = name.starts_with(|c: char| c.is_ascii_digit() || c == '-');
             first.then(|| lettered(name.to_owned()))

@@ -27,6 +27,7 @@ pub(super) fn fit(
     let provider = order.deployment.endpoint.provider;
     let needs_tool = match (&request.format, order.wire()) {
         (None, _) | (Some(Format::JsonObject), WireFormat::OpenAi | WireFormat::Responses) => false,
+        (Some(_), WireFormat::Ollama) => false,
         // Older models of Google's have no shape beside tools.
         (Some(_), WireFormat::Gemini)
             if request.tools.is_empty() || gemini::Model(order.upstream_model).is_newer() =>

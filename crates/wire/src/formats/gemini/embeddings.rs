@@ -1,7 +1,6 @@
 //! Embeddings: the client's request in Google's format, and Google's answer in the client's.
 //!
-//! Called by the conversion for clients of OpenAI's format. Always true: one call for all inputs; numbers are copied as
-//! they are written, and read only where the client wants them in base64.
+//! Called by the conversion for clients of OpenAI's format. Always true: one call for all inputs.
 
 use super::{FIX, usage};
 use crate::bytes::edit::Edit;

@@ -3,16 +3,14 @@
 //! Called by [`super::write_request`]. Always true: a parameter that changes the answer and has no place is refused by its
 //! name, unless it may be dropped; what only advises is left out.
 
-use std::borrow::Cow;
-
 use super::{FIX, Model};
 use crate::bytes::elements::elements;
 use crate::bytes::json::JsonText;
 use crate::bytes::members::texts;
 use crate::formats::advice::{is_advice, is_default};
-use crate::formats::neutral::{Format, Request, Thinking, Unfit};
+use crate::formats::amount::{self, Amount};
+use crate::formats::neutral::{Format, Request, Unfit};
 use crate::formats::order::Order;
-use crate::formats::unfit::field;
 
 /// Parameters that `generationConfig` has under the second name. Most are Google's own, in the words of its clients.
 const IN_CONFIG: [(&str, &str); 18] = [
@@ -209,52 +207,14 @@ fn modalities(raw: &str) -> Option<String> {
 /// `thinkingConfig`, if something is said about it.
 fn thinking(request: &Request<'_>, order: &Order<'_>) -> Result<Option<String>, Unfit> {
     let model = Model(order.upstream_model);
-    let effort = request.effort.as_deref();
-    let budget = match &request.thinking {
-        None => None,
-        Some(Thinking::Off) => return Ok(Some(without_thoughts(model))),
-        Some(Thinking::Adaptive) if effort.is_none() => Some(None),
-        Some(Thinking::Adaptive) => None,
-        Some(Thinking::Budget(_) | Thinking::Native(_)) if effort.is_some() => {
-            if !order.drop_params {
-                let why = "`thinking` says the same; leave one of them out";
-                return Err(Unfit::malformed("reasoning_effort", why));
-            }
-            None
-        }
-        Some(Thinking::Budget(budget)) => Some(Some(*budget)),
-        Some(Thinking::Native(raw)) => match native(raw)? {
-            Native::Off => return Ok(Some(without_thoughts(model))),
-            Native::Budget(budget) => Some(budget),
-        },
-    };
-    if let Some(budget) = budget {
-        return Ok(Some(match budget {
-            None => r#"{"includeThoughts":true}"#.to_owned(),
-            Some(budget) if model.is_newer() => level(level_of(budget, model)),
-            Some(budget) => of_budget(model.bounded(budget)),
-        }));
-    }
-    effort.map(|effort| of_effort(effort, model)).transpose()
-}
-
-/// What Anthropic's `thinking` says.
-enum Native {
-    Off,
-    /// As much as the model likes, or so many tokens.
-    Budget(Option<u64>),
-}
-
-fn native(raw: &str) -> Result<Native, Unfit> {
-    let Ok([kind, budget]) = texts(raw, ["type", "budget_tokens"]) else {
-        return Err(Unfit::malformed("thinking", "it must be an object"));
-    };
-    let kind: Cow<'_, str> = field("thinking.type", kind.unwrap_or("\"enabled\""))?;
-    match &*kind {
-        "disabled" => Ok(Native::Off),
-        "enabled" | "adaptive" => Ok(Native::Budget(budget.and_then(|raw| raw.parse().ok()))),
-        _ => Err(Unfit::malformed("thinking.type", "it is none of enabled, adaptive, disabled")),
-    }
+    let Some(amount) = amount::asked(request, order)? else { return Ok(None) };
+    Ok(Some(match amount {
+        Amount::Nothing => without_thoughts(model),
+        Amount::Free => r#"{"includeThoughts":true}"#.to_owned(),
+        Amount::Tokens(budget) if model.is_newer() => level(level_of(budget, model)),
+        Amount::Tokens(budget) => of_budget(model.bounded(budget)),
+        Amount::Effort(effort) => of_effort(effort, model)?,
+    }))
 }
 
 /// As little thinking as the model has, which is not shown.
@@ -290,19 +250,13 @@ fn least_level(model: Model<'_>) -> &'static str {
 }
 
 fn of_effort(effort: &str, model: Model<'_>) -> Result<String, Unfit> {
-    if matches!(effort, "none" | "disable") {
-        return Ok(without_thoughts(model));
-    }
     let (budget, name) = match effort {
         "minimal" => (model.least_budget(), least_level(model)),
         "low" => (1024, "LOW"),
         "medium" => (2048, "MEDIUM"),
         "high" => (4096, "HIGH"),
         "xhigh" | "max" => (16_384, "HIGH"),
-        _ => {
-            let why = "it is none of none, minimal, low, medium, high, xhigh, max";
-            return Err(Unfit::malformed("reasoning_effort", why));
-        }
+        _ => return Err(amount::unknown_effort()),
     };
     Ok(if model.is_newer() { level(name) } else { of_budget(budget) })
 }

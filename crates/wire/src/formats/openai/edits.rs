@@ -142,6 +142,7 @@ fn defaults<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
         | Codec::Contents(_)
         | Codec::Cohere(_)
         | Codec::Bedrock(_)
+        | Codec::Ollama(_)
         | Codec::Opaque => !TEXT_ONLY.has(name),
     };
     for (name, value) in deployment.endpoint.default_params.iter().filter(|(name, _)| known(name)) {

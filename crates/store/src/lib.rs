@@ -12,6 +12,7 @@ mod error;
 mod failure;
 mod litellm;
 mod migrations;
+mod past;
 mod pending;
 mod postgres;
 mod retention;
@@ -33,6 +34,7 @@ pub use self::batch::{Batch, Committed};
 pub use self::database::{Database, Means, Threads};
 pub use self::error::{Error, Kind};
 pub use self::migrations::VERSION;
+pub use self::past::{Endings, PastChange, PastRequest, RequestFilter, TrafficRow, Width};
 pub use self::retention::Retention;
 pub use self::rows::{
     HealthChange, IncidentRow, OperatorAction, ProbeFilter, ProbeResult, Request, Setting, Stored,

@@ -36,6 +36,8 @@ pub enum Role {
     Key,
     /// Like [`Role::Key`], unless the config opens the metrics endpoint.
     Metrics,
+    /// One with the master key; any client if none is configured. What it shows changes nothing.
+    Viewer,
     /// One with the master key; no client if none is configured.
     Admin,
 }
@@ -60,7 +62,7 @@ pub(crate) fn authenticate(
 ) -> Result<Access, Refusal> {
     let open = match role {
         Role::Public => true,
-        Role::Key => false,
+        Role::Key | Role::Viewer => false,
         Role::Admin if settings.master_key.is_none() => {
             return Err(refusal::no_admin());
         }

@@ -75,6 +75,11 @@ impl Guard {
     }
 }
 
+/// Whether a page of another origin sent the request, by what its browser says of it.
+pub(crate) fn is_foreign(head: &Parts) -> bool {
+    is_of_another_origin(head, only(&head.headers, &header::HOST))
+}
+
 fn is_of_another_origin(head: &Parts, host: Option<&str>) -> bool {
     let mut sites = head.headers.get_all(FETCH_SITE).iter();
     if sites.any(|site| site.as_bytes().trim_ascii().eq_ignore_ascii_case(b"cross-site")) {

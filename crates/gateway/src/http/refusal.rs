@@ -159,9 +159,12 @@ fn unauthorized(reason: &'static str, message: &str) -> Refusal {
     refusal
 }
 
+/// The reason of [`missing_key`].
+pub(crate) const MISSING_KEY: &str = "missing_api_key";
+
 /// No key was sent.
 pub(crate) fn missing_key() -> Refusal {
-    unauthorized("missing_api_key", "No api key passed in. Send `Authorization: Bearer <key>`.")
+    unauthorized(MISSING_KEY, "No api key passed in. Send `Authorization: Bearer <key>`.")
 }
 
 /// The key is unknown.
@@ -422,6 +425,12 @@ pub(crate) fn bad_websocket_key() -> Refusal {
 pub(crate) fn foreign_origin() -> Refusal {
     let message = "a page of another origin may not use this gateway, because it has no secret key; set \
                    general_settings.master_key and send it";
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
+}
+
+/// A page of another origin wants something with the browser's session.
+pub(crate) fn foreign_page() -> Refusal {
+    let message = "only the pages of the dashboard may do this; open /ui/ and use it there";
     Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
 }
 

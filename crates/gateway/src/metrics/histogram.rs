@@ -128,6 +128,26 @@ impl Reading {
         self.sum_us as f64 / 1e6
     }
 
+    /// The time in milliseconds below which this share of the observations is, between two bounds by proportion; `None`
+    /// without observations. Beyond the last bound it is that bound.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "counts and times are far below 2^52, and a page shows three digits"
+    )]
+    pub(crate) fn quantile_ms(&self, share: f64) -> Option<f64> {
+        let wanted = (self.count() as f64 * share).max(1.0);
+        let (mut below, mut from) = (0.0, 0);
+        for &(bound, count) in self.counts.iter().filter(|(bound, _)| *bound < u64::MAX) {
+            let with = below + count as f64;
+            if count > 0 && with >= wanted {
+                let part = (wanted - below) / count as f64;
+                return Some((from as f64 + part * (bound - from) as f64) / 1e3);
+            }
+            (below, from) = (with, bound);
+        }
+        (self.count() > 0).then_some(from as f64 / 1e3)
+    }
+
     /// How many observations are not above each of these bounds, seconds, ascending.
     pub(crate) fn cumulated<'b>(
         &'b self,
@@ -178,6 +198,20 @@ mod tests {
         let mut twice = reading.clone();
         twice.merge(&reading);
         assert_eq!((twice.count(), twice.sum()), (16, 2.0 * reading.sum()));
+    }
+
+    #[test]
+    fn a_quantile_lies_between_the_bounds_of_its_bucket() {
+        let mut reading = Reading::default();
+        assert_eq!(reading.quantile_ms(0.5), None);
+        reading.add(&counted(&[0.001, 0.01, 0.1], &[500, 5_000, 5_000, 5_000_000]));
+        assert_eq!(reading.quantile_ms(0.25), Some(1.0));
+        assert_eq!(reading.quantile_ms(0.5), Some(5.5));
+        assert_eq!(
+            reading.quantile_ms(0.99),
+            Some(100.0),
+            "beyond the last bound it is that bound"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod alerting;
 pub(crate) mod budgets;
 pub(crate) mod cache;
 pub(crate) mod callbacks;
+pub(crate) mod dashboard;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod home;

@@ -26,7 +26,7 @@ use self::table::{Endpoint, Handler};
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::failures::FailedRequest;
-use crate::http::auth::{self, Role};
+use crate::http::auth::{self, Access, Role};
 use crate::http::connection::{ClientConn, InFlight};
 use crate::http::cors::Grant;
 use crate::http::header_list::list;
@@ -36,6 +36,7 @@ use crate::http::{call_id, query};
 use crate::limits::Held;
 use crate::metrics::{Cached, Metrics, Outcome};
 use crate::pages::PageRequest;
+use crate::pages::dashboard::session;
 use crate::panics::CatchPanic;
 use crate::proxy::exchange::Stage;
 use crate::proxy::start;
@@ -130,11 +131,14 @@ async fn answer(
     }
     let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
         Ok(access) => access,
-        Err(refusal) => {
-            worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
-            count_turned_away(&worker.process.metrics, row, &refusal);
-            return Stage::Answered(turning_away.answer(refusal));
-        }
+        Err(refusal) => match of_session(&serving, &head, &refusal) {
+            Some(access) => access,
+            None => {
+                worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
+                count_turned_away(&worker.process.metrics, row, &refusal);
+                return Stage::Answered(turning_away.answer(refusal));
+            }
+        },
     };
     let name = name.map(query::decoded);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
@@ -168,6 +172,13 @@ async fn answer(
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => turning_away.answer(refusal),
     })
+}
+
+/// What a request that was refused for want of a key may do by the session of its browser. A key that is there decides alone.
+#[cold]
+fn of_session(serving: &Serving, head: &Parts, refusal: &Refusal) -> Option<Access> {
+    let has_none = refusal.reply.reason == refusal::MISSING_KEY;
+    if has_none { session::access(serving, head) } else { None }
 }
 
 /// Counts a request for a model that gets no record because its client may not make it.

@@ -14,8 +14,8 @@ use super::routes;
 use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
-    PageRequest, Waiting, alerting, budgets, cache, callbacks, explain, health, home, metrics,
-    model_groups, models, router, router_settings, services,
+    PageRequest, Waiting, alerting, budgets, cache, callbacks, dashboard, explain, health, home,
+    metrics, model_groups, models, router, router_settings, services,
 };
 
 /// One row.
@@ -99,17 +99,27 @@ const PAGES: &[Endpoint] = &[
     get("routerstate", &["/router/state"], Role::Admin, Page(router::state)),
     get("routersettings", &["/router/settings"], Role::Admin, Page(router_settings::page)),
     get("providerbudgets", &["/provider/budgets"], Role::Admin, Page(budgets::of_providers)),
-    get("incidents", &["/alerting/incidents"], Role::Admin, WaitingPage(alerting::incidents)),
+    get("incidents", &["/alerting/incidents"], Role::Viewer, WaitingPage(alerting::incidents)),
     get("alertingsettings", &["/alerting/settings"], Role::Admin, Page(alerting::settings)),
     post("alertingtest", &["/alerting/test"], Role::Admin, WaitingPage(alerting::test)),
     post("alertingreport", &["/alerting/report"], Role::Admin, WaitingPage(alerting::report)),
     get("cacheping", &["/cache/ping"], Role::Admin, WaitingPage(cache::ping)),
     post("cachedelete", &["/cache/delete"], Role::Admin, WaitingPage(cache::delete)),
     post("cacheflush", &["/cache/flushall"], Role::Admin, WaitingPage(cache::flush)),
-    post("explain", &["/router/explain"], Role::Admin, WaitingPage(explain::page)),
+    post("explain", &["/router/explain"], Role::Viewer, WaitingPage(explain::page)),
     post("resetdeployment", &["/router/deployments/{}/reset"], Role::Admin, Page(router::reset)),
     post("disabledeployment", &["/router/deployments/{}/disable"], Role::Admin, Page(router::disable)),
     post("enabledeployment", &["/router/deployments/{}/enable"], Role::Admin, Page(router::enable)),
+    get("dashboard", &["/ui"], Role::Public, Page(dashboard::shell)),
+    get("dashboardasset", &["/ui/assets/{}"], Role::Public, Page(dashboard::asset)),
+    get("dashboardsession", &["/ui/session"], Role::Public, WaitingPage(dashboard::session::show)),
+    post("dashboardlogin", &["/ui/login"], Role::Public, WaitingPage(dashboard::session::login)),
+    post("dashboardlogout", &["/ui/logout"], Role::Public, Page(dashboard::session::logout)),
+    get("dashboardoverview", &["/ui/overview"], Role::Viewer, WaitingPage(dashboard::overview)),
+    get("dashboardhistory", &["/ui/history"], Role::Viewer, WaitingPage(dashboard::history)),
+    get("dashboardrequests", &["/ui/requests"], Role::Viewer, WaitingPage(dashboard::requests)),
+    get("dashboardtraffic", &["/ui/traffic"], Role::Viewer, WaitingPage(dashboard::traffic)),
+    get("dashboardevents", &["/ui/events"], Role::Viewer, Page(dashboard::stream)),
     get("home", &["/"], Role::Public, Page(home::home)),
 ];
 

@@ -54,7 +54,7 @@ const HOUSES: [House; 4] = [
         floors: &[
             &["error", "table", "value"],
             &["address", "batch", "failure", "litellm", "sql", "tenants", "watch"],
-            &["migrations", "rows", "spool", "tls"],
+            &["migrations", "past", "rows", "spool", "tls"],
             &["pending", "postgres", "rollup", "sqlite"],
             &["database", "shared_table"],
             &["retention"],

@@ -26,6 +26,7 @@ mod compressed;
 mod cooldown;
 mod counts;
 mod created_once;
+mod dashboard;
 mod deadlines;
 mod demo;
 mod disconnect;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Status, Store};
 use crate::database::Database;
 use crate::error::{Error, Kind};
+use crate::past::{PastChange, PastRequest, RequestFilter, TrafficRow, Width};
 use crate::rows::{IncidentRow, ProbeFilter, ProbeResult, Setting, UsageRow};
 use crate::sql::Sql;
 use crate::tenants::{Change, Changed, Find, Once, Record};
@@ -51,6 +52,35 @@ impl Store {
     pub async fn latest_incidents(&self, limit: u64) -> Result<Vec<IncidentRow>, Error> {
         let rows = self.read(IncidentRow::latest(limit)).await?;
         Ok(rows.iter().filter_map(IncidentRow::of).collect())
+    }
+
+    /// Changes of state since `since`, milliseconds since 1970, the newest first.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn health_changes(&self, since: u64) -> Result<Vec<PastChange>, Error> {
+        Ok(self.read(PastChange::since(since)).await?.iter().filter_map(PastChange::of).collect())
+    }
+
+    /// Finished requests, the newest first.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn requests(&self, filter: &RequestFilter<'_>) -> Result<Vec<PastRequest>, Error> {
+        Ok(self.read(filter.sql()).await?.iter().filter_map(PastRequest::of).collect())
+    }
+
+    /// What requests met since `since`, milliseconds since 1970, period by period.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub async fn traffic(&self, since: u64, width: Width) -> Result<Vec<TrafficRow>, Error> {
+        Ok(self
+            .read(TrafficRow::since(since, width))
+            .await?
+            .iter()
+            .filter_map(TrafficRow::of)
+            .collect())
     }
 
     /// What requests met since `since`, milliseconds since 1970, by group, deployment and cause.

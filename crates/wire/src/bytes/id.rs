@@ -143,6 +143,18 @@ impl IdKey {
         IdKey(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
+    /// The signature of `content` for something that is no id. `purpose` is not empty and in no other use of the key.
+    #[must_use]
+    pub fn sign(&self, purpose: &'static str, content: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(purpose.as_bytes());
+        context.update(b"\0");
+        context.update(content);
+        let mut signature = [0; 32];
+        signature.copy_from_slice(context.sign().as_ref());
+        signature
+    }
+
     /// The client's id for `id`, which the provider behind `deployment` issued.
     #[must_use]
     pub fn seal(&self, kind: Kind, deployment: &str, id: &str) -> String {

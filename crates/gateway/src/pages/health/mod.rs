@@ -6,6 +6,7 @@ pub(crate) mod drain;
 pub(crate) mod history;
 pub(crate) mod known;
 mod listing;
+pub(crate) mod overview;
 pub(crate) mod readiness;
 pub(crate) mod report;
 pub(crate) mod shared;

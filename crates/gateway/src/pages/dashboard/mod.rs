@@ -1,0 +1,13 @@
+//! The dashboard: its files, its sessions, and the data that only it reads.
+//!
+//! Called by the router. Always true: it has no path of its own to anything that changes the gateway, because it acts through
+//! the pages that other clients use; a dashboard that is not open costs requests nothing.
+
+mod assets;
+mod data;
+mod events;
+pub(crate) mod session;
+
+pub(crate) use self::assets::{asset, redirect, shell};
+pub(crate) use self::data::{history, overview, requests, traffic};
+pub(crate) use self::events::stream;

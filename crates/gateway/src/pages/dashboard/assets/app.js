@@ -79,6 +79,9 @@ async function load(work) {
 async function failed(error) {
   if (error instanceof api.Refused && error.status === 401) {
     await api.refreshSession().catch(() => {});
+    // What only a signed-in operator may see is not kept.
+    if (api.session.session === 'needed') state.overview = null;
+    draw();
     return;
   }
   if (error instanceof api.Refused) toast(error.message, 'bad');

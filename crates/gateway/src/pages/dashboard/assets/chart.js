@@ -109,7 +109,7 @@ export function bars(points, { width, height = 150, step, label, shows = count }
     return h('g', {}, h('title', {}, `${when}: ${shows(total(point))}`), drawn);
   });
   const every = Math.max(1, Math.ceil(points.length / Math.max(2, Math.floor(width / 110))));
-  const marks = points.map((point, index) => (index % every === 0
+  const marks = points.map((point, index) => (index % every === 0 && left + index * each < width - 36
     ? h('text', { class: 'axis', x: (left + index * each).toFixed(1), y: height - 5 }, step >= 86400000 ? date(point.at) : hour(point.at))
     : null));
   const lines = [0, top / 2, top].map((value) => [

@@ -78,6 +78,11 @@ pub(crate) fn authenticate(
     Presented { headers, extra: settings.key_header.as_deref() }.access(master)
 }
 
+/// Whether that text is the master key.
+pub(crate) fn is_master_key(text: &str, master: &Secret) -> bool {
+    verify_slices_are_equal(text.as_bytes(), master.expose().as_bytes()).is_ok()
+}
+
 /// How the credentials of providers, and of their subscriptions, begin: keys of Anthropic, OpenAI, `OpenRouter`, Groq and xAI,
 /// tokens of OpenAI's login (a JSON web token) and of Google.
 const FORMS: [&str; 9] =
@@ -104,8 +109,7 @@ struct Presented<'h> {
 impl<'h> Presented<'h> {
     /// What a client with these keys may do.
     fn access(&self, master: &Secret) -> Result<Access, Refusal> {
-        let is_master =
-            |key: &str| verify_slices_are_equal(key.as_bytes(), master.expose().as_bytes()).is_ok();
+        let is_master = |key: &str| is_master_key(key, master);
         let key = self.first()?;
         // An agent fills in its own credential by itself, and its operator can only add another header.
         let may_yield = || key.yields && has_a_providers_form(key.value);

@@ -431,7 +431,7 @@ pub(crate) fn foreign_origin() -> Refusal {
 /// A page of another origin wants something with the browser's session.
 pub(crate) fn foreign_page() -> Refusal {
     let message = "only the pages of the dashboard may do this; open /ui/ and use it there";
-    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
+    Refusal::new(StatusCode::FORBIDDEN, "other_origin", message.to_owned())
 }
 
 /// The request names a host that is not this machine, to a gateway without a secret key that serves only it.

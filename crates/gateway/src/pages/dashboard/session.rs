@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock;
-use crate::http::auth::Access;
+use crate::http::auth::{self, Access};
 use crate::http::browser;
 use crate::http::refusal;
 use crate::http::reply::{self, Reply};
@@ -189,8 +189,7 @@ pub(crate) fn login(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
             let problem = "expected an object with `key`, the master key";
             return Err(refusal::bad_parameter("key", problem));
         };
-        let given = login.key.trim().as_bytes();
-        if verify_slices_are_equal(given, master.expose().as_bytes()).is_err() {
+        if !auth::is_master_key(login.key.trim(), master) {
             let refused = &arrival.worker.process.metrics.refused_keys;
             refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             return Err(refusal::wrong_key());

@@ -18,8 +18,8 @@ pub use self::metrics::{
     ClientLabel, ClientSource, LATENCY_BUCKETS, MetricsSettings, Shown, ShownMetrics,
 };
 pub use self::sinks::{
-    DatadogTags, Encoding, Gets, Release, S3, Sink, SinkForm, SinkSettings, Telemetry, Wants,
-    WebhookForm,
+    DatadogTags, Encoding, Gets, Release, S3, SHOWN_VARIABLES, Sink, SinkForm, SinkSettings,
+    Telemetry, Wants, WebhookForm,
 };
 
 /// A group that is tried after another one.

@@ -149,32 +149,38 @@ impl Service {
             }
             // The page that asks is served by the process that serves the metrics.
             By::Metrics => Tested::Works,
-            By::Sink(callback) => {
-                let names = [
-                    callback.to_owned(),
-                    format!("{callback}_logs"),
-                    format!("{callback}_metrics"),
-                ];
-                let exports = &process.sinks.exports;
-                let sinks: Vec<Arc<Exporter>> =
-                    names.iter().filter_map(|name| exports.named(name)).collect();
-                if sinks.is_empty() {
-                    return Tested::NotConfigured;
-                }
-                for sink in &sinks {
-                    if let Err(why) = sink.test().await {
-                        return Tested::Fails(why);
-                    }
-                }
-                Tested::Works
-            }
+            By::Sink(callback) => test_sinks(process, callback).await,
         }
     }
+}
+
+/// Tests the sinks of a callback: of a service, or a webhook that the operator named.
+pub(crate) async fn test_sinks(process: &Process, callback: &str) -> Tested {
+    let names = [callback.to_owned(), format!("{callback}_logs"), format!("{callback}_metrics")];
+    let exports = &process.sinks.exports;
+    let sinks: Vec<Arc<Exporter>> = names.iter().filter_map(|name| exports.named(name)).collect();
+    if sinks.is_empty() {
+        return Tested::NotConfigured;
+    }
+    for sink in &sinks {
+        if let Err(why) = sink.test().await {
+            return Tested::Fails(why);
+        }
+    }
+    Tested::Works
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_variable_is_shown_on_the_page_of_callbacks() {
+        let all = SERVICES.iter().flat_map(|service| service.variables);
+        let known = hale_core::settings::SHOWN_VARIABLES;
+        let missing: Vec<&&str> = all.filter(|name| !known.contains(name)).collect();
+        assert_eq!(missing, [&""; 0]);
+    }
 
     #[test]
     fn each_name_is_one_row() {

@@ -110,6 +110,22 @@ impl Database {
         }
     }
 
+    /// Has a server give up what it is doing for this process, within a second. A file has no other side.
+    pub(crate) async fn cancel(&self) {
+        match &self.0 {
+            Kind::Sqlite(_) => {}
+            Kind::Postgres(postgres) => postgres.cancel().await,
+        }
+    }
+
+    /// Where it is, for messages.
+    pub(crate) fn place(&self) -> Box<str> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.place(),
+            Kind::Postgres(postgres) => postgres.place(),
+        }
+    }
+
     /// The file, if it is one.
     pub(crate) fn file(&self) -> Option<&Sqlite> {
         match &self.0 {

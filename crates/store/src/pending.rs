@@ -99,6 +99,12 @@ impl Pending {
         self.slots.iter().all(|slot| slot.extent.is_none())
     }
 
+    /// Where the first batch is on the disk.
+    #[cfg(test)]
+    pub(crate) fn slots_extent(&self) -> Option<Extent> {
+        self.slots.front()?.extent
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()

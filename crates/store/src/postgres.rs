@@ -2,13 +2,14 @@
 //!
 //! Opened by [`crate::database`]. Always true: two connections, one writes and one reads; no statement is prepared
 //! under a name and no lock or setting outlives its transaction, so that a pooler may stand between; a connection that failed
-//! is never used again.
+//! is never used again, and what it left at the server is cancelled there, where it may stand at a lock.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::RootCertStore;
+use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type as SqlType};
 use tokio_postgres::{Client, Config, Socket};
 
@@ -26,6 +27,8 @@ use crate::value::{Row, Value};
 
 /// How long a connection may take, unless the address says so.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long the cancelling of a statement may take.
+const CANCEL_MAX: Duration = Duration::from_secs(1);
 /// The lock of migrations: "hale" and "db".
 const LOCK: i64 = 0x6861_6c65_0000_6462;
 /// Raises the number of a process.
@@ -54,6 +57,28 @@ struct Open {
     spare: Mutex<Option<Client>>,
     /// Where the tables about keys are.
     tenants: OnceLock<tenants::Place>,
+}
+
+impl Open {
+    /// Cancels what the connections are doing.
+    fn cancelling(&self) -> impl Future<Output = ()> + Send + 'static {
+        let tokens = [self.writer.cancel_token(), self.reader.cancel_token()];
+        let tls = self.tls.clone();
+        async move {
+            for token in tokens {
+                let _late = timeout(CANCEL_MAX, token.cancel_query(tls.clone())).await;
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Else a statement that waits for a lock holds its place at the server, and each further connection one more.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(self.cancelling());
+        }
+    }
 }
 
 impl Postgres {
@@ -95,6 +120,16 @@ impl Postgres {
             }
         }
         Ok(opened)
+    }
+
+    /// Has the server give up what it is doing for this process.
+    pub(crate) async fn cancel(&self) {
+        self.inner.cancelling().await;
+    }
+
+    /// Where it is, for messages.
+    pub(crate) fn place(&self) -> Box<str> {
+        self.inner.place.clone()
     }
 
     /// Writes `batch`, unless it was written before.

@@ -1,10 +1,15 @@
 //! What is deleted, and when.
 //!
 //! Called by [`crate::store`] every few minutes. Always true: rows are deleted a few thousand at a time, so that writers
-//! never wait long; a file is bounded in bytes too, and loses records of requests first.
+//! never wait long, and each statement has a limit of time; a file is bounded in bytes too, and loses records of requests
+//! first.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::database::Database;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::rollup::{DAY_S, MINUTE_S};
 use crate::sql::Sql;
 use crate::value::Value;
@@ -13,6 +18,8 @@ use crate::value::Value;
 const DAY_MS: i64 = DAY_S * 1_000;
 /// Most rounds of one table at a time.
 const ROUNDS: usize = 200;
+/// How long one statement may take. The writer waits behind it, and has twice that time.
+const STATEMENT_MAX: Duration = Duration::from_secs(5);
 
 /// How long rows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +95,13 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
         (OLD_WRITERS, vec![history]),
     ];
     for (text, values) in at_once {
-        database.execute(Sql { text, values }).await?;
+        execute(database, Sql { text, values }).await?;
     }
     if let Some(file) = database.file() {
         for _ in 0..ROUNDS {
             let is_large = file.bytes().await? > keep.file_bytes;
             if !is_large
-                || database.execute(Sql { text: OLDEST_REQUESTS, values: Vec::new() }).await? == 0
+                || execute(database, Sql { text: OLDEST_REQUESTS, values: Vec::new() }).await? == 0
             {
                 break;
             }
@@ -104,9 +111,21 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
     Ok(())
 }
 
+/// Runs a statement within its limit; one that meets it is cancelled at the server, where it may stand at a lock.
+async fn execute(database: &Database, sql: Sql) -> Result<u64, Error> {
+    match timeout(STATEMENT_MAX, database.execute(sql)).await {
+        Ok(done) => done,
+        Err(_) => {
+            database.cancel().await;
+            let detail = "old rows are not deleted within 5 s, perhaps because a lock is held";
+            Err(Error::new(Kind::Away, &database.place(), detail))
+        }
+    }
+}
+
 async fn rounds(database: &Database, text: &'static str, values: &[Value]) -> Result<(), Error> {
     for _ in 0..ROUNDS {
-        if database.execute(Sql { text, values: values.to_vec() }).await? == 0 {
+        if execute(database, Sql { text, values: values.to_vec() }).await? == 0 {
             break;
         }
     }

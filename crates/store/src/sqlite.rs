@@ -189,8 +189,26 @@ impl Sqlite {
 
     /// Copies the whole file to `to`, which does not exist.
     pub(crate) async fn backup(&self, to: &Path) -> Result<(), Error> {
-        let to = to.display().to_string();
-        self.write(move |connection| connection.execute("vacuum into ?1", [to]).map(drop)).await
+        let failed = |error: std::io::Error| {
+            Error::new(Kind::Other, &to.display().to_string(), &error.to_string())
+        };
+        // Names of models and messages of providers are nothing for others on the machine.
+        let mut options = File::options();
+        let options = options.write(true).create_new(true);
+        options.mode(0o600).open(to).map_err(failed)?;
+        let path = to.display().to_string();
+        let copied =
+            self.write(move |connection| connection.execute("vacuum into ?1", [path]).map(drop));
+        let copied = copied.await;
+        if copied.is_err() {
+            drop(fs::remove_file(to));
+        }
+        copied
+    }
+
+    /// Where it is, for messages.
+    pub(crate) fn place(&self) -> Box<str> {
+        self.inner.path.display().to_string().into()
     }
 
     /// Bytes that its rows take on the disk.

@@ -46,6 +46,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(4);
 /// When old rows are deleted: after the start, and from then on.
 const RETAIN_FIRST: Duration = Duration::from_secs(10);
 const RETAIN_AGAIN: Duration = Duration::from_secs(600);
+/// How long that may take.
+const RETAIN_MAX: Duration = Duration::from_secs(120);
 /// How often the end looks whether all is written.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -79,7 +81,7 @@ pub struct Figures {
 pub struct Store {
     options: Options,
     queue: Mutex<Queue>,
-    pending: Mutex<Pending>,
+    pending: Arc<Mutex<Pending>>,
     spool: Arc<Mutex<Option<Spool>>>,
     spool_bytes: AtomicU64,
     /// Whether the spool's loss was told.
@@ -100,7 +102,7 @@ impl Store {
         Arc::new(Store {
             queue: Mutex::new(Queue::new(&options)),
             options,
-            pending: Mutex::default(),
+            pending: Arc::default(),
             spool: Arc::default(),
             spool_bytes: AtomicU64::new(0),
             spool_told: AtomicBool::new(false),
@@ -303,10 +305,7 @@ impl Store {
             };
             self.write(database, &batch, id).await?;
         }
-        if self.spool_bytes.load(Ordering::Relaxed) > 0 && self.pending.lock().is_off_disk() {
-            // What stays in it is written again after a restart, and skipped.
-            let _cleared = self.with_spool(Spool::clear).await;
-        }
+        self.clear_spool().await;
         Ok(())
     }
 
@@ -337,7 +336,9 @@ impl Store {
             let database = self.database.lock().clone();
             if let Some(database) = database {
                 let now = self.options.means.unix_ms();
-                if let Err(error) = self.options.retention.apply(&database, now).await {
+                // What is left is deleted the next time.
+                let applied = timeout(RETAIN_MAX, self.options.retention.apply(&database, now));
+                if let Ok(Err(error)) = applied.await {
                     tracing::warn!(%error, "old rows could not be deleted");
                 }
             }

@@ -6,7 +6,7 @@
 mod otlp;
 mod places;
 
-use crate::settings::{Gets, Sink, SinkForm, SinkSettings, Wants};
+use crate::settings::{Gets, SHOWN_VARIABLES, Sink, SinkForm, SinkSettings, Wants};
 
 use super::field::Field;
 use super::interpolate::Env;
@@ -142,6 +142,8 @@ impl Written {
         settings.wants = wants(&sinks, settings.file_has_messages);
         settings.sinks = sinks;
         settings.listed = listed;
+        let is_set = |name: &&&str| env.get(name).is_some_and(|text| !text.trim().is_empty());
+        settings.set = SHOWN_VARIABLES.iter().filter(is_set).copied().collect();
         settings
     }
 }

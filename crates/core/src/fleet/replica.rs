@@ -14,7 +14,8 @@ use super::report::{Closed, REMEMBERED_MS, Report, Reports, ServerClock, ServerM
 use super::share::{Mode, Shares, Use};
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::health::{
-    Cooldown, Doubted, Evidence, FleetEvidence, HealthEvents, OperatorAction, RateLimit, Verdict,
+    Cooldown, Doubted, Evidence, FleetEvidence, HealthEvents, OperatorAction, QUOTA_CAP_MS,
+    RateLimit, Verdict,
 };
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
@@ -23,6 +24,8 @@ use crate::time::Millis;
 const OK_STEP_MS: u64 = 1_000;
 /// How long it takes a replica that was on its own to hear of all others, milliseconds.
 const HEARD_AGAIN_MS: u64 = 5_000;
+/// Operators' resets that are remembered: a message has room for them.
+const CLEARED_MAX: usize = 1_000;
 
 /// What this replica last said of a deployment.
 #[derive(Clone, Copy, Debug)]
@@ -108,9 +111,30 @@ impl Fleet {
         &self.peers
     }
 
-    /// An operator had everything about a deployment forgotten: on all replicas.
-    pub fn cleared(&mut self, deployment: &Arc<str>, clock: ServerClock) {
-        self.cleared.insert(deployment.clone(), clock.server);
+    /// An operator had everything about a deployment forgotten: on all replicas, and what was said of those with the same
+    /// key, because a limit of the account is told of each of them.
+    pub fn cleared(&mut self, deployment: &Arc<str>, snapshot: &Snapshot, clock: ServerClock) {
+        let index = snapshot.by_id.get(deployment);
+        let shared = index.and_then(|at| snapshot.deployment(*at).credential.shared.as_ref());
+        let shares = |one: &&Arc<Deployment>| {
+            let its = one.credential.shared.as_ref();
+            shared.zip(its).is_some_and(|(shared, its)| Arc::ptr_eq(shared, its))
+        };
+        let others = snapshot.deployments.iter().filter(shares).map(|one| &one.id);
+        for id in others.chain([deployment]) {
+            self.cleared.insert(id.clone(), clock.server);
+            self.reports.clear(id, clock.server);
+        }
+        self.cleared_at_most(CLEARED_MAX);
+    }
+
+    /// Forgets the oldest of more.
+    fn cleared_at_most(&mut self, most: usize) {
+        while self.cleared.len() > most {
+            let oldest = self.cleared.iter().min_by_key(|(_, at)| **at);
+            let Some(id) = oldest.map(|(id, _)| id.clone()) else { return };
+            self.cleared.remove(&id);
+        }
     }
 
     /// Looks at all deployments, and says what there is to say about them.
@@ -125,9 +149,15 @@ impl Fleet {
             said.report.closed.is_some() || clock.here.since(said.changed) <= REMEMBERED_MS
         };
         self.said.retain(|id, said| is_recent(said) && snapshot.by_id.contains_key(id));
-        self.cleared.retain(|_, at| clock.server.since(*at) <= REMEMBERED_MS);
-        news.cleared.clone_from(&self.cleared);
+        // As long as a deadline of before may be told by a replica that did not hear it.
+        self.cleared.retain(|id, at| {
+            clock.server.since(*at) <= QUOTA_CAP_MS && snapshot.by_id.contains_key(id)
+        });
+        let is_news = |at: &ServerMs| clock.server.since(*at) <= REMEMBERED_MS;
+        let recent = self.cleared.iter().filter(|(_, at)| is_news(at));
+        news.cleared = recent.map(|(id, at)| (id.clone(), *at)).collect();
         let mut whole = Message { reports: BTreeMap::new(), ..news.clone() };
+        whole.cleared.clone_from(&self.cleared);
         let said = self.said.iter().map(|(id, said)| (id.clone(), said.report));
         whole.reports = said.collect();
         let deadlines = self.reports.deadlines(clock.server);
@@ -191,20 +221,30 @@ impl Fleet {
             return None;
         }
         let is_configured = |id: &Arc<str>| snapshot.by_id.contains_key(id);
-        for (deployment, report) in message.reports.iter().filter(|(id, _)| is_configured(id)) {
-            self.reports.join(deployment, &message.replica, *report);
-        }
-        for (by, deployment, report) in &message.passed_on {
-            if *by != self.me && is_configured(deployment) {
-                self.reports.join(deployment, by, *report);
-            }
-        }
         let mut cleared = Vec::new();
         for (deployment, at) in message.cleared.iter().filter(|(id, _)| is_configured(id)) {
             let known = self.cleared.entry(deployment.clone()).or_default();
             if at > known {
                 *known = *at;
-                cleared.push(deployment.clone());
+                self.reports.clear(deployment, *at);
+                // What began here since then is not what the operator meant.
+                let taken = self.applied.get(deployment).and_then(|one| one.closed);
+                let is_meant = taken.is_some_and(|closed| closed.since <= *at);
+                if is_meant || message.at.since(*at) <= REMEMBERED_MS {
+                    cleared.push(deployment.clone());
+                }
+            }
+        }
+        self.cleared_at_most(CLEARED_MAX);
+        let is_past = |fleet: &Fleet, deployment: &Arc<str>, report: &Report| {
+            let cleared = fleet.cleared.get(deployment);
+            cleared.is_some_and(|at| report.closed.is_some_and(|closed| closed.since <= *at))
+        };
+        let own = message.reports.iter().map(|(id, report)| (&message.replica, id, report));
+        let passed = message.passed_on.iter().map(|(by, id, report)| (by, id, report));
+        for (by, deployment, report) in own.chain(passed) {
+            if *by != self.me && is_configured(deployment) && !is_past(self, deployment, report) {
+                self.reports.join(deployment, by, *report);
             }
         }
         Some(cleared)

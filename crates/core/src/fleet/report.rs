@@ -114,6 +114,13 @@ impl Reports {
         }
     }
 
+    /// Forgets the cooldowns of `deployment` that began until then: an operator had them ended.
+    pub fn clear(&mut self, deployment: &str, until: ServerMs) {
+        if let Some(of) = self.0.get_mut(deployment) {
+            of.retain(|_, report| report.closed.is_none_or(|closed| closed.since > until));
+        }
+    }
+
     /// The reports about `deployment`, by replica.
     pub fn of(&self, deployment: &str) -> impl Iterator<Item = (&Arc<str>, &Report)> {
         self.0.get(deployment).into_iter().flatten()

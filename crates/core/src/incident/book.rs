@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::case::{Incident, Member, Stage};
+use super::case::{Incident, Member, Stage, Turn};
 use super::kind::Kind;
 use super::letter::Letter;
 use super::rules::AlertSettings;
@@ -158,8 +158,8 @@ impl Book {
         }
         self.place_all(reports, now);
         for (at, incident) in self.incidents.iter_mut().enumerate() {
-            let comes = incident.is_down() && was_down.get(at) == Some(&false);
-            count(incident, reports, comes, now);
+            let is_back = incident.is_down() && was_down.get(at) == Some(&false);
+            count(incident, reports, if is_back { Turn::Back } else { Turn::Same }, now);
         }
         for at in 0..self.incidents.len() {
             let told = self.incidents[at].step(&settings.rules, now);
@@ -356,7 +356,7 @@ fn look_again(incident: &mut Incident, seen: &Seen<'_>, now: u64) {
 }
 
 /// Counts what requests met, as long as it is worth it.
-fn count(incident: &mut Incident, reports: &[Report], comes: bool, now: u64) {
+fn count(incident: &mut Incident, reports: &[Report], turn: Turn, now: u64) {
     let is_lately = incident.ended.is_none_or(|at| now.saturating_sub(at) < KEEP_EVERY_MS);
     if !incident.is_down() && !is_lately {
         return;
@@ -366,7 +366,7 @@ fn count(incident: &mut Incident, reports: &[Report], comes: bool, now: u64) {
     for report in reports {
         for group in &groups {
             if let Some(counter) = report.groups.get(group) {
-                incident.count((&report.replica, group), *counter, comes);
+                incident.count((&report.replica, group), *counter, turn);
             }
         }
     }

@@ -57,6 +57,15 @@ pub(super) struct Member {
     pub(super) unseen_since: Option<u64>,
 }
 
+/// What became of an incident since the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It was over, and is wrong again.
+    Back,
+    /// It goes on as it was.
+    Same,
+}
+
 /// What a group's requests at one replica met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Count {
@@ -184,8 +193,8 @@ impl Incident {
         names
     }
 
-    /// Notes what the requests of a group met at a replica. `comes` says that it is the first time since the incident was over.
-    pub(super) fn count(&mut self, (replica, group): (&str, &str), counter: Counter, comes: bool) {
+    /// Notes what the requests of a group met at a replica.
+    pub(super) fn count(&mut self, (replica, group): (&str, &str), counter: Counter, turn: Turn) {
         let key = format!("{replica}\n{group}");
         if self.counts.len() >= COUNTED_MAX && !self.counts.contains_key(&*key) {
             return;
@@ -193,7 +202,7 @@ impl Incident {
         let earlier = counter.total.since(counter.lately);
         let first = Count { other: earlier, last: counter.total };
         let count = self.counts.entry(key.into()).or_insert(first);
-        if comes {
+        if turn == Turn::Back {
             count.other = count.other.plus(earlier.since(count.last));
         }
         count.last = counter.total;

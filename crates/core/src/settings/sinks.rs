@@ -18,6 +18,8 @@ pub struct SinkSettings {
     pub sinks: Vec<Sink>,
     /// The callbacks as the config lists them: the key, and the name.
     pub listed: Vec<(&'static str, Box<str>)>,
+    /// Of [`SHOWN_VARIABLES`] those that are set.
+    pub set: Vec<&'static str>,
     /// Which parts of requests some sink wants.
     pub wants: Wants,
     /// Whether no sink gets what was said.
@@ -36,11 +38,23 @@ pub struct SinkSettings {
     pub spool_bytes: usize,
 }
 
+/// The variables of sinks and of channels of alerts of which pages say whether they are set.
+#[rustfmt::skip]
+pub const SHOWN_VARIABLES: &[&str] = &[
+    "ARIZE_API_KEY", "ARIZE_SPACE_ID", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "BRAINTRUST_API_KEY", "DD_API_KEY", "DD_SITE",
+    "DISCORD_WEBHOOK_URL", "GALILEO_API_KEY", "GALILEO_PROJECT_ID", "GENERIC_LOGGER_ENDPOINT", "GENERIC_LOGGER_HEADERS",
+    "LANGFUSE_HOST", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", "LANGSMITH_API_KEY", "LANGSMITH_PROJECT", "MS_TEAMS_WEBHOOK_URL",
+    "NEW_RELIC_LICENSE_KEY", "OPENMETER_API_ENDPOINT", "OPENMETER_API_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS", "PAGERDUTY_API_KEY", "POINTFIVE_API_KEY", "SIGNOZ_INGESTION_ENDPOINT", "SIGNOZ_INGESTION_KEY",
+    "SLACK_WEBHOOK_URL", "SMTP_HOST", "SMTP_PASSWORD", "SMTP_PORT", "SMTP_SENDER_EMAIL", "SMTP_USERNAME", "WEBHOOK_URL",
+];
+
 impl Default for SinkSettings {
     fn default() -> SinkSettings {
         SinkSettings {
             sinks: Vec::new(),
             listed: Vec::new(),
+            set: Vec::new(),
             wants: Wants::default(),
             hides_messages: false,
             file_has_messages: false,

@@ -47,7 +47,7 @@ pub(super) fn all(
     loaded: &Loaded,
 ) -> std::io::Result<Report> {
     bound(&mut snapshot, options.timeout);
-    let sinks = Sinks::open(None, false)?;
+    let sinks = Sinks::none();
     let process = Arc::new(Process::new(snapshot, sinks, Reach::ThisMachine));
     let serving = process.serving();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -158,7 +158,8 @@ impl Replica {
                 Woken::Event(Received::Event(event)) => match &event.what {
                     What::Reload(Reload::Applied { .. }) if !self.is_current() => return,
                     What::Operator { deployment, action: OperatorAction::Reset } => {
-                        self.fleet.cleared(deployment, self.time());
+                        let snapshot = &self.process.serving().snapshot;
+                        self.fleet.cleared(deployment, snapshot, self.time());
                         news_due = Some(news_due.unwrap_or(soon));
                     }
                     What::Shutdown(Shutdown::Draining { .. }) => {

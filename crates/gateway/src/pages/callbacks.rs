@@ -93,10 +93,7 @@ pub(crate) fn config(request: &PageRequest<'_>) -> Response<Reply> {
     let alerts: Vec<Value> = alerting(alerts)
         .into_iter()
         .map(|kind| {
-            let needs = service::named(kind).map_or(&[][..], |service| service.variables);
-            let shown: Map<String, Value> =
-                needs.iter().map(|variable| ((*variable).to_owned(), json!(HIDDEN))).collect();
-            json!({"name": kind, "variables": shown, "active_alerts": [], "alerts_to_webhook": null})
+            json!({"name": kind, "variables": variables(settings, kind), "active_alerts": [], "alerts_to_webhook": null})
         })
         .collect();
     let available: Map<String, Value> = service::SERVICES
@@ -121,10 +118,12 @@ pub(crate) fn config(request: &PageRequest<'_>) -> Response<Reply> {
     reply::json(StatusCode::OK, page.to_string())
 }
 
-/// The variables of a callback: that they are set, where the sink is, never what they hold.
+/// The variables of a callback or a kind of channel: whether each is set, never what it holds.
 fn variables(settings: &SinkSettings, name: &str) -> Map<String, Value> {
-    let is_set = settings.sinks.iter().any(|sink| *sink.name == *name);
     let named = service::named(name).map_or(&[][..], |service| service.variables);
-    let shown = if is_set { json!(HIDDEN) } else { Value::Null };
-    named.iter().map(|variable| ((*variable).to_owned(), shown.clone())).collect()
+    let shown = |variable: &str| match settings.set.contains(&variable) {
+        true => json!(HIDDEN),
+        false => Value::Null,
+    };
+    named.iter().map(|variable| ((*variable).to_owned(), shown(variable))).collect()
 }

@@ -21,6 +21,11 @@ pub(crate) fn test(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             return Err(unprocessable(message, "service_missing"));
         };
         let Some(service) = service::named(&name) else {
+            let settings = &request.arrival.serving.snapshot.gateway.sinks;
+            if settings.listed.iter().any(|(_, listed)| **listed == *name) {
+                let process = &request.arrival.worker.process;
+                return own(&name, service::test_sinks(process, &name).await);
+            }
             let name = hale_wire::errors::clean(&name, refusal::LINE_MAX);
             let message =
                 format!("there is no service `{name}`; `service` must be one of {}", names());
@@ -49,6 +54,28 @@ pub(crate) fn test(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             }
         }
     })
+}
+
+/// The result of a test of a webhook that the operator named in `callback_settings`.
+fn own(name: &str, tested: Tested) -> Result<Response<Reply>, Refusal> {
+    match tested {
+        Tested::Works => {
+            let message = format!("Mock LLM request made - check {name}.");
+            let page = json!({"status": "success", "message": message});
+            Ok(reply::json(StatusCode::OK, page.to_string()))
+        }
+        Tested::Fails(why) => {
+            let message = format!("`{name}` does not work: {why}");
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "service_failed", message))
+        }
+        Tested::NotConfigured | Tested::NotServed => {
+            let message = format!(
+                "`{name}` is not configured, so it is not tested: write `callback_type` and `endpoint` below \
+                 `callback_settings.{name}`"
+            );
+            Err(unprocessable(message, "service_not_configured"))
+        }
+    }
 }
 
 fn names() -> String {

@@ -194,11 +194,7 @@ mod tests {
                     - {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {id: bad}}\n\
                     - {model_name: m, litellm_params: {model: openai/y, api_key: k}, model_info: {id: good}}\n";
         let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
-        let process = Process::new(
-            loaded.snapshot.unwrap(),
-            Sinks::open(None, false).unwrap(),
-            Reach::ThisMachine,
-        );
+        let process = Process::new(loaded.snapshot.unwrap(), Sinks::none(), Reach::ThisMachine);
         let now = clock::now().millis();
         let probe = Arc::new(ProbeResult {
             started: now,

@@ -28,7 +28,7 @@ use crate::files::Files;
 use crate::http::browser::Reach;
 use crate::logging::{self, Form};
 use crate::server::{self, ClientTls, Door, Phase, listener};
-use crate::sink::{self, Sinks};
+use crate::sink::{self, Lines, Sinks};
 use crate::state::Process;
 use crate::{alert, events, failures, fleet, limits, panics, prober, upstream};
 
@@ -200,7 +200,8 @@ pub(crate) fn start(
 ) -> Result<Running, Refusal> {
     let request_log = snapshot.gateway.request_log.as_deref();
     let shows = sink::file_shows(&snapshot.gateway.sinks);
-    let sinks = Sinks::open_with(request_log, shows, log_requests).map_err(|error| {
+    let lines = if log_requests { Lines::OfEach } else { Lines::OfNone };
+    let sinks = Sinks::open(request_log, shows, lines).map_err(|error| {
         format!("request_log {} cannot be opened: {error}", request_log.unwrap_or_default())
     })?;
     let listeners = listener::bind(address, workers).map_err(|error| {

@@ -240,7 +240,7 @@ mod tests {
         let yaml =
             "model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n";
         let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
-        let sinks = Sinks::open(None, false).unwrap();
+        let sinks = Sinks::none();
         let process = Process::new(loaded.snapshot.unwrap(), sinks, Reach::ThisMachine);
         let worker = Rc::new(Worker::new(Arc::new(process)));
         let serving = worker.process.serving();

@@ -56,8 +56,8 @@ pub(crate) struct Sinks {
     wanted: Notify,
     /// Whether the file has taken only a part of what was written to it.
     is_held_up: AtomicBool,
-    /// Whether each record is a line of the log.
-    log_requests: bool,
+    /// Which records are lines of the log.
+    lines: Lines,
     writer: Mutex<Writer>,
     /// What remembers requests over a restart.
     store: OnceLock<Arc<Store>>,
@@ -67,6 +67,15 @@ pub(crate) struct Sinks {
     is_tallied: AtomicBool,
     /// Other servers.
     pub(crate) exports: Exports,
+}
+
+/// Which records are lines of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// That of each request.
+    OfEach,
+    /// None.
+    OfNone,
 }
 
 /// The list of records.
@@ -98,36 +107,33 @@ pub(crate) enum Replacement {
 }
 
 impl Sinks {
-    /// The sinks of a config: a file of JSON lines, and the log when `log_requests` is set.
-    ///
-    /// # Errors
-    /// When the file cannot be opened.
-    pub(crate) fn open(request_log: Option<&str>, log_requests: bool) -> io::Result<Sinks> {
-        Sinks::open_with(request_log, Shows::Facts, log_requests)
+    /// No sink.
+    pub(crate) fn none() -> Sinks {
+        Sinks::of(None, Lines::OfNone)
     }
 
-    /// The same; whether the file `shows` what was said.
+    /// The sinks of a config: a file of JSON lines, which may show what was said, and the log.
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(crate) fn open_with(
-        request_log: Option<&str>,
-        shows: Shows,
-        log_requests: bool,
-    ) -> io::Result<Sinks> {
+    pub(crate) fn open(request_log: Option<&str>, shows: Shows, lines: Lines) -> io::Result<Sinks> {
         let file = request_log.map(|path| Jsonl::open(path, shows)).transpose()?;
-        Ok(Sinks {
+        Ok(Sinks::of(file, lines))
+    }
+
+    fn of(file: Option<Jsonl>, lines: Lines) -> Sinks {
+        Sinks {
             waiting: Mutex::default(),
-            is_wanted: AtomicBool::new(log_requests || file.is_some()),
+            is_wanted: AtomicBool::new(lines == Lines::OfEach || file.is_some()),
             wanted: Notify::new(),
             is_held_up: AtomicBool::new(false),
-            log_requests,
+            lines,
             writer: Mutex::new(Writer { file, batch: Vec::new() }),
             store: OnceLock::new(),
             tally: Mutex::default(),
             is_tallied: AtomicBool::new(false),
             exports: Exports::default(),
-        })
+        }
     }
 
     /// Gives records to `store` too, from now on.
@@ -227,7 +233,7 @@ impl Sinks {
             }
             self.is_held_up.store(file.is_held_up(), Ordering::Relaxed);
         }
-        if self.log_requests {
+        if self.lines == Lines::OfEach {
             log::write(&batch);
         }
         if let Some(store) = self.store.get() {
@@ -272,7 +278,7 @@ impl Sinks {
         let mut writer = self.writer()?;
         self.write(&mut writer, metrics);
         self.abandon(&mut writer, metrics);
-        let is_wanted = self.log_requests
+        let is_wanted = self.lines == Lines::OfEach
             || file.is_some()
             || self.store.get().is_some()
             || self.exports.any()

@@ -654,8 +654,69 @@ fn the_pages_of_callbacks_show_what_is_configured_and_no_secret() {
     let first = &page.json()["callbacks"][0];
     assert_eq!((&first["name"], &first["type"]), (&json!("langfuse"), &json!("success")));
     assert_eq!(first["variables"]["LANGFUSE_SECRET_KEY"], "********");
+    assert_eq!(first["variables"]["LANGFUSE_HOST"], "********");
     assert!(!page.text().contains("sk-lf-secret"));
+    // Without a host of one's own, and with a key alone.
+    let more = config.general(json!({"alerting": ["slack", "email"]}));
+    let bare =
+        more.launch().env("LANGFUSE_PUBLIC_KEY", "pk-lf-test").env("SMTP_PORT", "2525").start();
+    let page = client(&bare).get("/get/config/callbacks").json();
+    let langfuse = &page["callbacks"][0]["variables"];
+    assert_eq!(langfuse["LANGFUSE_PUBLIC_KEY"], "********");
+    assert_eq!(
+        (&langfuse["LANGFUSE_SECRET_KEY"], &langfuse["LANGFUSE_HOST"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(page["alerts"], json!([]), "no channel has what it needs");
     assert_eq!(hale.client().get("/get/config/callbacks").status, 401);
+}
+
+#[test]
+fn a_webhook_of_ones_own_is_tested_by_its_name() {
+    let (upstream, hook) =
+        (FakeUpstream::start(), FakeUpstream::with(|_| Script::ok().json(&json!({}))));
+    let audit = json!({"callback_type": "generic_api", "endpoint": format!("{}/in", hook.url())});
+    let config = lone(&upstream)
+        .litellm(json!({"callbacks": ["audit", "half"]}))
+        .callbacks(json!({"audit": audit, "half": {"callback_type": "generic_api"}}));
+    let hale = config.start();
+    let test = |name: &str| client(&hale).get(&format!("/health/services?service={name}"));
+    let works = test("audit");
+    assert_eq!(
+        (works.status, &works.json()["status"]),
+        (200, &json!("success")),
+        "{}",
+        works.text()
+    );
+    assert_eq!(hook.requests().len(), 1);
+    hook.push(Script::with_status(401).body("text/plain", "no such key"));
+    let fails = test("audit");
+    assert_eq!(fails.status, 500);
+    assert!(fails.text().contains("no such key"), "{}", fails.text());
+    let half = test("half");
+    assert_eq!(
+        (half.status, half.json()["error"]["reason"].as_str()),
+        (422, Some("service_not_configured"))
+    );
+    assert_eq!(test("unheard-of").status, 400);
+}
+
+#[test]
+fn a_share_of_requests_that_is_none_is_named_and_all_are_sent() {
+    let (upstream, langfuse) = (FakeUpstream::start(), FakeUpstream::with(takes_all));
+    let config = lone(&upstream).litellm(json!({"success_callback": ["langfuse", "langsmith"]}));
+    let hale = with_langfuse(&config, &langfuse)
+        .env("LANGFUSE_SAMPLE_RATE", "half")
+        .env("LANGSMITH_API_KEY", "lsv2-test")
+        .env("LANGSMITH_SAMPLING_RATE", "1.5")
+        .start();
+    for name in ["LANGFUSE_SAMPLE_RATE", "LANGSMITH_SAMPLING_RATE"] {
+        let line = hale.wait_for_line(name);
+        assert!(line.contains("not a share of requests, so that all are sent"), "{line}");
+        assert!(!line.contains("half") && !line.contains("1.5"), "{line}");
+    }
+    (0..3).for_each(|_| assert_eq!(chat(&hale, "m").status, 200));
+    wait_for_events(&langfuse, "generation-create", 3);
 }
 
 #[test]

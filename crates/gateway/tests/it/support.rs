@@ -87,8 +87,13 @@ impl Config {
         self.section("general_settings", more)
     }
 
+    /// Adds to `callback_settings`.
+    pub(crate) fn callbacks(self, more: Value) -> Self {
+        self.section("callback_settings", more)
+    }
+
     fn section(mut self, name: &str, more: Value) -> Self {
-        merge(self.sections.get_mut(name).unwrap(), more);
+        merge(self.sections.entry(name).or_insert_with(|| json!({})), more);
         self
     }
 

@@ -1,7 +1,10 @@
 //! What of the store goes by the disk: the spool.
 //!
 //! Part of [`super::Store`]. Always true: one process has the spool; while another one has it, this one asks for it
-//! again and again, so that what that one left is written once it is gone.
+//! again and again, so that what that one left is written once it is gone. What the spool holds and what [`Pending`] says
+//! that it holds change together, while the spool is locked: it is emptied only if it holds nothing that waits.
+//!
+//! [`Pending`]: crate::pending::Pending
 
 use std::sync::atomic::Ordering;
 
@@ -14,13 +17,15 @@ impl Store {
     pub(super) async fn to_disk(&self, tick: u64) {
         loop {
             let Some((id, batch)) = self.pending.lock().unspooled(tick) else { return };
-            let appended = self.with_spool(move |spool| spool.append(&batch)).await;
-            match appended {
-                Ok(Some(extent)) => {
-                    if self.pending.lock().spooled(id, extent) {
-                        self.spool_told.store(false, Ordering::Relaxed);
-                    }
-                }
+            let pending = self.pending.clone();
+            let appended = self.with_spool(move |spool| {
+                let extent = spool.append(&batch)?;
+                Ok(pending.lock().spooled(id, extent))
+            });
+            match appended.await {
+                Ok(Some(true)) => self.spool_told.store(false, Ordering::Relaxed),
+                // It was written in the meantime.
+                Ok(Some(false)) => {}
                 // There is no spool: what is in memory is all.
                 Ok(None) => return,
                 Err(error) => {
@@ -39,24 +44,25 @@ impl Store {
             return;
         }
         let path = self.options.spool.clone();
-        let (place, own) = (path.clone(), self.spool.clone());
+        let (place, own, pending) = (path.clone(), self.spool.clone(), self.pending.clone());
         let opened = self.options.means.threads.run(&place, move || {
             Ok(Spool::open(&path, spool::MAX).map(|(spool, left, lost)| {
-                let bytes = spool.bytes();
-                *own.lock() = Some(spool);
-                (left, lost, bytes)
+                let (bytes, batches) = (spool.bytes(), left.len());
+                let mut own = own.lock();
+                pending.lock().inherit(left);
+                *own = Some(spool);
+                (batches, lost, bytes)
             }))
         });
         match opened.await {
-            Ok(Ok((left, lost, bytes))) => {
+            Ok(Ok((batches, lost, bytes))) => {
                 self.spool_bytes.store(bytes, Ordering::Relaxed);
                 if lost > 0 {
                     tracing::warn!(spool = %place.display(), lost, "lines of the spool cannot be read; they are skipped");
                 }
                 if self.spool_told.swap(false, Ordering::Relaxed) {
-                    tracing::info!(spool = %place.display(), batches = left.len(), "the spool is this process's now");
+                    tracing::info!(spool = %place.display(), batches, "the spool is this process's now");
                 }
-                self.pending.lock().inherit(left);
                 self.news.notify_one();
             }
             Ok(Err(error)) => {
@@ -75,6 +81,19 @@ impl Store {
         }
     }
 
+    /// Empties the spool if nothing in it waits. What stays in it is written again after a restart, and skipped.
+    pub(super) async fn clear_spool(&self) {
+        if self.spool_bytes.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let pending = self.pending.clone();
+        let cleared = self.with_spool(move |spool| match pending.lock().is_off_disk() {
+            true => spool.clear(),
+            false => Ok(()),
+        });
+        let _cleared = cleared.await;
+    }
+
     /// Does something with the spool, if there is one, where waiting harms nothing.
     pub(super) async fn with_spool<T: Send + 'static>(
         &self,
@@ -90,5 +109,73 @@ impl Store {
         let (done, bytes) = done.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
         self.spool_bytes.store(bytes, Ordering::Relaxed);
         Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::batch::Batch;
+    use crate::database::{Means, Threads};
+    use crate::pending::Place;
+    use crate::retention::Retention;
+    use crate::store::{Options, Sample};
+    use crate::table::Table;
+
+    fn store(directory: &std::path::Path) -> Arc<Store> {
+        Store::new(Options {
+            address: Address::File(directory.join("hale.db")),
+            spool: directory.join("hale.spool"),
+            means: Means {
+                threads: Threads::of(tokio::runtime::Handle::current()),
+                roots: || Arc::new(rustls::RootCertStore::empty()),
+                now: || 0,
+            },
+            replica: "r".into(),
+            writer: "w".into(),
+            retention: Retention::default(),
+            sample: Sample { failures: true, share: 1.0, per_second: 1 },
+            watch: crate::Watch::default(),
+        })
+    }
+
+    fn batch(number: i64) -> Arc<Batch> {
+        Arc::new(Batch::of("w", number, vec![(Table::Requests, vec!["x".into()])]))
+    }
+
+    #[test]
+    fn what_comes_to_the_spool_while_it_is_emptied_stays_there() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let directory = std::env::temp_dir().join(format!("hale-spool-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        runtime.block_on(async {
+            let store = store(&directory);
+            store.open_spool().await;
+            for round in 0..200 {
+                // What is in it is written, and something else comes.
+                let old = batch(2 * round + 1);
+                store.with_spool(move |spool| spool.append(&old)).await.unwrap();
+                store.pending.lock().push(batch(2 * round + 2), 0);
+                let (adding, emptying) = (store.clone(), store.clone());
+                let both = (
+                    tokio::spawn(async move { adding.to_disk(1).await }),
+                    tokio::spawn(async move { emptying.clear_spool().await }),
+                );
+                both.0.await.unwrap();
+                both.1.await.unwrap();
+                let extent = match store.pending.lock().slots_extent() {
+                    Some(extent) => extent,
+                    None => panic!("it is on the disk"),
+                };
+                let read = store.with_spool(move |spool| spool.read(extent)).await;
+                assert_eq!(read.unwrap().unwrap().number, 2 * round + 2, "round {round}");
+                let first = store.pending.lock().first();
+                let Some((id, Place::Memory(_) | Place::Disk(_))) = first else { panic!("none") };
+                store.pending.lock().remove(id);
+            }
+        });
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -4,10 +4,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use hale_store::{Address, Kind, Purpose, Status, Table};
+use hale_store::{Address, Kind, Purpose, Retention, Status, Table};
 use hale_testkit::{Postgres, TempDir, refused_port};
 
-use crate::support::{Running, count, open, run};
+use crate::support::{NOW, Running, count, open, run};
 
 async fn refused(address: &Address) -> (Kind, String) {
     let Err(error) = open(address, Purpose::Serve).await else { panic!("{address} opens") };
@@ -161,6 +161,50 @@ fn rows_wait_while_another_process_holds_the_file() {
         assert_eq!(running.store.figures().written, 0);
         connection.execute_batch("rollback").unwrap();
         running.until_figures(|figures| figures.written == 1 && figures.spool_bytes == 0).await;
+    });
+}
+
+#[test]
+fn what_stands_at_a_lock_is_given_up_at_the_server_too() {
+    run(async {
+        let server = Postgres::shared();
+        let url = server.database();
+        let address = Address::parse(&url).unwrap();
+        let database = open(&address, Purpose::Serve).await.unwrap();
+        let (holder, link) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(async move { drop(link.await) });
+        let hold = async |sql: &str| holder.batch_execute(sql).await.unwrap();
+        let standing = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' \
+                        and datname = current_database()";
+        let until = async |count: &str| {
+            while server.sql(&url, standing).trim() != count {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let now = i64::try_from(NOW).unwrap();
+        // What is old is deleted within a limit of time.
+        hold("begin; lock table hale.requests in access exclusive mode").await;
+        let error = Retention::default().apply(&database, now).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Away, "{error}");
+        until("0").await;
+        hold("rollback").await;
+        Retention::default().apply(&database, now).await.unwrap();
+        // The writer of a process.
+        hold("begin; lock table hale.operator_actions in access exclusive mode").await;
+        let directory = TempDir::new();
+        let running = Running::start(&address, directory.path());
+        running.until(|status| *status == Status::Connected).await;
+        running.act("waits");
+        until("1").await;
+        running.crash().await;
+        until("0").await;
+        hold("rollback").await;
+        // One that opens it.
+        hold("select pg_advisory_lock(x'68616c6500006462'::bigint)").await;
+        let limit = std::time::Duration::from_millis(300);
+        let opening = tokio::time::timeout(limit, open(&address, Purpose::Serve)).await;
+        assert!(opening.is_err(), "it waits for the lock");
+        until("0").await;
     });
 }
 

@@ -90,6 +90,8 @@ fn a_backup_beside_a_process_that_serves_comes_back_whole() {
         running.until_figures(|figures| figures.written == 1).await;
         let backup = place.directory.path().join("backup.db");
         copy::backup(&place.address, &backup, &means()).await.unwrap();
+        let made = std::fs::metadata(&backup).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&made) & 0o777, 0o600);
         let Err(error) = copy::backup(&place.address, &backup, &means()).await else {
             panic!("it overwrites")
         };

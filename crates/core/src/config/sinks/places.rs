@@ -42,6 +42,11 @@ pub(super) fn is_webhook(entry: &Node) -> bool {
     kind == Some("generic_api")
 }
 
+/// A share of requests.
+fn share_of(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share))
+}
+
 /// One sink and what the config says about it.
 pub(super) struct Reading<'a> {
     name: &'a str,
@@ -94,6 +99,15 @@ impl<'a> Reading<'a> {
 
     /// Tells the settings of this sink that have no effect.
     pub(super) fn warn_unserved(&self, problems: &mut Problems) {
+        if let Some(name) = self.share_variable()
+            && self.var(name).is_some_and(|text| share_of(&text).is_none())
+        {
+            let problem = format!(
+                "environment variable {name}: not a share of requests, so that all are sent"
+            );
+            let hint = "set it to a number from 0 to 1, such as 0.05";
+            problems.warn(At::whole(0), &Path::Root, Wrong::new(problem, hint));
+        }
         let params = self.litellm.and_then(|map| map.get("s3_callback_params"));
         let params = params.and_then(Node::as_map).filter(|_| self.name == "s3");
         let sections = [
@@ -136,9 +150,18 @@ impl<'a> Reading<'a> {
         checked(name, text.trim_end_matches('/'))
     }
 
-    fn share(&self, name: &str) -> f64 {
-        let share = self.var(name).and_then(|text| text.parse::<f64>().ok());
-        share.filter(|share| (0.0..=1.0).contains(share)).unwrap_or(1.0)
+    /// The variable that says which share of requests this sink gets, if it has one.
+    fn share_variable(&self) -> Option<&'static str> {
+        match self.name {
+            "langfuse" => Some("LANGFUSE_SAMPLE_RATE"),
+            "langsmith" => Some("LANGSMITH_SAMPLING_RATE"),
+            _ => None,
+        }
+    }
+
+    fn share(&self) -> f64 {
+        let given = self.share_variable().and_then(|name| self.var(name));
+        given.and_then(|text| share_of(&text)).unwrap_or(1.0)
     }
 
     /// The sink at `url`, with what most sinks have.
@@ -178,7 +201,7 @@ impl<'a> Reading<'a> {
         let form = SinkForm::Langfuse(Box::new(release));
         let sink = self.sink(format!("{base}/api/public/ingestion"), vec![key], form);
         let hidden = vec![Secret::new(&self.needs("LANGFUSE_SECRET_KEY")?)];
-        Ok(Sink { messages: true, share: self.share("LANGFUSE_SAMPLE_RATE"), hidden, ..sink })
+        Ok(Sink { messages: true, share: self.share(), hidden, ..sink })
     }
 
     fn langfuse_otel(&self) -> Result<Sink, Wrong> {
@@ -244,7 +267,7 @@ impl<'a> Reading<'a> {
         }
         let form = SinkForm::Langsmith(project.into());
         let sink = self.sink(format!("{base}/runs/batch"), headers, form);
-        Ok(Sink { messages: true, share: self.share("LANGSMITH_SAMPLING_RATE"), ..sink })
+        Ok(Sink { messages: true, share: self.share(), ..sink })
     }
 
     /// `generic_api`, and what `callback_settings` calls a webhook.

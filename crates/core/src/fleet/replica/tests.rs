@@ -108,6 +108,45 @@ fn deadlines_are_passed_on_word_for_word_and_outlive_the_replica_that_was_told()
 }
 
 #[test]
+fn a_deadline_that_an_operator_ended_comes_back_from_no_replica_dead_late_or_new() {
+    let (mut one, mut two, mut late) = (One::new("r1", 0), One::new("r2", 0), One::new("r3", 0));
+    // A quota of hours; the replica that was told is killed, and another one loses the server.
+    let quota = Failure { hint_ms: Some(4 * 3_600_000), ..Failure::of(Cause::Quota) };
+    one.fails(1_000, "a", quota);
+    let told = one.says(1_400);
+    two.hears(1_500, &told);
+    late.hears(1_500, &told);
+    let passed_on = late.says(1_600);
+    assert!(two.until(2_000, "a").is_some() && !passed_on.passed_on.is_empty());
+    let clock = two.clock(5_000);
+    Fleet::reset(two.of("a"), clock.here);
+    two.fleet.cleared(&"a".into(), &two.snapshot, clock);
+    assert_eq!(two.until(5_000, "a"), None);
+    for second in 6..200 {
+        two.says(second * 1_000);
+        two.hears(second * 1_000 + 500, &told);
+        assert_eq!(two.until(second * 1_000 + 600, "a"), None, "{second}");
+    }
+    // A new one hears the living one, and what the dead one and the late one had said.
+    let mut new = One::new("r4", 200_000);
+    for message in [&two.says(300_000), &told, &passed_on] {
+        new.hears(300_500, message);
+    }
+    assert_eq!(new.until(300_600, "a"), None);
+    assert!(new.says(300_700).passed_on.is_empty());
+    // The late one is back: it learns of the reset, though that is long ago.
+    assert!(late.until(301_000, "a").is_some());
+    let cleared = late.fleet.receive(&two.says(301_000), &late.snapshot).unwrap();
+    assert_eq!(cleared, [Arc::from("a"), "b".into()], "they have one key");
+    // What a replica met after the reset is its own, and holds.
+    one.fails(302_000, "c", limited(120));
+    let clock = two.clock(150_000);
+    two.fleet.cleared(&"c".into(), &two.snapshot, clock);
+    let cleared = one.fleet.receive(&two.says(302_500), &one.snapshot).unwrap();
+    assert!(!cleared.contains(&Arc::from("c")), "{cleared:?}");
+}
+
+#[test]
 fn a_good_answer_on_the_replica_that_reported_ends_the_cooldown_elsewhere() {
     let (mut one, mut two) = (One::new("r1", 0), One::new("r2", 0));
     for at in 1..4 {
@@ -142,10 +181,10 @@ fn an_operator_who_resets_a_deployment_on_one_replica_resets_it_on_all() {
     two.hears(1_500, &one.says(1_400));
     let clock = two.clock(2_000);
     Fleet::reset(two.of("a"), clock.here);
-    two.fleet.cleared(&"a".into(), clock);
+    two.fleet.cleared(&"a".into(), &two.snapshot, clock);
     let message = two.says(2_100);
     let cleared = one.fleet.receive(&message, &one.snapshot);
-    assert_eq!(cleared, Some(vec!["a".into()]));
+    assert_eq!(cleared, Some(vec!["a".into(), "b".into()]), "they have one key");
     Fleet::reset(one.of("a"), one.clock(2_200).here);
     assert_eq!(one.fleet.receive(&message, &one.snapshot), Some(vec![]), "once");
     two.hears(2_400, &one.says(2_300));

@@ -339,15 +339,20 @@ pub(super) fn fallbacks(source: &Source, helped: Helped, put: &mut Put<'_>) {
     }
 }
 
-/// What is left of the budgets of providers, or of all.
-pub(super) fn budgets(source: &Source, of_all: bool, put: &mut Put<'_>) {
+/// What is left of all budgets.
+pub(super) fn budgets(source: &Source, put: &mut Put<'_>) {
     for budget in &source.serving.snapshot.budgets.all {
         let left = Value::Number(budget.remaining_usd(source.now));
-        if of_all {
-            put(&Row { kind: budget.scope.name(), detail: &budget.name, ..Row::default() }, left);
-        } else if budget.scope == BudgetScope::Provider {
-            put(&Row { provider: &budget.name, ..Row::default() }, left);
-        }
+        put(&Row { kind: budget.scope.name(), detail: &budget.name, ..Row::default() }, left);
+    }
+}
+
+/// What is left of those of providers.
+pub(super) fn budgets_of_providers(source: &Source, put: &mut Put<'_>) {
+    let all = source.serving.snapshot.budgets.all.iter();
+    for budget in all.filter(|budget| budget.scope == BudgetScope::Provider) {
+        let left = Value::Number(budget.remaining_usd(source.now));
+        put(&Row { provider: &budget.name, ..Row::default() }, left);
     }
 }
 

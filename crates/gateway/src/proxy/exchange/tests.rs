@@ -98,7 +98,7 @@ fn a_broken_answer_can_be_followed_by_another_deployments_while_the_body_is_held
     runtime.block_on(async {
         let source = InMemory::file("c.yaml", CONFIG);
         let snapshot = load(&source, "c.yaml", Options::default(), None).snapshot.unwrap();
-        let sinks = Sinks::open(None, false).unwrap();
+        let sinks = Sinks::none();
         let process = Arc::new(Process::new(snapshot, sinks, Reach::ThisMachine));
         assert_eq!(ask_again(&mut exchange(&process, 1000)).await.ok(), Some(true));
         let refusal = ask_again(&mut exchange(&process, 300 << 10)).await.unwrap_err();

@@ -143,7 +143,7 @@ pub(super) const PROCESS: &[Family] = &[
     counter("hale_probe_cost_usd", "usd", NONE, ProcessUsd(|p| load(&p.health.nano_usd)), "Cost of health probes in USD, estimated if the provider does not report it"),
     gauge("hale_health_loop_age_seconds", "seconds", NONE, Process(|p| p.health.age_ms() / 1000), "Seconds since the health thread last made progress"),
     counter("hale_health_filter_bypassed", "attempts", NONE, Process(|p| load(&p.health.bypasses)), "Attempts that were made although the probes of every deployment had failed"),
-    gauge("hale_budget_remaining_usd", "usd", &[Of, Name], Once(|s, put| source::budgets(s, true, put)), "What is left of a budget in its window, USD"),
+    gauge("hale_budget_remaining_usd", "usd", &[Of, Name], Once(source::budgets), "What is left of a budget in its window, USD"),
     gauge("hale_metrics_page_seconds", "seconds", NONE, Once(|s, put| {
         put(&Row::default(), Value::Number(source::seconds(load(&s.process.metrics.page_us))));
     }), "Processor time that the last page of metrics took"),

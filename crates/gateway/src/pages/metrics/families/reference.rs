@@ -270,7 +270,7 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("litellm_deployment_rpm_limit", "requests", LIMIT, Deployment(|_, d| d.routing.limits.rpm), "Requests a minute that the config allows"),
     gauge("litellm_remaining_requests_metric", "requests", OF_KEY, Deployment(|s, d| s.serving.series(d.index).requests_left.get()), "Requests that are left of the provider's limit, as its last answer said"),
     gauge("litellm_remaining_tokens_metric", "tokens", OF_KEY, Deployment(|s, d| s.serving.series(d.index).tokens_left.get()), "Tokens that are left of the provider's limit, as its last answer said"),
-    gauge("litellm_provider_remaining_budget_metric", "usd", &[ApiProvider], Once(|s, put| source::budgets(s, false, put)), "What is left of a provider's budget in its window, USD"),
+    gauge("litellm_provider_remaining_budget_metric", "usd", &[ApiProvider], Once(source::budgets_of_providers), "What is left of a provider's budget in its window, USD"),
     counter("litellm_callback_logging_failures_metric", "records", &[CallbackName], Once(source::callbacks), "Requests to a sink that failed, and records that a file did not take, by sink"),
     histogram("litellm_redis_latency", &[Redis], Service(|_, bounds, put| source::service_seconds(redis_client::calls(), "", bounds, put)), "How long the calls of Redis took that succeeded"),
     counter("litellm_redis_total_requests", "calls", &[Redis], Service(|_, _, put| source::service_calls(redis_client::calls(), put)), "Calls of Redis"),

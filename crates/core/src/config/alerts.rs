@@ -73,6 +73,7 @@ impl Written {
                     put(&mut rules.major_failures, field.count(problems));
                 }
                 "min_affected" => put(&mut rules.min_affected, field.count(problems)),
+                "away_s" => put(&mut rules.away_ms, field.time(problems)),
                 "collect_s" => put(&mut rules.collect_ms, field.time(problems)),
                 "settle_s" => put(&mut rules.settle_ms, field.time(problems)),
                 "flap_s" => put(&mut rules.flap_ms, field.time(problems)),
@@ -174,13 +175,11 @@ impl Written {
             Some(text) => text.trim().parse().map_err(|_| "SMTP_PORT is no port")?,
             None => 587,
         };
-        let is_off = env.get("SMTP_TLS").is_some_and(|text| {
-            matches!(text.trim().to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off")
-        });
-        let tls = match (is_off, port) {
-            (true, _) => SmtpTls::None,
-            (false, 465) => SmtpTls::Implicit,
-            (false, _) => SmtpTls::StartTls,
+        let asked = env.get("SMTP_TLS").unwrap_or_default().trim().to_ascii_lowercase();
+        let tls = match (asked.as_str(), port) {
+            ("false" | "0" | "no" | "off", _) => SmtpTls::None,
+            ("implicit", _) | (_, 465) => SmtpTls::Implicit,
+            _ => SmtpTls::StartTls,
         };
         let to = match self.email_to.as_slice() {
             [] => {

@@ -25,6 +25,8 @@ pub struct AlertSettings {
 pub struct Rules {
     /// A request is slow that takes so long, milliseconds. 300 s.
     pub slow_ms: u64,
+    /// How long the store or Redis must be away to be a trouble, milliseconds. 30 s.
+    pub away_ms: u64,
     /// How long troubles are collected before an incident is told, milliseconds. 10 s.
     pub collect_ms: u64,
     /// How long nothing of it may be wrong before an incident is told as resolved, milliseconds. 5 s.
@@ -49,6 +51,7 @@ impl Default for Rules {
     fn default() -> Rules {
         Rules {
             slow_ms: 300_000,
+            away_ms: 30_000,
             collect_ms: 10_000,
             settle_ms: 5_000,
             flap_ms: 600_000,

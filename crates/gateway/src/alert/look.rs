@@ -23,8 +23,6 @@ use hale_wire::errors::clean;
 use crate::state::Process;
 use crate::{advice, clock, said};
 
-/// How long the store or Redis must be away to be a trouble, milliseconds.
-const AWAY_MS: u64 = 30_000;
 /// How long lost rows are a trouble, milliseconds.
 const LOST_MS: u64 = 60_000;
 /// Longest words of an error, characters.
@@ -189,8 +187,9 @@ impl Own {
     /// The troubles that have nothing to do with a deployment.
     pub(super) fn troubles(&mut self, process: &Process, now: Millis) -> Vec<Trouble> {
         let mut troubles = Vec::new();
-        troubles.extend(self.of_store(process, now));
-        troubles.extend(self.of_redis(process, now));
+        let away_ms = process.serving().snapshot.gateway.alerts.rules.away_ms;
+        troubles.extend(self.of_store(process, now, away_ms));
+        troubles.extend(self.of_redis(process, now, away_ms));
         // The event that says so may have been missed.
         self.refused = self.refused.take().filter(|(_, before)| *before == applied(process));
         if let Some((reason, _)) = &self.refused {
@@ -210,7 +209,7 @@ impl Own {
         troubles
     }
 
-    fn of_store(&mut self, process: &Process, now: Millis) -> Option<Trouble> {
+    fn of_store(&mut self, process: &Process, now: Millis, away_ms: u64) -> Option<Trouble> {
         let store = process.store()?;
         let dropped = store.figures().dropped;
         if dropped > self.rows_lost {
@@ -224,7 +223,7 @@ impl Own {
         self.store_away_since = problem.as_ref().map(|_| self.store_away_since.unwrap_or(now));
         let fix = "requests are served all the same; see docs/store.md for what the words mean";
         if let (Some(since), Some(words)) = (self.store_away_since, problem)
-            && now.since(since) >= AWAY_MS
+            && now.since(since) >= away_ms
         {
             let words = clean(&words, WORDS_MAX);
             return Some(own(Kind::StoreTrouble, "store", "store", ("disconnected", &words), fix));
@@ -234,7 +233,7 @@ impl Own {
         is_recent.then(|| own(Kind::StoreTrouble, "store", "store", ("rows lost", &words), fix))
     }
 
-    fn of_redis(&mut self, process: &Process, now: Millis) -> Option<Trouble> {
+    fn of_redis(&mut self, process: &Process, now: Millis, away_ms: u64) -> Option<Trouble> {
         let redis = process.fleet.redis.load_full();
         let away = redis.filter(|redis| !redis.is_up());
         let Some(redis) = away else {
@@ -244,7 +243,7 @@ impl Own {
         let since = *self.redis_away_since.get_or_insert(now);
         let words = clean(&redis.problem().unwrap_or_default(), WORDS_MAX);
         let fix = "each replica judges by itself until it is back; see docs/fleet.md";
-        (now.since(since) >= AWAY_MS)
+        (now.since(since) >= away_ms)
             .then(|| own(Kind::RedisTrouble, "redis", "Redis", ("connect", &words), fix))
     }
 }

@@ -100,6 +100,7 @@ pub(crate) fn settings(request: &PageRequest<'_>) -> Response<Reply> {
         "min_affected" => json!(rules.min_affected),
         "minor_outage_alert_threshold" => json!(rules.min_failures),
         "major_outage_alert_threshold" => json!(rules.major_failures),
+        "away_s" => seconds(rules.away_ms),
         "collect_s" => seconds(rules.collect_ms),
         "settle_s" => seconds(rules.settle_ms),
         "flap_s" => seconds(rules.flap_ms),

@@ -7,6 +7,7 @@
 mod access;
 mod addresses;
 mod alerts;
+mod alerts_elsewhere;
 mod answers;
 mod azure;
 mod bedrock;

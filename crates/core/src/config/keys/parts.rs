@@ -47,6 +47,7 @@ pub(super) const ALERTING: &[Row] = &[
     served("min_affected", Kind::Count(0, 1_000_000_000), "1", "The requests that a fault must have touched to be told; 0 tells every fault of a deployment."),
     served("minor_outage_alert_threshold", Kind::Count(1, 1_000_000), "3", "The failed requests of a minute, and half of all at least, from which on a deployment counts as failing that no cooldown keeps out."),
     served("major_outage_alert_threshold", Kind::Count(1, 1_000_000), "10", "The failed requests from which on an incident is critical."),
+    served("away_s", Kind::Time(0, HOUR), "30", "How long the store or Redis may be away before it is told."),
     served("collect_s", Kind::Time(0, HOUR), "10", "How long what has the same cause is collected before it is told."),
     served("settle_s", Kind::Time(0, HOUR), "5", "How long it must be over before it is told as resolved."),
     served("flap_s", Kind::Time(0, DAY), "600", "What comes back within this time is the same incident."),

@@ -196,6 +196,7 @@ impl Page {
     /// Writes the next piece.
     pub(super) fn piece(&mut self) -> Vec<u8> {
         let began = clock::thread_cpu_us();
+        self.text.make_room(PIECE + PIECE / 8);
         while !self.is_whole() && self.text.len() < PIECE {
             let (place, from) = self.at;
             let shape = &self.families[place];
@@ -235,7 +236,7 @@ impl Source {
                 self.serving.snapshot.deployments.len()
             }
             Read::Group(_) => self.groups.len(),
-            Read::Requests(_) => self.series.len(),
+            Read::Requests(_) => self.counted.len(),
         }
     }
 
@@ -275,7 +276,7 @@ impl Source {
             }
             Read::Group(read) => self.write_group(read, item, out),
             Read::Requests(read) => {
-                let series = &self.series[item];
+                let series = &self.series[self.counted[item]];
                 series.each(|client, cell| self.write_cell(read, series, (client, cell), out));
             }
         }

@@ -31,6 +31,8 @@ pub(super) struct Source {
     pub(super) serving: Arc<Serving>,
     /// All series, those of a group next to each other.
     pub(super) series: Vec<Arc<Series>>,
+    /// The places of those in which a request has ended, and of the one of requests without a group.
+    pub(super) counted: Vec<usize>,
     /// The groups that are shown.
     pub(super) groups: Vec<Group>,
     pub(super) now: Millis,
@@ -50,6 +52,10 @@ impl Source {
         let now = clock::now().millis();
         process.metrics.drop_gone(now);
         let series = process.metrics.all();
+        // Asked once: it takes a lock, and most series of many deployments have nothing to show.
+        let has_counted: Vec<bool> = series.iter().map(|one| one.has_counted()).collect();
+        let is_shown = |at: &usize| has_counted[*at] || series[*at].subject.group.is_empty();
+        let counted = (0..series.len()).filter(is_shown).collect();
         let mut groups = Vec::new();
         let mut start = 0;
         for end in 1..=series.len() {
@@ -57,13 +63,13 @@ impl Source {
             if series.get(end).is_some_and(|next| next.subject.group == *name) {
                 continue;
             }
-            let has_counted = series[start..end].iter().any(|one| one.has_counted());
+            let has_counted = has_counted[start..end].contains(&true);
             if has_counted || !serving.snapshot.by_model.contains_key(&**name) {
                 groups.push(Group { series: start..end, has_counted });
             }
             start = end;
         }
-        Source { process, serving, series, groups, now }
+        Source { process, serving, series, counted, groups, now }
     }
 
     /// The values of the labels of a deployment of the config.

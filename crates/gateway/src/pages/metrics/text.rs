@@ -65,6 +65,11 @@ impl Text {
         self.out.len()
     }
 
+    /// Makes room for a piece, so that it is not moved while it grows.
+    pub(super) fn make_room(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     /// Takes what is written.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)

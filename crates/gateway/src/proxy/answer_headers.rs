@@ -30,6 +30,9 @@ const NAMES_MAX: usize = 512;
 /// Provider headers that are passed on per answer.
 const UPSTREAM_MAX: usize = 64;
 
+/// Headers of an answer that there is room for at once: its own and those of most providers.
+const HEADERS: usize = 24;
+
 const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
 const MAX_RETRIES: HeaderName = HeaderName::from_static("x-litellm-max-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
@@ -86,8 +89,8 @@ pub(super) fn common(
 ) -> HeaderMap {
     let template = arrival.serving.answer_template(plan.deployment);
     let group = route_plan.target().name(&arrival.serving.snapshot);
-    let mut headers = template.headers.clone();
-    headers.reserve(16);
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.extend(template.headers.iter().cloned());
     if let Ok(value) = HeaderValue::from_str(&arrival.call_id) {
         headers.insert(CALL_ID, value);
     }

@@ -3,7 +3,7 @@
 //! Made with the config in force, completed by `proxy::answer_headers` for each answer.
 
 use hale_core::deployment::Deployment;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
 use crate::http::COMPATIBLE_VERSION;
 
@@ -23,8 +23,8 @@ pub(crate) fn model_name(deployment: &Deployment, model: &str) -> Option<HeaderV
 
 /// The headers that the answers of one deployment share.
 pub(crate) struct AnswerTemplate {
-    /// The headers that every client sees.
-    pub(crate) headers: HeaderMap,
+    /// The headers that every client sees, each once. A list: a copied map would have to grow for every answer.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// Its address as a header value.
     pub(crate) base: Option<HeaderValue>,
     /// Whether its model depends on the request.
@@ -34,16 +34,16 @@ pub(crate) struct AnswerTemplate {
 impl AnswerTemplate {
     /// The template of `deployment`.
     pub(super) fn new(deployment: &Deployment) -> AnswerTemplate {
-        let mut headers = HeaderMap::new();
+        let mut headers = Vec::new();
         let id = HeaderValue::from_str(&deployment.id)
             .unwrap_or(HeaderValue::from_static("unprintable"));
-        headers.insert(MODEL_ID, id);
+        headers.push((MODEL_ID, id));
         // A pattern's model depends on the request.
         let has_many_models = deployment.endpoint.upstream_model.contains('*');
         if !has_many_models
             && let Some(name) = model_name(deployment, &deployment.endpoint.upstream_model)
         {
-            headers.insert(MODEL_NAME, name);
+            headers.push((MODEL_NAME, name));
         }
         if let Some(region) = deployment
             .routing
@@ -51,12 +51,14 @@ impl AnswerTemplate {
             .as_deref()
             .and_then(|region| HeaderValue::from_str(region).ok())
         {
-            headers.insert(REGION, region);
+            headers.push((REGION, region));
         }
-        headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(RETRIES, HeaderValue::from_static("0"));
-        headers.insert(FALLBACKS, HeaderValue::from_static("0"));
+        headers.extend([
+            (VERSION, HeaderValue::from_static(COMPATIBLE_VERSION)),
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (RETRIES, HeaderValue::from_static("0")),
+            (FALLBACKS, HeaderValue::from_static("0")),
+        ]);
         let base = HeaderValue::from_str(&deployment.endpoint.api_base).ok();
         AnswerTemplate { headers, base: base.filter(|value| !value.is_empty()), has_many_models }
     }

@@ -121,6 +121,9 @@ pub struct Provider {
     /// Behaviour that differs from OpenAI's.
     #[serde(default)]
     pub quirks: Quirks,
+    /// How long it keeps the beginning of a prompt that it has read, minutes.
+    #[serde(default = "five")]
+    pub cache_minutes: u64,
     /// Limits of parameters.
     #[serde(default)]
     pub constraints: Constraints,
@@ -400,6 +403,10 @@ impl Provider {
 
 fn yes() -> bool {
     true
+}
+
+fn five() -> u64 {
+    5
 }
 
 /// Host and port of an address.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::cache::CacheSettings;
 use crate::incident::AlertSettings;
 use crate::policy::ByKind;
-use crate::route::Strategy;
+use crate::route::{AffinitySettings, Strategy};
 use crate::secret::Secret;
 
 pub use self::metrics::{
@@ -59,6 +59,8 @@ pub struct RouterSettings {
     pub tolerance: ByKind,
     /// Attempts after the first, by the kind of the first failure: `retry_policy`.
     pub retry_policy: ByKind,
+    /// When a session keeps to one member, before the strategy picks.
+    pub affinity: AffinitySettings,
     /// How one of the healthy members is picked.
     pub strategy: Strategy,
     /// Whether requests that exceed a deployment's context window are kept from it, and `rpm` and
@@ -128,6 +130,7 @@ impl Default for RouterSettings {
             retry_after_ms: 0,
             tolerance: ByKind::default(),
             retry_policy: ByKind::default(),
+            affinity: AffinitySettings::default(),
             strategy: Strategy::default(),
             pre_call_checks: false,
             enforce_rates: false,

@@ -60,6 +60,8 @@ pub struct Inspects {
     pub tags: bool,
     /// The time of day: some deployment is reserved at times.
     pub hours: bool,
+    /// What names its home: some group has homes.
+    pub home: bool,
 }
 
 impl Snapshot {

@@ -4,6 +4,7 @@
 //! are arguments; a config with an error yields no snapshot; all problems are reported at once.
 
 mod address;
+mod affinity;
 mod alerts;
 mod any_model;
 mod aws;

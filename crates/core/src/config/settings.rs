@@ -20,7 +20,7 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, alerts, budgets, cache, filters, metrics, origins, probing, shared, sinks, store,
+    address, affinity, alerts, budgets, cache, filters, metrics, origins, probing, shared, sinks, store,
     user_headers,
 };
 
@@ -32,19 +32,6 @@ const DRAIN_TOKEN: &str = "DRAIN_ENDPOINT_TOKEN";
 
 /// Strategies of LiteLLM that do not exist here yet.
 const OTHER_STRATEGIES: &[&str] = &["lar1"];
-/// The values of `optional_pre_call_checks`.
-const ENFORCE_RATES: &str = "enforce_model_rate_limits";
-/// Budgets are always enforced.
-const BUDGETS: &str = "router_budget_limiting";
-const OTHER_CHECKS: &[&str] = &[
-    "prompt_caching",
-    "responses_api_deployment_check",
-    "deployment_affinity",
-    "session_affinity",
-    "forward_client_headers_by_model_group",
-    "encrypted_content_affinity",
-];
-
 /// What the three sections say.
 #[derive(Default)]
 pub(super) struct Settings<'n> {
@@ -69,6 +56,7 @@ pub(super) struct Settings<'n> {
     alerts: alerts::Written,
     sinks: sinks::Written,
     strategy_args: StrategyArgs,
+    affinity: affinity::Written,
     elsewhere: Elsewhere,
 }
 
@@ -132,6 +120,8 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     cache::without_redis(&mut settings.gateway.cache, has_redis, (top, problems));
     settings.gateway.sinks = std::mem::take(&mut settings.sinks).settings(top, env, problems);
     settings.router.strategy.args = settings.strategy_args;
+    settings.router.affinity = settings.affinity.settings();
+    settings.router.enforce_rates |= settings.affinity.enforces_rates;
     settings.router.enforce_rates |=
         settings.router.pre_call_checks || settings.router.strategy.limits_rates();
     settings.master_key(top, env, problems);
@@ -248,7 +238,8 @@ impl<'n> Settings<'n> {
                 put(&mut router.policy_uses_general, field.flag(problems));
             }
             "enable_pre_call_checks" => put(&mut router.pre_call_checks, field.flag(problems)),
-            "optional_pre_call_checks" => checks(router, field, problems),
+            "optional_pre_call_checks" => self.affinity.checks(field, problems),
+            "affinity" => self.affinity.mode(field, problems),
             "default_max_parallel_requests" => {
                 router.default_max_parallel = field.small(problems);
             }
@@ -429,28 +420,6 @@ impl Settings<'_> {
         if name == "provider-budget-routing" && self.budgets.providers.is_empty() {
             let problem = "no provider has a budget: it is the same as `simple-shuffle`";
             warn("routing_strategy", problem, "set `provider_budget_config`");
-        }
-    }
-}
-
-/// `optional_pre_call_checks`.
-fn checks(router: &mut RouterSettings, field: &Field<'_>, problems: &mut Problems) {
-    for (i, item) in field.list(problems).unwrap_or(&[]).iter().enumerate() {
-        let path = field.path.item(i);
-        match item.text() {
-            Some(ENFORCE_RATES) => router.enforce_rates = true,
-            Some(BUDGETS) => {}
-            Some(name) if OTHER_CHECKS.contains(&name) => {
-                let problem = format!("`{name}` is not served yet: ignored");
-                problems.warn(item.at, &path, Wrong::new(problem, ""));
-            }
-            other => {
-                let name = other.unwrap_or_default();
-                let known = OTHER_CHECKS.iter().copied().chain([ENFORCE_RATES, BUDGETS]);
-                let near = did_you_mean(&nearest(name, known));
-                let problem = format!("unknown check `{}`", shown(name));
-                problems.warn(item.at, &path, Wrong::new(problem, near));
-            }
         }
     }
 }

@@ -37,6 +37,7 @@ fn standin(name: &str) -> Provider {
         rename_params: BTreeMap::new(),
         headers: BTreeMap::new(),
         quirks: Quirks::default(),
+        cache_minutes: 5,
         constraints: Constraints::default(),
         endpoints: Vec::new(),
         serves_only_endpoints: false,

@@ -51,7 +51,7 @@ pub(super) struct Breaker {
     /// How often it opened without a success in between.
     pub(super) opens_in_a_row: u32,
     /// When it opened for the first of those times.
-    down_since: Millis,
+    pub(super) down_since: Millis,
     pub(super) in_a_row: u32,
     row_began: Millis,
     row_request: u64,

@@ -22,6 +22,7 @@ use super::latency::{AnswerMode, Latency};
 use super::learned::Learned;
 use super::models::ModelCooldowns;
 use super::probe::ProbeRecord;
+use super::prompt_cache::PromptCache;
 use super::rate::{Claim, Rates};
 use crate::cause::Cause;
 use crate::operation::Operation;
@@ -119,6 +120,8 @@ pub struct DeploymentState {
     disabled: AtomicBool,
     /// When its last cooldown ended with a success, plus 1; 0 is never.
     back_since: AtomicU64,
+    /// How long the outage before that was, milliseconds.
+    outage_ms: AtomicU64,
     /// Until when it gets less traffic because other replicas doubt it, `until << 1 | to a half`; 0 is
     /// never.
     doubt: AtomicU64,
@@ -128,6 +131,7 @@ pub struct DeploymentState {
     lacks: Lacks,
     probes: ProbeRecord,
     learned: Learned,
+    prompt_cache: PromptCache,
     /// The changes of its health.
     log: EventLog,
     breaker: Mutex<Breaker>,
@@ -146,6 +150,7 @@ impl Default for DeploymentState {
             last_status: AtomicU32::new(0),
             disabled: AtomicBool::new(false),
             back_since: AtomicU64::new(0),
+            outage_ms: AtomicU64::new(0),
             doubt: AtomicU64::new(0),
             rates: Rates::default(),
             latency: Latency::default(),
@@ -153,6 +158,7 @@ impl Default for DeploymentState {
             lacks: Lacks::default(),
             probes: ProbeRecord::default(),
             learned: Learned::default(),
+            prompt_cache: PromptCache::default(),
             log: EventLog::default(),
             breaker: Mutex::new(Breaker::default()),
         }
@@ -394,6 +400,12 @@ impl DeploymentState {
     #[must_use]
     pub fn learned(&self) -> &Learned {
         &self.learned
+    }
+
+    /// What its provider reports of its prompt cache.
+    #[must_use]
+    pub fn prompt_cache(&self) -> &PromptCache {
+        &self.prompt_cache
     }
 
     /// What the pages show.

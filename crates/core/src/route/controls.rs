@@ -3,6 +3,7 @@
 //! Read by the gateway from headers and body, obeyed by [`super::RoutePlan`]. Always true: what is
 //! absent here is decided by the config.
 
+use super::affinity::Affinity;
 use super::needs::Needs;
 use super::tags::TagWish;
 use crate::operation::Operation;
@@ -38,6 +39,8 @@ pub struct Controls {
     pub needs: Needs,
     /// Its tags, if tags decide or have budgets.
     pub tags: Option<Box<TagWish>>,
+    /// What names its home, if it has one.
+    pub affinity: Option<Affinity>,
     /// `allowed_model_region`: the only region whose deployments may serve it.
     pub region: Option<Box<str>>,
     /// When it arrived by the wall clock, milliseconds since 1970, if hours matter.

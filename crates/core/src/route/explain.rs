@@ -5,6 +5,7 @@
 
 use std::cell::OnceCell;
 
+use super::affinity::{GroupAffinity, NamedBy, home};
 use super::controls::Controls;
 use super::filter::{Exclusion, Fit};
 use super::route_plan::{MAX_ATTEMPTS, RoutePlan};
@@ -44,6 +45,10 @@ pub struct GroupPlan {
     pub name: Box<str>,
     /// Attempts that it may get.
     pub attempts: u32,
+    /// Whether requests keep to their home here.
+    pub affinity: GroupAffinity,
+    /// What names this request's home, and which member that is.
+    pub home: Option<(NamedBy, DeploymentIndex)>,
     /// Its members, in the order in which they would be tried.
     pub candidates: Vec<Candidate>,
 }
@@ -123,6 +128,12 @@ impl RoutePlan {
             }
         };
         let mut candidates: Vec<Candidate> = selection.members.iter().map(candidate).collect();
+        let affinity = GroupAffinity::of(snapshot, selection.members, now);
+        let home = selection.affinity(now).and_then(|named| {
+            let admits = |index| selection.is_healthy(index, now);
+            let pool = Pool { admits: &admits, admitted: OnceCell::new(), ..pool };
+            Some((named.named_by(), home(&pool, named)?))
+        });
         let rank = |one: &Candidate| match one.fit {
             Ok(Fit::Ready | Fit::Reopening) => 0,
             Ok(Fit::HalfOpen) => 1,
@@ -130,11 +141,15 @@ impl RoutePlan {
             Err(_) => 3,
         };
         candidates.sort_by(|a, b| {
+            let is_home = |one: &Candidate| home.is_some_and(|(_, home)| home == one.deployment);
+            let homes = is_home(b).cmp(&is_home(a));
             let tiers = selection.order(a.deployment).cmp(&selection.order(b.deployment));
-            rank(a).cmp(&rank(b)).then(tiers).then(a.score.total_cmp(&b.score))
+            rank(a).cmp(&rank(b)).then(tiers).then(homes).then(a.score.total_cmp(&b.score))
         });
         let attempts = self.attempts_at_most(snapshot);
         GroupPlan {
+            affinity,
+            home,
             name: self.target().name(snapshot).into(),
             attempts: attempts.min(u32::try_from(MAX_ATTEMPTS).unwrap_or(u32::MAX)),
             candidates,

@@ -4,6 +4,7 @@
 //! what to do next until there is an answer or nothing is left; [`explain()`] says what it would
 //! do. Always true: no I/O, no clock, no randomness; equal arguments give equal decisions.
 
+mod affinity;
 mod controls;
 mod expand;
 mod explain;
@@ -18,6 +19,7 @@ mod times;
 pub mod windows;
 mod worst_case;
 
+pub use affinity::{Affinity, AffinitySettings, GroupAffinity, Keeps, NamedBy};
 pub use controls::{ClientFallback, Controls, Overrides};
 pub use expand::{Expanded, expand};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};

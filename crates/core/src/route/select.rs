@@ -7,6 +7,7 @@
 
 use std::cell::OnceCell;
 
+use super::affinity::home;
 use super::filter::{Excluded, Fit, NetRank, Selection};
 use super::strategy::Pool;
 use crate::deployment::DeploymentIndex;
@@ -38,6 +39,7 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
     {
         return Choice::Deployment(index, half_open);
     }
+    let affinity = request.affinity(now);
     // A member of weight 0 is a standby: it is used only if no other member is left.
     for standing_by in [false, true] {
         let admits = |index: DeploymentIndex| {
@@ -56,7 +58,8 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
             stream: request.controls.stream,
             admitted: OnceCell::new(),
         };
-        if let Some(index) = strategy.choose(&pool, chance)
+        let wanted = affinity.and_then(|affinity| home(&pool, affinity));
+        if let Some(index) = wanted.or_else(|| strategy.choose(&pool, chance))
             && let Some(half_open) = request.admit(index, now)
         {
             return Choice::Deployment(index, half_open);

@@ -6,6 +6,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod affinity;
 mod figures;
 mod fleet;
 mod incidents;

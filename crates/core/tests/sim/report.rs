@@ -165,7 +165,7 @@ fn the_plots_of_waiting_are_what_the_document_shows() {
 }
 
 /// Compares a part of the page with `fresh`, or writes it there.
-fn shows(part: &str, fresh: &str) {
+pub(crate) fn shows(part: &str, fresh: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/routing.md");
     let page = std::fs::read_to_string(&path).expect("docs/routing.md is there");
     let (begin, end) = (format!("<!-- {part}: begin -->\n"), format!("<!-- {part}: end -->"));

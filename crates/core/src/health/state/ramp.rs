@@ -27,6 +27,13 @@ impl DeploymentState {
         self.since_cooldown(now)
     }
 
+    /// How long the last outage was, from the first cooldown to the success that ended it, milliseconds; 0 if there was
+    /// none.
+    #[must_use]
+    pub fn last_outage_ms(&self) -> u64 {
+        self.outage_ms.load(Ordering::Relaxed)
+    }
+
     /// The part of its share that it gets after a cooldown.
     fn since_cooldown(&self, now: Millis) -> f64 {
         let back = self.back_since.load(Ordering::Relaxed);

@@ -147,6 +147,7 @@ impl DeploymentState {
         }
         breaker.in_a_row = 0;
         closes?;
+        self.outage_ms.store(now.since(breaker.down_since), Ordering::Relaxed);
         breaker.open = None;
         breaker.opens_in_a_row = 0;
         breaker.window.clear();
@@ -254,6 +255,7 @@ impl DeploymentState {
         breaker.reset();
         self.publish(&breaker);
         self.back_since.store(0, Ordering::Relaxed);
+        self.outage_ms.store(0, Ordering::Relaxed);
         self.doubt.store(0, Ordering::Relaxed);
         self.models.clear();
         self.lacks.forget();

@@ -4,7 +4,7 @@
 //! The price is the config's, else the price list's. An unknown price counts as higher than any
 //! other. `rpm` and `tpm` are limits that the filters apply first; weights have no effect.
 
-use super::{Pool, Row};
+use super::{Homes, Pool, Row};
 use crate::deployment::DeploymentIndex;
 
 /// What a token counts as if its price is unknown, USD. The value is LiteLLM's.
@@ -14,6 +14,7 @@ pub(super) const ROW: Row = Row {
     name: "cost-based-routing",
     doc: "The cheapest by the price of a prompt token and an answer token together; ties are broken at random, and an unknown price comes last. `rpm` and `tpm` are limits.",
     limits_rates: true,
+    homes: Homes::AmongBest,
     choose: |pool, chance| pool.least_in_turn(|index| score(pool, index), chance),
     score,
 };

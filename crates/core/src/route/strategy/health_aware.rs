@@ -3,13 +3,14 @@
 //! Better means less of: expected time x (attempts in flight + 1) / share. Comparing two is enough
 //! to avoid slow and crowded members, and does not send all requests to the same one.
 
-use super::{Pool, Row, mix, position};
+use super::{Homes, Pool, Row, mix, position};
 use crate::deployment::DeploymentIndex;
 
 pub(super) const ROW: Row = Row {
     name: "health-aware",
     doc: "The better of two random members: expected time x (attempts in flight + 1) / weight, with a slow start after a cooldown.",
     limits_rates: false,
+    homes: Homes::Any,
     choose,
     score: |pool, index| score(pool, index, 1.0),
 };

@@ -4,7 +4,7 @@
 //! an answer. A failure counts as a timeout that fades, so that a member that fails fast attracts
 //! nothing. A member without a measurement is tried first, by one request at a time.
 
-use super::{Pool, Row, least, mix};
+use super::{Homes, Pool, Row, least, mix};
 use crate::deployment::DeploymentIndex;
 
 pub(super) const ROW: Row = Row {
@@ -12,6 +12,7 @@ pub(super) const ROW: Row = Row {
     doc: "The fastest by time to first token (streams) or time per token, and at random those within \
           `routing_strategy_args.lowest_latency_buffer` of it.",
     limits_rates: true,
+    homes: Homes::IfAsked,
     choose,
     score,
 };

@@ -1,12 +1,13 @@
 //! `least-busy`: the one with the fewest attempts in flight.
 
-use super::{Pool, Row, least};
+use super::{Homes, Pool, Row, least};
 use crate::deployment::DeploymentIndex;
 
 pub(super) const ROW: Row = Row {
     name: "least-busy",
     doc: "The one with the fewest attempts in flight; ties are broken at random.",
     limits_rates: false,
+    homes: Homes::Any,
     choose: |pool, chance| least(pool.candidates(), |index| score(pool, index), chance),
     score,
 };

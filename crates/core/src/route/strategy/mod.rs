@@ -39,9 +39,22 @@ pub struct Row {
     pub doc: &'static str,
     /// Whether `rpm` and `tpm` are always limits under it, and not shares.
     limits_rates: bool,
+    /// Which members can be the home of a session under it.
+    homes: Homes,
     choose: fn(&Pool<'_>, chance: u64) -> Option<DeploymentIndex>,
     /// What it compares; less is better. For explanations.
     score: fn(&Pool<'_>, DeploymentIndex) -> f64,
+}
+
+/// Which members can be the home of a session under a strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Homes {
+    /// All.
+    Any,
+    /// Those with the best score: what it compares comes before a warm cache.
+    AmongBest,
+    /// All, but only where the config asks for it: the strategy levels what it measures.
+    IfAsked,
 }
 
 /// The strategy of a config.
@@ -87,6 +100,12 @@ impl Strategy {
         self.row.limits_rates
     }
 
+    /// Which members can be the home of a session under it.
+    #[must_use]
+    pub fn homes(&self) -> Homes {
+        self.row.homes
+    }
+
     pub(super) fn choose(&self, pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
         (self.row.choose)(pool, chance)
     }
@@ -130,11 +149,11 @@ pub(super) struct Pool<'p> {
 }
 
 impl Pool<'_> {
-    fn deployment(&self, index: DeploymentIndex) -> &Deployment {
+    pub(super) fn deployment(&self, index: DeploymentIndex) -> &Deployment {
         self.snapshot.deployment(index)
     }
 
-    fn candidates(&self) -> impl Iterator<Item = DeploymentIndex> + '_ {
+    pub(super) fn candidates(&self) -> impl Iterator<Item = DeploymentIndex> + '_ {
         let all = || self.members.iter().copied().filter(|index| (self.admits)(*index)).collect();
         self.admitted.get_or_init(all).iter().copied()
     }
@@ -178,7 +197,7 @@ impl Pool<'_> {
 }
 
 /// The `n`th number derived from `chance`, as random as it.
-fn mix(chance: u64, n: u64) -> u64 {
+pub(super) fn mix(chance: u64, n: u64) -> u64 {
     let mut z = chance.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -187,7 +206,7 @@ fn mix(chance: u64, n: u64) -> u64 {
 
 /// `chance` as a number from 0 to below 1.
 #[allow(clippy::cast_precision_loss, reason = "53 bits of chance are plenty")]
-fn fraction(chance: u64) -> f64 {
+pub(super) fn fraction(chance: u64) -> f64 {
     (chance >> 11) as f64 / (1u64 << 53) as f64
 }
 

@@ -1,12 +1,13 @@
 //! `simple-shuffle`: at random, by weight.
 
-use super::{Pool, Row, fraction, mix, position};
+use super::{Homes, Pool, Row, fraction, mix, position};
 use crate::deployment::DeploymentIndex;
 
 pub(super) const ROW: Row = Row {
     name: "simple-shuffle",
     doc: "At random, by weight.",
     limits_rates: false,
+    homes: Homes::Any,
     choose,
     score: |pool, index| 1.0 / pool.share(index),
 };

@@ -4,7 +4,7 @@
 //! minute. `rpm` and `tpm` are limits that the filters apply first; weights have no effect.
 //! LiteLLM's two versions differ in how exactly they count; here both count alike.
 
-use super::{Pool, Row};
+use super::{Homes, Pool, Row};
 use crate::deployment::DeploymentIndex;
 
 const DOC: &str = "The one with the fewest recent tokens; a request counts as one more. `rpm` and `tpm` are \
@@ -16,6 +16,7 @@ pub(super) const ROW_OF_FIRST_VERSION: Row = Row {
     name: "usage-based-routing",
     doc: DOC,
     limits_rates: true,
+    homes: Homes::IfAsked,
     choose: |pool, chance| pool.least_in_turn(|index| score(pool, index), chance),
     score,
 };

@@ -1,0 +1,91 @@
+//! `affinity`, and the checks of `optional_pre_call_checks` that ask for the same.
+//!
+//! Called by [`super::settings`]. Always true: `affinity` says all there is to say, where it is set.
+
+use crate::route::{AffinitySettings, Keeps};
+
+use super::field::Field;
+use super::problem::{Problems, Wrong, shown};
+use super::suggest::{did_you_mean, nearest};
+
+const MODES: [(&str, AffinitySettings); 4] = [
+    ("auto", AffinitySettings { keeps: Keeps::WhereCheaper, by_session: true, by_prefix: true }),
+    ("off", AffinitySettings { keeps: Keeps::Never, by_session: false, by_prefix: false }),
+    ("session", AffinitySettings { keeps: Keeps::Always, by_session: true, by_prefix: false }),
+    ("prefix", AffinitySettings { keeps: Keeps::Always, by_session: false, by_prefix: true }),
+];
+
+const ENFORCE_RATES: &str = "enforce_model_rate_limits";
+/// Budgets are always enforced.
+const BUDGETS: &str = "router_budget_limiting";
+/// A request that continues a stored answer always goes where that is.
+const STORED: &str = "responses_api_deployment_check";
+const SESSIONS: &str = "session_affinity";
+const PREFIXES: &str = "prompt_caching";
+/// All that are served.
+const SERVED: [&str; 5] = [ENFORCE_RATES, BUDGETS, STORED, SESSIONS, PREFIXES];
+/// Checks of LiteLLM that do not exist here yet.
+const OTHERS: [&str; 3] = [
+    "deployment_affinity",
+    "forward_client_headers_by_model_group",
+    "encrypted_content_affinity",
+];
+
+/// What the config says.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    mode: Option<AffinitySettings>,
+    by_session: bool,
+    by_prefix: bool,
+    /// Whether `rpm` and `tpm` are limits.
+    pub(super) enforces_rates: bool,
+}
+
+impl Written {
+    /// Reads `affinity`.
+    pub(super) fn mode(&mut self, field: &Field<'_>, problems: &mut Problems) {
+        let Some(name) = field.text(problems) else { return };
+        self.mode = MODES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode);
+        if self.mode.is_none() {
+            let near = did_you_mean(&nearest(name, MODES.iter().map(|(known, _)| *known)));
+            let hint = if near.is_empty() { "write `auto`, `session`, `prefix` or `off`".into() } else { near };
+            field.wrong(Wrong::new(format!("unknown affinity `{}`", shown(name)), hint), problems);
+        }
+    }
+
+    /// Reads `optional_pre_call_checks`.
+    pub(super) fn checks(&mut self, field: &Field<'_>, problems: &mut Problems) {
+        for (i, item) in field.list(problems).unwrap_or(&[]).iter().enumerate() {
+            let path = field.path.item(i);
+            match item.text() {
+                Some(ENFORCE_RATES) => self.enforces_rates = true,
+                Some(BUDGETS | STORED) => {}
+                Some(SESSIONS) => self.by_session = true,
+                Some(PREFIXES) => self.by_prefix = true,
+                Some(name) if OTHERS.contains(&name) => {
+                    let problem = format!("`{name}` is not served yet: ignored");
+                    problems.warn(item.at, &path, Wrong::new(problem, ""));
+                }
+                other => {
+                    let name = other.unwrap_or_default();
+                    let near = did_you_mean(&nearest(name, SERVED.into_iter().chain(OTHERS)));
+                    let problem = format!("unknown check `{}`", shown(name));
+                    problems.warn(item.at, &path, Wrong::new(problem, near));
+                }
+            }
+        }
+    }
+
+    /// What it says in all.
+    pub(super) fn settings(&self) -> AffinitySettings {
+        match self.mode {
+            Some(mode) => mode,
+            None if self.by_session || self.by_prefix => AffinitySettings {
+                keeps: Keeps::Always,
+                by_session: self.by_session,
+                by_prefix: self.by_prefix,
+            },
+            None => AffinitySettings::default(),
+        }
+    }
+}

@@ -25,11 +25,8 @@ const PREFIXES: &str = "prompt_caching";
 /// All that are served.
 const SERVED: [&str; 5] = [ENFORCE_RATES, BUDGETS, STORED, SESSIONS, PREFIXES];
 /// Checks of LiteLLM that do not exist here yet.
-const OTHERS: [&str; 3] = [
-    "deployment_affinity",
-    "forward_client_headers_by_model_group",
-    "encrypted_content_affinity",
-];
+const OTHERS: [&str; 3] =
+    ["deployment_affinity", "forward_client_headers_by_model_group", "encrypted_content_affinity"];
 
 /// What the config says.
 #[derive(Debug, Default)]
@@ -48,7 +45,11 @@ impl Written {
         self.mode = MODES.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode);
         if self.mode.is_none() {
             let near = did_you_mean(&nearest(name, MODES.iter().map(|(known, _)| *known)));
-            let hint = if near.is_empty() { "write `auto`, `session`, `prefix` or `off`".into() } else { near };
+            let hint = if near.is_empty() {
+                "write `auto`, `session`, `prefix` or `off`".into()
+            } else {
+                near
+            };
             field.wrong(Wrong::new(format!("unknown affinity `{}`", shown(name)), hint), problems);
         }
     }

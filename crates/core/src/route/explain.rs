@@ -5,9 +5,10 @@
 
 use std::cell::OnceCell;
 
-use super::affinity::{GroupAffinity, NamedBy, home};
+use super::affinity::NamedBy;
 use super::controls::Controls;
 use super::filter::{Exclusion, Fit};
+use super::home::{GroupAffinity, home};
 use super::route_plan::{MAX_ATTEMPTS, RoutePlan};
 use super::strategy::Pool;
 use super::times::times;

@@ -9,6 +9,7 @@ mod controls;
 mod expand;
 mod explain;
 mod filter;
+mod home;
 mod needs;
 mod resolve;
 pub(crate) mod route_plan;
@@ -19,11 +20,12 @@ mod times;
 pub mod windows;
 mod worst_case;
 
-pub use affinity::{Affinity, AffinitySettings, GroupAffinity, Keeps, NamedBy};
+pub use affinity::{Affinity, AffinitySettings, Keeps, NamedBy};
 pub use controls::{ClientFallback, Controls, Overrides};
 pub use expand::{Expanded, expand};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};
 pub use filter::{Excluded, Exclusion, Fit, Selection, window};
+pub use home::GroupAffinity;
 pub use needs::{Need, Needs};
 pub use resolve::{Resolved, Target, find, nearest_names, resolve};
 pub use route_plan::{

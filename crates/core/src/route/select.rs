@@ -7,8 +7,8 @@
 
 use std::cell::OnceCell;
 
-use super::affinity::home;
 use super::filter::{Excluded, Fit, NetRank, Selection};
+use super::home::home;
 use super::strategy::Pool;
 use crate::deployment::DeploymentIndex;
 use crate::health::HalfOpen;

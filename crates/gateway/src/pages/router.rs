@@ -9,7 +9,9 @@ use hale_core::health::{
     AnswerMode, Cooldown, Evidence, HealthEvent, HealthPart, Lack, Lacked, OperatorAction, Verdict,
 };
 use hale_core::provider::WireFormat;
-use hale_core::route::{Candidate, Controls, Excluded, Explanation, Fit, explain, windows};
+use hale_core::route::{
+    Candidate, Controls, Excluded, Explanation, Fit, GroupAffinity, explain, windows,
+};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use http::{Response, StatusCode};
@@ -316,7 +318,18 @@ struct Preview<'p> {
 struct Group<'p> {
     model_group: &'p str,
     attempts: u32,
+    affinity: Affinity<'p>,
     candidates: Vec<Member<'p>>,
+}
+
+#[derive(Serialize)]
+struct Affinity<'p> {
+    on: bool,
+    why: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    home: Option<&'p str>,
 }
 
 #[derive(Serialize)]
@@ -361,6 +374,12 @@ pub(super) fn preview(
     let shown = groups.iter().map(|group| Group {
         model_group: &group.name,
         attempts: group.attempts,
+        affinity: Affinity {
+            on: group.affinity == GroupAffinity::On,
+            why: group.affinity.why(),
+            named_by: group.home.map(|(by, _)| by.name()),
+            home: group.home.map(|(_, home)| &*snapshot.deployment(home).id),
+        },
         candidates: group
             .candidates
             .iter()

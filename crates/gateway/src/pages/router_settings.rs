@@ -71,6 +71,7 @@ pub(super) fn values(router: &RouterSettings) -> Map<String, Value> {
         "max_fallbacks": router.max_fallbacks,
         "max_wait_s": seconds(router.max_wait_ms),
         "max_waiting": router.max_waiting,
+        "affinity": router.affinity.name(),
         "accept_empty_answers": router.accept_empty_answers,
         "allowed_fails": router.tolerance.others,
         "allowed_fails_policy": by_kind(&router.tolerance, "AllowedFails"),

@@ -183,6 +183,7 @@ impl AttemptGuard {
             output_tokens: usage.output,
             tokens: usage.input.saturating_add(usage.output).saturating_sub(traffic.reserved),
         };
+        self.deployment.state.prompt_cache().answered(&usage, now);
         let Traffic { attempt, ref model, .. } = **traffic;
         let changes = self.deployment.apply(now, &Evidence::Succeeded { attempt, measured, model });
         events::health_changed(&self.deployment.id, changes);

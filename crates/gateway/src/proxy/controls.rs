@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use hale_core::provider::WireFormat;
 use hale_core::route::{Controls, TagWish};
+use hale_wire::affinity::{Headers as SessionHeaders, affinity};
 use hale_wire::controls::{self, Length};
 use hale_wire::peek::{Peek, PeekError, seconds_to_ms};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
@@ -18,6 +19,15 @@ const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries")
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
 const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
 pub(super) const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
+const SESSION: HeaderName = HeaderName::from_static("x-litellm-session-id");
+/// The headers in which coding agents name their sessions: Claude Code, Codex, opencode.
+const AGENT_SESSIONS: [HeaderName; 5] = [
+    HeaderName::from_static("x-claude-code-session-id"),
+    HeaderName::from_static("session-id"),
+    HeaderName::from_static("session_id"),
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("x-session-affinity"),
+];
 const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 
 /// A request whose controls are read.
@@ -108,6 +118,9 @@ fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
         let length = if inspects.length { Length::Measured } else { Length::Ignored };
         controls.needs = controls::needs(peek, format, length);
     }
+    if inspects.home {
+        controls.affinity = affinity(peek, serving.snapshot.router.affinity, session(headers));
+    }
     if inspects.hours {
         controls.unix_ms = clock::unix_ms();
     }
@@ -125,6 +138,16 @@ fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
     wish.user_agent = agent.unwrap_or_default().into();
     controls.tags = Some(Box::new(wish));
     Ok(())
+}
+
+/// The ids of sessions in the headers.
+fn session(headers: &HeaderMap) -> SessionHeaders<'_> {
+    let id = |name| headers.get(name).map(|value: &HeaderValue| value.as_bytes().trim_ascii());
+    let filled = |id: &&[u8]| !id.is_empty();
+    SessionHeaders {
+        own: id(&SESSION).filter(filled),
+        of_agents: AGENT_SESSIONS.iter().find_map(|name| id(name).filter(filled)),
+    }
 }
 
 pub(super) fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {

@@ -6,6 +6,7 @@
 
 mod access;
 mod addresses;
+mod affinity;
 mod alerts;
 mod alerts_elsewhere;
 mod answers;

@@ -6,6 +6,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod amount;
+pub mod affinity;
 pub(crate) mod answer;
 pub(crate) mod answer_tool;
 pub(crate) mod anthropic;

@@ -2,16 +2,15 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cause::Cause;
-use crate::health::{
-    AttemptRef, Claim, Evidence, Failure, FailureContext, HalfOpen, Measured,
-};
+use crate::health::{AttemptRef, Claim, Evidence, Failure, FailureContext, HalfOpen, Measured};
 use crate::policy::ByKind;
-use crate::usage::Usage;
+use crate::route::affinity::NamedBy;
 use crate::route::controls::Controls;
 use crate::route::needs::Needs;
 use crate::route::resolve::Target;
 use crate::route::route_plan::fixture::snapshot_of;
 use crate::route::select::{Choice, select};
+use crate::usage::Usage;
 
 fn always(weights: &[f64]) -> Snapshot {
     let mut snapshot = snapshot_of(weights);

@@ -82,7 +82,10 @@ fn contradictions_and_mistakes_are_named() {
         ("retry_policy: {TimeoutErrorRetries: -1}", "expected a whole number from 0 to 100"),
         ("model_group_retry_policy: {mm: {}}", "no model group `mm`"),
         ("optional_pre_call_checks: [nonsense]", "unknown check `nonsense`"),
-        ("optional_pre_call_checks: [deployment_affinity]", "`deployment_affinity` is not served yet"),
+        (
+            "optional_pre_call_checks: [deployment_affinity]",
+            "`deployment_affinity` is not served yet",
+        ),
     ];
     for (line, expected) in cases {
         let yaml = if line.starts_with('{') {

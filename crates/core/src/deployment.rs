@@ -15,7 +15,7 @@ use crate::health::outcome::ProviderError;
 use crate::health::probe::ProbeRules;
 use crate::health::{CredentialId, DeploymentState, Known, lesson};
 use crate::index::{BudgetIndex, GroupIndex};
-use crate::operation::Operation;
+use crate::operation::{Counterpart, Operation};
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider::{self, HostOwner, Provider};
@@ -192,8 +192,17 @@ impl Deployment {
     pub fn serves(&self, operation: Operation) -> bool {
         match self.endpoint.mock {
             Some(_) => operation.has_canned(),
-            None if self.endpoint.is_for_responses && !operation.is_of_responses() => false,
+            None if self.endpoint.is_for_responses => self.has_by_responses(operation),
             None => self.endpoint.provider.serves(operation),
+        }
+    }
+
+    /// Whether a model that has responses alone can serve `operation`.
+    fn has_by_responses(&self, operation: Operation) -> bool {
+        match operation.counterpart(WireFormat::Responses) {
+            Counterpart::Same => self.endpoint.provider.serves(operation),
+            Counterpart::Other(_) | Counterpart::Estimated => true,
+            Counterpart::Missing => false,
         }
     }
 
@@ -202,7 +211,11 @@ impl Deployment {
     #[must_use]
     pub fn wire(&self, operation: Operation, model: &str) -> WireFormat {
         let provider = self.endpoint.provider;
-        let is_native = operation.format() == WireFormat::Responses && provider.lists(operation);
+        let is_native = match operation.counterpart(WireFormat::Responses) {
+            Counterpart::Same => provider.lists(operation),
+            Counterpart::Other(_) => self.endpoint.is_for_responses,
+            Counterpart::Estimated | Counterpart::Missing => false,
+        };
         let endpoint = &self.endpoint;
         match (&endpoint.mock, &endpoint.vertex, &endpoint.aws) {
             (Some(_), _, _) => WireFormat::OpenAi,
@@ -244,7 +257,7 @@ impl Deployment {
     /// The message for a request for `operation` that it does not serve, and the alternative.
     #[must_use]
     pub fn lacks(&self, operation: Operation) -> String {
-        if self.endpoint.is_for_responses && !operation.is_of_responses() {
+        if self.endpoint.is_for_responses && !self.has_by_responses(operation) {
             let name = &self.endpoint.model_param;
             let or = match name.contains("responses/") {
                 true => ", or remove `responses/` from its name in the config",

@@ -344,7 +344,10 @@ mod tests {
                 assert!(!text.is_empty(), "{operation:?}");
             }
             // Providers are called for some that no client asks for in their format.
-            let is_of_clients = matches!(row.format, WireFormat::OpenAi | WireFormat::Anthropic);
+            let is_of_clients = matches!(
+                row.format,
+                WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses
+            );
             let is_asked_for = is_of_clients || operation.is_passed_through();
             assert_eq!(is_asked_for, !row.paths.is_empty(), "{operation:?}");
             let has_json = matches!(row.answer, Answer::Json);

@@ -83,9 +83,6 @@ pub(super) fn deployment(
     let facts = facts((provider, owner), &routed, &info, &params.facts);
     let is_for_responses =
         routed.is_for_responses || has_responses_only((provider, owner), routed.model, &info);
-    if is_for_responses && misconfigured.is_none() {
-        troubles.only_responses();
-    }
     let mut routing = routing(&mut params, &mut info);
     let upstream_model = match &mut aws {
         Some(aws) => called_at_bedrock(aws, &routed, (&info, &mut routing)),

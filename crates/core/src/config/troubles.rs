@@ -376,16 +376,6 @@ impl Troubles<'_> {
         self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
     }
 
-    /// Warns about a model that chats are not served with.
-    pub(super) fn only_responses(&mut self) {
-        let path = self.entry.path.key("litellm_params");
-        let problem = "this model is called with `/v1/responses` alone, and chats are not turned into responses: a chat for it \
-                       is refused";
-        let hint = "let its clients use `/v1/responses`, or name a model that has chats";
-        let wrong = Wrong::new(problem, hint);
-        self.problems.warn(self.entry.place_of("model"), &path.key("model"), wrong);
-    }
-
     /// Warns about defaults of bodies that the provider's format has no place for: they are left out.
     pub(super) fn unfit_defaults(&mut self, provider: &Provider, params: &Params) {
         if params.is_mock {

@@ -130,6 +130,7 @@ operations! {
     /// `/chat/completions`.
     Chat = Row {
         name: "chat_completions",
+        responses: Counterpart::Other(Operation::Responses),
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
         converse: Counterpart::Other(Operation::Converse),
@@ -180,6 +181,7 @@ operations! {
     /// `/v1/messages`.
     Messages = Row {
         name: "messages",
+        responses: Counterpart::Other(Operation::Responses),
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
         converse: Counterpart::Other(Operation::Converse),
@@ -202,6 +204,7 @@ operations! {
     /// `/v1/messages/count_tokens`.
     CountTokens = Row {
         name: "count_tokens",
+        responses: Counterpart::Estimated,
         gemini: Counterpart::Other(Operation::CountContents),
         converse: Counterpart::Other(Operation::CountConverse),
         ollama: Counterpart::Estimated,
@@ -220,6 +223,7 @@ operations! {
     /// `/utils/token_counter`.
     CountPrompt = Row {
         name: "token_counter",
+        responses: Counterpart::Estimated,
         gemini: Counterpart::Other(Operation::CountContents),
         converse: Counterpart::Other(Operation::CountConverse),
         ollama: Counterpart::Estimated,
@@ -261,6 +265,8 @@ operations! {
         anthropic: Counterpart::Other(Operation::Messages),
         gemini: Counterpart::Other(Operation::GenerateContent),
         cohere: Counterpart::Other(Operation::CohereChat),
+        converse: Counterpart::Other(Operation::Converse),
+        ollama: Counterpart::Other(Operation::OllamaChat),
         paths: with_account!("/responses/compact"),
         upstream_path: "/responses/compact",
         required: &["input"],

@@ -103,6 +103,7 @@ mod reload;
 mod responses;
 mod responses_bridge;
 mod responses_codex;
+mod responses_reverse;
 mod roles;
 mod router_pages;
 mod routing;

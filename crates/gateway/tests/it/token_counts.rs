@@ -175,7 +175,7 @@ fn an_id_of_this_gateways_file_within_a_request_is_refused_before_a_provider_see
 }
 
 #[test]
-fn a_model_that_is_written_for_responses_is_called_with_them_and_nothing_else() {
+fn a_model_that_is_written_for_responses_is_called_with_them_for_chats_too() {
     let upstream = FakeUpstream::with(hale_testkit::responses::answer);
     let hale = Config::new()
         .with("m", "a", &upstream, json!({"model": "openai/responses/gpt-4o"}))
@@ -185,11 +185,15 @@ fn a_model_that_is_written_for_responses_is_called_with_them_and_nothing_else() 
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(upstream.request(0).json()["model"], "gpt-4o");
     let told = chat(&hale, "m");
+    assert_eq!(told.status, 200, "{}", told.text());
+    assert_eq!(upstream.request(1).path, "/v1/responses");
+    let embeddings = json!({"model": "m", "input": "hi"});
+    let told = client(&hale).post_json("/v1/embeddings", &[], &embeddings);
     assert_eq!(told.status, 400);
     assert!(told.text().contains("remove `responses/`"), "{}", told.text());
-    assert_eq!(upstream.requests().len(), 1);
+    assert_eq!(upstream.requests().len(), 2);
     let health = client(&hale).get("/health").json();
     assert_eq!(health["healthy_count"], 1, "{health}");
-    assert_eq!(upstream.request(1).path, "/v1/responses");
-    assert_eq!(upstream.request(1).json()["model"], "gpt-4o");
+    assert_eq!(upstream.request(2).path, "/v1/responses");
+    assert_eq!(upstream.request(2).json()["model"], "gpt-4o");
 }

@@ -201,8 +201,11 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit>
             Ok((Bytes::from(written).into(), notes))
         }
         WireFormat::Responses => {
-            let message = order.deployment.lacks(order.operation);
-            Err(Unfit { field: "model".to_owned(), message })
+            let mut request = read(peek, &[], order)?;
+            let notes = fit(&mut request, order, bytes)?;
+            let written = responses::write_request::write(&request, order, bytes)?;
+            drop(request);
+            Ok((responses::edits::request_body(&parsed(written)?, order), notes))
         }
         WireFormat::Converse => {
             let writer: Writer = match order.operation {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::operation::Operation;
+use crate::provider::WireFormat;
 use crate::takes::LimitName;
 
 /// Provider, model and address of each deployment.
@@ -269,7 +270,7 @@ fn a_mode_that_the_provider_does_not_have_stops_its_deployment() {
 }
 
 #[test]
-fn a_model_that_has_responses_alone_is_told() {
+fn a_model_that_has_responses_alone_serves_chats_by_them() {
     for (model, more, info, is_alone) in [
         ("openai/responses/gpt-4o", "", "", true),
         ("openai/o1-pro", "", "", true),
@@ -287,13 +288,15 @@ fn a_model_that_has_responses_alone_is_told() {
     ] {
         let (snapshot, warnings) = of(model, more, info);
         let deployment = &snapshot.deployments[0];
-        assert_eq!(deployment.endpoint.is_for_responses, is_alone, "{model}");
-        assert_eq!(deployment.serves(Operation::Chat), !is_alone, "{model}");
-        assert!(deployment.serves(Operation::Responses), "{model}");
-        let told = warnings.iter().any(|text| text.contains("a chat for it is refused"));
-        assert_eq!(told, is_alone, "{model}: {warnings:?}");
+        assert_eq!(deployment.endpoint.is_for_responses, is_alone, "{model}: {warnings:?}");
+        for operation in [Operation::Chat, Operation::Messages, Operation::Responses] {
+            assert!(deployment.serves(operation), "{model} {operation:?}");
+        }
+        let by_responses = deployment.wire(Operation::Chat, "x") == WireFormat::Responses;
+        assert_eq!(by_responses, is_alone, "{model}");
+        assert_eq!(deployment.serves(Operation::Embedding), !is_alone, "{model}");
         if is_alone {
-            let lacks = deployment.lacks(Operation::Chat);
+            let lacks = deployment.lacks(Operation::Embedding);
             assert_eq!(lacks.contains("remove `responses/`"), model.contains("responses/"));
         }
     }

@@ -74,7 +74,8 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
         edits.extend(without_reasoning(peek));
     }
     // The other operations accept little more than what they count or compact.
-    let creates = codec::of(order.operation) == Codec::Responses(OfResponses::Created);
+    let upstream = order.upstream_operation().unwrap_or(order.operation);
+    let creates = codec::of(upstream) == Codec::Responses(OfResponses::Created);
     if creates && deployment.endpoint.provider.quirks.force_store_false {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
     }

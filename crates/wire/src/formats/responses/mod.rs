@@ -21,3 +21,4 @@ mod response;
 mod sealed;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
+pub(crate) mod write_request;

@@ -25,9 +25,29 @@ const V1_VERSIONS: [&str; 3] = ["v1", "latest", "preview"];
 const V1_PATH: &str = "/openai/v1";
 const DEPLOYMENTS: &str = "/openai/deployments/";
 
+/// The version of models beside Azure OpenAI if the config names none. Source:
+/// <https://learn.microsoft.com/rest/api/aifoundry/modelinference/>.
+const MODELS_API_VERSION: &str = "2024-05-01-preview";
+
+/// Which of Azure's services a deployment is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// Azure OpenAI: a path names a deployment.
+    #[default]
+    OpenAi,
+    /// The models of a resource of Azure AI: paths below `/models`.
+    Models,
+    /// One model with an address of its own.
+    Serverless,
+    /// Claude at a resource of Azure AI: Anthropic's paths below `/anthropic`.
+    Claude,
+}
+
 /// What is particular to a deployment at Azure.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Azure {
+    /// The service.
+    pub service: Service,
     /// `api_version`, if set.
     pub api_version: Option<Box<str>>,
     /// The form of realtime, if the config names it: `realtime_protocol`.
@@ -75,6 +95,12 @@ impl Azure {
     /// Source: the reference.
     #[must_use]
     pub fn path(&self, base: &str, operation: Operation, path: &str, model: &str) -> String {
+        match self.service {
+            Service::OpenAi => {}
+            Service::Models | Service::Serverless | Service::Claude => {
+                return self.beside(base, operation, path);
+            }
+        }
         let of_account = match operation.model_place() {
             ModelPlace::Query => return self.realtime_path(base, path, model, None),
             ModelPlace::Account => true,
@@ -103,6 +129,43 @@ impl Azure {
         }
         let base = base.strip_suffix("/openai").unwrap_or(base);
         format!("{base}{DEPLOYMENTS}{}{path}?api-version={version}", escaped(model))
+    }
+
+    /// Whether its paths name the model.
+    #[must_use]
+    pub fn names_model(&self) -> bool {
+        self.service == Service::OpenAi
+    }
+
+    /// The path of a request to a service beside Azure OpenAI.
+    fn beside(&self, base: &str, operation: Operation, path: &str) -> String {
+        let base = base.trim_end_matches('/');
+        let root = base.strip_suffix("/models").unwrap_or(base);
+        let with = |path: String, version: Option<&str>| match version {
+            Some(version) => format!("{path}?api-version={version}"),
+            None => path,
+        };
+        let version = self.api_version.as_deref();
+        if path == Operation::Rerank.upstream_path() {
+            return match base.ends_with("/v1") || base.ends_with("/v2") {
+                true => format!("{base}{path}"),
+                false => format!("{root}/v1{path}"),
+            };
+        }
+        match self.service {
+            Service::Claude => {
+                format!("{}/anthropic{path}", base.strip_suffix("/anthropic").unwrap_or(base))
+            }
+            Service::Models if base.ends_with(V1_PATH) => format!("{base}{path}"),
+            Service::Models if operation.model_place() == ModelPlace::Account => {
+                format!("{root}{V1_PATH}{path}")
+            }
+            Service::Models => {
+                let version = version.unwrap_or(MODELS_API_VERSION);
+                with(format!("{root}/models{path}"), Some(version))
+            }
+            Service::Serverless | Service::OpenAi => with(format!("{base}{path}"), version),
+        }
     }
 
     /// The same of realtime, whose model is in the query in either form. The version of the deployment's
@@ -136,6 +199,17 @@ impl Azure {
     #[must_use]
     pub fn list_path(&self, base: &str) -> String {
         let base = base.trim_end_matches('/');
+        let root = base.strip_suffix("/models").unwrap_or(base);
+        let root = root.strip_suffix(V1_PATH).unwrap_or(root);
+        match self.service {
+            Service::OpenAi => {}
+            Service::Models => return format!("{root}{V1_PATH}/models"),
+            Service::Serverless => return format!("{base}/models"),
+            Service::Claude => {
+                let root = root.strip_suffix("/anthropic").unwrap_or(root);
+                return format!("{root}/anthropic/v1/models");
+            }
+        }
         let base = base.find(DEPLOYMENTS).map_or(base, |at| &base[..at]);
         let version = self.api_version.as_deref().unwrap_or(DEFAULT_API_VERSION);
         let is_v1 = V1_VERSIONS.contains(&version) || base.ends_with(V1_PATH);
@@ -166,12 +240,7 @@ mod tests {
     use super::*;
 
     fn path(version: &str, base: &str, model: &str) -> String {
-        let azure = Azure {
-            api_version: Some(version.into()),
-            realtime: None,
-            token: None,
-            identity: None,
-        };
+        let azure = Azure { api_version: Some(version.into()), ..Azure::default() };
         azure.path(base, Operation::Chat, "/chat/completions", model)
     }
 
@@ -179,7 +248,7 @@ mod tests {
     fn responses_are_below_no_deployment() {
         let path = |version: Option<&str>, base: &str| {
             let api_version = version.map(Box::from);
-            let azure = Azure { api_version, realtime: None, token: None, identity: None };
+            let azure = Azure { api_version, ..Azure::default() };
             azure.path(base, Operation::GetResponse, "/responses/r1", "my-gpt")
         };
         for base in ["", "/openai/", "/openai/v1", "/openai/deployments/my-gpt"] {
@@ -207,7 +276,7 @@ mod tests {
         use RealtimeForm::{Beta, General};
         let path = |version: Option<&str>, (realtime, asked), base: &str| {
             let api_version = version.map(Box::from);
-            let azure = Azure { api_version, realtime, token: None, identity: None };
+            let azure = Azure { api_version, realtime, ..Azure::default() };
             azure.realtime_path(base, "/realtime", "my rt", asked)
         };
         for base in ["", "/", "/openai/", "/openai/v1", "/openai/deployments/my-gpt"] {
@@ -224,6 +293,38 @@ mod tests {
         }
         let beta = path(Some("v1"), (Some(Beta), None), "");
         assert!(beta.contains("api-version=2025-02-01-preview&"));
+    }
+
+    #[test]
+    fn services_beside_azure_openai_have_paths_of_their_own() {
+        use Service::{Claude, Models, Serverless};
+        let path = |service, version: Option<&str>, base: &str, operation: Operation| {
+            let api_version = version.map(Box::from);
+            let azure = Azure { service, api_version, ..Azure::default() };
+            azure.path(base, operation, operation.upstream_path(), "m")
+        };
+        let chat = Operation::Chat;
+        for base in ["", "/", "/models", "/models/"] {
+            let expected = "/models/chat/completions?api-version=2024-05-01-preview";
+            assert_eq!(path(Models, None, base, chat), expected, "{base}");
+            assert_eq!(path(Models, None, base, Operation::Rerank), "/v1/rerank", "{base}");
+            assert_eq!(path(Models, None, base, Operation::Responses), "/openai/v1/responses");
+        }
+        let dated = "/models/embeddings?api-version=2025-04-01";
+        assert_eq!(path(Models, Some("2025-04-01"), "", Operation::Embedding), dated);
+        assert_eq!(path(Models, None, "/openai/v1/", chat), "/openai/v1/chat/completions");
+        assert_eq!(path(Serverless, None, "/v1", chat), "/v1/chat/completions");
+        assert_eq!(path(Serverless, Some("x"), "", chat), "/chat/completions?api-version=x");
+        for (base, expected) in [
+            ("", "/v1/rerank"),
+            ("/v2", "/v2/rerank"),
+            ("/providers/cohere/v2", "/providers/cohere/v2/rerank"),
+        ] {
+            assert_eq!(path(Serverless, None, base, Operation::Rerank), expected);
+        }
+        for base in ["", "/anthropic", "/anthropic/"] {
+            assert_eq!(path(Claude, None, base, Operation::Messages), "/anthropic/v1/messages");
+        }
     }
 
     #[test]

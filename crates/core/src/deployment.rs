@@ -100,6 +100,8 @@ pub struct Credential {
     pub key_variable: Option<Box<str>>,
     /// `organization`, sent as `openai-organization`.
     pub organization: Option<Secret>,
+    /// In place of a key: what the server itself gives tokens to.
+    pub principal: Option<Principal>,
     /// `extra_headers`, sent with each request.
     pub extra_headers: Vec<(Box<str>, Secret)>,
     /// What is known about its health, if other deployments use the same key: what the provider
@@ -108,6 +110,15 @@ pub struct Credential {
     /// What is known about its rate limit, if other deployments call the same model with the same
     /// key: the time that the provider names holds for all of them.
     pub limit: Option<Arc<DeploymentState>>,
+}
+
+/// A service principal: the provider's server gives it tokens, as [`crate::provider::TokenSource`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// `client_id`.
+    pub client_id: Box<str>,
+    /// `client_secret`.
+    pub client_secret: Secret,
 }
 
 /// Which requests a deployment gets, and how many.
@@ -296,6 +307,7 @@ impl Deployment {
             .chain(of_azure)
             .chain(of_aws)
             .chain(of_vertex)
+            .chain(self.credential.principal.iter().map(|principal| &principal.client_secret))
         {
             error.hide(secret);
         }

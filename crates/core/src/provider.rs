@@ -4,6 +4,9 @@
 //! true: a provider with the OpenAI wire format is one row in `data/openai_compatible.json`; one
 //! with a wire format or an address of its own is a row in `data/native.json`.
 
+mod account;
+mod quirks;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,6 +14,9 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::operation::{Counterpart, Operation, WayOut};
+pub use account::{HostVariable, TokenSource};
+pub use quirks::{CallIds, Constraints, Quirks, ThoughtsField};
+
 pub use crate::wire_format::{ClientFormat, WireFormat};
 
 /// The end of Google's OpenAI-compatible address.
@@ -31,6 +37,12 @@ pub enum Addressing {
     Plain,
     /// As in [`crate::azure`].
     Azure,
+    /// The same, of the models of a resource of Azure AI.
+    AzureModels,
+    /// The same, of one model with an address of its own.
+    AzureServerless,
+    /// The same, of Claude.
+    AzureClaude,
     /// The operation's path, appended to a base that ends with `/v1`, which is added where it is
     /// missing.
     Versioned,
@@ -100,6 +112,9 @@ pub struct Provider {
     pub bearer: bool,
     /// Default `api_base`; `None` means that the config must name one.
     pub base_url: Option<Box<str>>,
+    /// Defaults of `api_base` for keys that begin so.
+    #[serde(default)]
+    pub bases_by_key: BTreeMap<Box<str>, Box<str>>,
     /// Its hosts besides that of `base_url`; with a dot before it the end of their names, where each account has one of its
     /// own.
     #[serde(default)]
@@ -109,6 +124,12 @@ pub struct Provider {
     /// Environment variable that replaces `base_url`.
     #[serde(default)]
     pub api_base_env: Option<Box<str>>,
+    /// An environment variable with its host, and the path of the base there.
+    #[serde(default)]
+    pub host_env: Option<HostVariable>,
+    /// How its server gives tokens in place of a key.
+    #[serde(default)]
+    pub tokens: Option<TokenSource>,
     /// Whether requests are sent without a key if none is set.
     #[serde(default)]
     pub key_optional: bool,
@@ -134,64 +155,6 @@ pub struct Provider {
     /// Whether it serves nothing but [`Provider::endpoints`].
     #[serde(default)]
     pub serves_only_endpoints: bool,
-}
-
-/// Behaviour that differs from OpenAI's.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Quirks {
-    /// Always send `"store": false`.
-    pub force_store_false: bool,
-    /// Join message content given as a list of text parts into one string.
-    pub convert_content_list_to_string: bool,
-    /// The field of a message that takes the model's own reasoning back.
-    pub thoughts_field: ThoughtsField,
-    /// Whether `thinking` turns reasoning on and off, besides `reasoning_effort`.
-    pub thinking_switch: bool,
-    /// Whether the names of the provider's own models begin with its prefix, and all others have a slash.
-    pub own_models_keep_prefix: bool,
-    /// Whether `response_format` has no `json_schema`.
-    pub lacks_json_schema: bool,
-    /// The ids of calls that it takes.
-    pub call_ids: CallIds,
-    /// Whether it knows the role `developer`, which is `system` elsewhere.
-    pub takes_developer: bool,
-    /// Whether its messages have LiteLLM's `thinking_blocks`.
-    pub takes_thinking_blocks: bool,
-}
-
-/// The ids of calls that a provider takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallIds {
-    /// Any.
-    #[default]
-    Any,
-    /// Those of at most 40 bytes.
-    Forty,
-    /// Nine letters or digits.
-    NineLetters,
-}
-
-/// The field of a message that takes the model's own reasoning back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ThoughtsField {
-    /// `reasoning_content`.
-    #[default]
-    ReasoningContent,
-    /// `reasoning`.
-    Reasoning,
-    /// It refuses both.
-    None,
-}
-
-/// Limits of parameters.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Constraints {
-    /// Largest `temperature`; larger ones are lowered to it.
-    pub temperature_max: Option<f64>,
 }
 
 impl Provider {
@@ -225,6 +188,9 @@ impl Provider {
                 Addressing::Plain
                 | Addressing::Azure
                 | Addressing::Ollama
+                | Addressing::AzureModels
+                | Addressing::AzureServerless
+                | Addressing::AzureClaude
                 | Addressing::Bedrock
                 | Addressing::Vertex,
                 _,
@@ -265,6 +231,9 @@ impl Provider {
                 WireFormat::OpenAi | WireFormat::Responses,
                 Addressing::Plain
                 | Addressing::Azure
+                | Addressing::AzureModels
+                | Addressing::AzureServerless
+                | Addressing::AzureClaude
                 | Addressing::Versioned
                 | Addressing::Google
                 | Addressing::Ollama
@@ -280,15 +249,22 @@ impl Provider {
     }
 
     /// The provider as it is called at `base`: Google, Cohere and Ollama serve their models in OpenAI's format too, at an address
-    /// that says so.
+    /// that says so; at Azure AI the host and the model say which service it is.
     #[must_use]
-    pub fn at_base(&'static self, base: &str) -> &'static Provider {
+    pub fn at_base(&'static self, base: &str, model: &str) -> &'static Provider {
         let end = match self.addressing {
             Addressing::Google => OF_GOOGLE,
             Addressing::Cohere => OF_COHERE,
             Addressing::Ollama => OF_OLLAMA,
+            Addressing::AzureServerless => {
+                let host = without_port(host_of(base));
+                let row = account::at_azure_ai(base, host, model);
+                return row.and_then(|row| TABLE.get(row)).unwrap_or(self);
+            }
             Addressing::Plain
             | Addressing::Azure
+            | Addressing::AzureModels
+            | Addressing::AzureClaude
             | Addressing::Versioned
             | Addressing::Bedrock
             | Addressing::Vertex => return self,
@@ -307,6 +283,9 @@ impl Provider {
             Addressing::Google => id.strip_prefix("models/").unwrap_or(id),
             Addressing::Plain
             | Addressing::Azure
+            | Addressing::AzureModels
+            | Addressing::AzureServerless
+            | Addressing::AzureClaude
             | Addressing::Versioned
             | Addressing::Cohere
             | Addressing::Ollama
@@ -546,7 +525,7 @@ mod tests {
             ("ollama", "/api/generate/", ""),
             ("ollama", "/api/embed", ""),
         ] {
-            let provider = lookup(name).unwrap().at_base(&format!("http://host{path}"));
+            let provider = lookup(name).unwrap().at_base(&format!("http://host{path}"), "m");
             assert_eq!(provider.base_path(path, Edition::Current), expected, "{name} {path}");
             assert_eq!(&*provider.name, name);
             let is_open_ai = path.contains("openai") || path.contains("/v1") && name == "ollama";
@@ -558,10 +537,29 @@ mod tests {
         assert_eq!(ollama.list_path("/api/"), "/api/tags");
         assert_eq!(ollama.base_of("/api/", Operation::Completion.into()), "/v1");
         assert_eq!(ollama.base_of("/api/", Operation::OllamaChat.into()), "");
-        assert_eq!(ollama.at_base("http://host/v1").list_path("/v1"), "/v1/models");
+        assert_eq!(ollama.at_base("http://host/v1", "m").list_path("/v1"), "/v1/models");
         assert!(all().all(|row| !row.name.contains('/')));
         assert_eq!(gemini.listed_name("models/gemini-2.5-flash"), "gemini-2.5-flash");
         assert_eq!(lookup("openai").unwrap().listed_name("models/x"), "models/x");
+    }
+
+    #[test]
+    fn host_and_model_say_which_service_of_azure_ai_it_is() {
+        use Addressing::{Azure, AzureClaude, AzureModels, AzureServerless};
+        let at = |base, model| lookup("azure_ai").unwrap().at_base(base, model);
+        for (base, model, expected) in [
+            ("https://r.services.ai.azure.com", "mistral-large", AzureModels),
+            ("https://R.services.ai.azure.com/models", "deepseek", AzureModels),
+            ("http://proxy/models/", "m", AzureModels),
+            ("https://m.eastus2.models.ai.azure.com", "m", AzureServerless),
+            ("https://services.ai.azure.com.evil.example", "m", AzureServerless),
+            ("https://r.openai.azure.com", "gpt-4o", Azure),
+            ("https://r.services.ai.azure.com", "Claude-sonnet-4-5", AzureClaude),
+        ] {
+            assert_eq!(at(base, model).addressing, expected, "{base} {model}");
+        }
+        let claude = at("https://r.services.ai.azure.com/anthropic", "claude-x");
+        assert_eq!((claude.wire, &*claude.name), (WireFormat::Anthropic, "azure_ai"));
     }
 
     #[test]
@@ -621,12 +619,17 @@ mod tests {
             ("cohere", Operation::Ocr, false),
             ("jina_ai", Operation::Embedding, true),
             ("jina_ai", Operation::Speech, false),
+            ("voyage", Operation::Embedding, true),
+            ("voyage", Operation::Rerank, true),
+            ("voyage", Operation::Chat, false),
             ("hosted_vllm", Operation::Rerank, true),
             ("openai", Operation::Rerank, false),
             ("openai", Operation::GenerateImage, true),
             ("azure", Operation::Speech, true),
             ("mistral", Operation::Ocr, true),
             ("groq", Operation::Ocr, false),
+            ("azure_ai", Operation::Rerank, true),
+            ("azure_ai", Operation::Chat, true),
             ("anthropic", Operation::Speech, false),
             ("cohere", Operation::Messages, true),
             ("cohere", Operation::CountTokens, true),

@@ -5,6 +5,7 @@
 
 mod vertex;
 
+use hale_core::azure::{Azure, Service};
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Obstacle;
@@ -133,7 +134,7 @@ fn fix_of_server(deployment: &Deployment, status: Option<u16>) -> &'static str {
 
 /// How to fix an address below which the server has no such path. It names no host.
 pub(crate) fn fix_of_path(deployment: &Deployment) -> String {
-    if deployment.endpoint.azure.is_some() {
+    if deployment.endpoint.azure.as_ref().is_some_and(Azure::names_model) {
         return "correct the region in api_base, the deployment's name or api_version".to_owned();
     }
     let add = if has_version(deployment) {
@@ -151,7 +152,9 @@ pub(crate) fn has_version(deployment: &Deployment) -> bool {
     let is_version = |end: &str| {
         end.strip_prefix('v').is_some_and(|tail| tail.starts_with(|c: char| c.is_ascii_digit()))
     };
-    let needs_none = endpoint.azure.is_some() || endpoint.provider.wire != WireFormat::OpenAi;
+    let is_of_resource = |azure: &Azure| azure.service != Service::Serverless;
+    let needs_none = endpoint.azure.as_ref().is_some_and(is_of_resource)
+        || endpoint.provider.wire != WireFormat::OpenAi;
     needs_none || base.rsplit('/').next().is_some_and(is_version)
 }
 

@@ -79,6 +79,15 @@ pub(super) fn azure_base(text: &str) -> Option<(&str, Option<&str>)> {
     Some((base, version.filter(|version| !version.is_empty())))
 }
 
+/// The same of an address of Azure AI: without the endpoint and the query.
+pub(super) fn azure_ai_base(text: &str) -> Option<(&str, Option<&str>)> {
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let path = path.trim_end_matches('/');
+    let base = ENDPOINTS.iter().find_map(|endpoint| path.strip_suffix(endpoint))?;
+    let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
+    Some((base, version.filter(|version| !version.is_empty())))
+}
+
 fn host_and_port(authority: &str) -> Result<(), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(tail) => {

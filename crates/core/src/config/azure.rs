@@ -1,9 +1,9 @@
 //! The Azure part of an entry: version, token, identity.
 //!
-//! Called by [`super::build`] for entries of provider `azure`. Always true: each value is the entry's
+//! Called by [`super::build`] for entries of providers `azure` and `azure_ai`. Always true: each value is the entry's
 //! own, else its credential's, else the environment's.
 
-use crate::azure::{Azure, DEFAULT_AUTHORITY, DEFAULT_SCOPE, Identity, RealtimeForm};
+use crate::azure::{Azure, DEFAULT_AUTHORITY, DEFAULT_SCOPE, Identity, RealtimeForm, Service};
 use crate::secret::Secret;
 
 use super::address;
@@ -16,7 +16,14 @@ pub(super) struct Place {
     pub(super) variable: &'static str,
 }
 
-const API_VERSION: Place = Place { key: "api_version", variable: "AZURE_API_VERSION" };
+/// The version, whose variable is another one beside Azure OpenAI.
+const fn api_version(service: Service) -> Place {
+    let variable = match service {
+        Service::OpenAi => "AZURE_API_VERSION",
+        Service::Models | Service::Serverless | Service::Claude => "AZURE_AI_API_VERSION",
+    };
+    Place { key: "api_version", variable }
+}
 pub(super) const TOKEN: Place = Place { key: "azure_ad_token", variable: "AZURE_AD_TOKEN" };
 const SCOPE: Place = Place { key: "azure_scope", variable: "AZURE_SCOPE" };
 const REALTIME: Place =
@@ -32,14 +39,16 @@ pub(super) type Trouble = (&'static str, Wrong);
 
 /// Reads it. `find` returns the value at a place; `has_key` tells whether there is an `api_key`.
 pub(super) fn read(
+    service: Service,
     has_key: bool,
     find: impl Fn(Place) -> Option<String>,
 ) -> Result<Azure, Trouble> {
-    let api_version = find(API_VERSION);
+    let version = self::api_version(service);
+    let api_version = find(version);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if api_version.as_deref().is_some_and(|text| text.is_empty() || !text.chars().all(plain)) {
         let hint = "write a date such as `2024-10-21`, or `v1`";
-        return Err((API_VERSION.key, Wrong::new("is not a version", hint)));
+        return Err((version.key, Wrong::new("is not a version", hint)));
     }
     let secret = |place: Place, text: String| match address::key(&text) {
         Ok(()) => Ok(Secret::new(&text)),
@@ -55,7 +64,7 @@ pub(super) fn read(
             return Err((REALTIME.key, Wrong::new("is not a protocol of realtime", hint)));
         }
     };
-    let mut azure = Azure { api_version, realtime, token: None, identity: None };
+    let mut azure = Azure { service, api_version, realtime, ..Azure::default() };
     if has_key {
         return Ok(azure);
     }

@@ -70,12 +70,13 @@ pub(super) fn deployment(
     let routed = upstream::routed(provider, upstream.model);
     let mut own = own_address(bedrock.as_ref(), &routed, &info);
     own.default = own.default.or(vertex.as_ref().map(Vertex::address));
-    let (provider, base) = troubles.place(provider, &params, &credential, own);
+    let (provider, base) = troubles.place((provider, upstream.model), &params, &credential, own);
     let mut aws = bedrock.map(|found| found.aws);
     let azure = troubles.azure(provider, &params, &credential);
     let of_vertex = vertex.as_ref().is_some_and(|vertex| vertex.source.is_some());
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
-    let has_token = has_token || of_vertex;
+    let principal = troubles.principal(provider, &params, &credential);
+    let has_token = has_token || of_vertex || principal.is_some();
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
     troubles.unfit_defaults(provider, &params);
     let misconfigured = troubles.first.take();
@@ -112,6 +113,7 @@ pub(super) fn deployment(
             id: None,
             key_variable: key.as_ref().and(key_variable),
             api_key: key,
+            principal,
             organization: params.organization.or(credential.organization),
             extra_headers: params.headers,
             ..deployment::Credential::default()

@@ -41,6 +41,7 @@ mod model_info;
 mod names;
 mod organizations;
 mod origins;
+mod own_place;
 mod params;
 mod pass_through;
 mod placeholder;

@@ -4,7 +4,7 @@
 
 mod bedrock;
 
-use crate::azure::Azure;
+use crate::azure::{Azure, Service};
 use crate::deployment::{Lack, Misconfigured};
 use crate::parameters::FIT_FOR_MESSAGES;
 use crate::provider::{self, Addressing, HostOwner, Provider, WireFormat};
@@ -191,13 +191,13 @@ impl Troubles<'_> {
     /// The address, and the provider as it is called there.
     pub(super) fn place(
         &mut self,
-        provider: &'static Provider,
+        (provider, model): (&'static Provider, &str),
         params: &Params,
         credential: &Credential,
         own: OwnAddress,
     ) -> (&'static Provider, Option<Box<str>>) {
         let base = self.base(provider, params, credential, own);
-        (base.as_deref().map_or(provider, |base| provider.at_base(base)), base)
+        (base.as_deref().map_or(provider, |base| provider.at_base(base, model)), base)
     }
 
     /// The address: from the entry, the credential, the variable, or the provider's own.
@@ -216,7 +216,7 @@ impl Troubles<'_> {
                 let variable = provider.api_base_env.as_deref();
                 let environment = || variable.and_then(|name| self.entry.context.env.get(name));
                 let found = credential.base.clone().or(of_entry.named).or_else(environment);
-                let found = found.or_else(|| provider.base_url.as_deref().map(str::to_owned));
+                let found = found.or_else(|| self.base_of_key(provider, params, credential));
                 match found.or(of_entry.default) {
                     Some(text) => ("api_base", text),
                     None => {
@@ -228,11 +228,17 @@ impl Troubles<'_> {
         };
         let of_endpoint = match provider.addressing {
             Addressing::Azure => address::azure_base(&text),
+            Addressing::AzureServerless => address::azure_ai_base(&text),
             _ => None,
         };
         if let Some((base, _)) = of_endpoint {
             let problem = "is the address of one endpoint: what follows the host is left out";
-            let hint = "write the address without `/openai/deployments/...`, and `api_version`";
+            let hint = match provider.addressing {
+                Addressing::Azure => {
+                    "write the address without `/openai/deployments/...`, and `api_version`"
+                }
+                _ => "write the address without the path of the endpoint, and `api_version`",
+            };
             let path = self.entry.path.key("litellm_params");
             self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
             return address::api_base(base).ok();
@@ -273,7 +279,20 @@ impl Troubles<'_> {
         params: &Params,
         credential: &Credential,
     ) -> Option<Azure> {
-        if provider.addressing != Addressing::Azure || params.is_mock {
+        let service = match provider.addressing {
+            Addressing::Azure => Service::OpenAi,
+            Addressing::AzureModels => Service::Models,
+            Addressing::AzureServerless => Service::Serverless,
+            Addressing::AzureClaude => Service::Claude,
+            Addressing::Plain
+            | Addressing::Versioned
+            | Addressing::Cohere
+            | Addressing::Google
+            | Addressing::Ollama
+            | Addressing::Bedrock
+            | Addressing::Vertex => return None,
+        };
+        if params.is_mock {
             return None;
         }
         let entry = self.entry;
@@ -283,7 +302,11 @@ impl Troubles<'_> {
         let name = params.credential.as_ref().map(|given| &*given.text);
         let values = name.and_then(|name| entry.context.credentials.get(name));
         let written_base = params.api_base.as_ref().or(params.base_url.as_ref());
-        let of_address = written_base.and_then(|given| address::azure_base(&given.text)?.1);
+        let endpoint = match service {
+            Service::OpenAi => address::azure_base,
+            Service::Models | Service::Serverless | Service::Claude => address::azure_ai_base,
+        };
+        let of_address = written_base.and_then(|given| endpoint(&given.text)?.1);
         let find = |place: azure::Place| {
             let own = entry.params.get(place.key).and_then(Node::text);
             let named = || values.and_then(|values| values.get(place.key)?.text());
@@ -292,7 +315,7 @@ impl Troubles<'_> {
             let text = text.map(str::to_owned);
             text.or_else(|| entry.context.env.get(place.variable))
         };
-        match azure::read(written || credential.key.is_some() || has_variable, find) {
+        match azure::read(service, written || credential.key.is_some() || has_variable, find) {
             Ok(azure) => {
                 let is_own = |key: &str| {
                     let own = entry.params.get(key).and_then(Node::text);

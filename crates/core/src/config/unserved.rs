@@ -81,7 +81,6 @@ pub(super) const NOT_SERVED: &[(&str, Instead)] = &[
     ("topaz", Unknown),
     ("triton", Unknown),
     ("vllm", Prefix("hosted_vllm")),
-    ("voyage", Address("https://api.voyageai.com/v1", "VOYAGE_API_KEY")),
     ("watsonx", Unknown),
     ("watsonx_text", Unknown),
 ];

@@ -30,9 +30,12 @@ fn standin(name: &str) -> Provider {
         addressing: Addressing::Plain,
         bearer: true,
         base_url: None,
+        bases_by_key: BTreeMap::new(),
         hosts: Vec::new(),
         api_key_env: Vec::new(),
         api_base_env: None,
+        host_env: None,
+        tokens: None,
         key_optional: false,
         rename_params: BTreeMap::new(),
         headers: BTreeMap::new(),
@@ -211,9 +214,10 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
         return Some((problem, hint.to_owned()));
     }
     let listed = || prices::lookup(&provider.name, model)?.mode.as_deref();
+    let has_no_chat = !provider.serves(Operation::Chat) && provider.serves(Operation::Embedding);
     let by_name = || match model.contains("rerank") {
         true => "rerank",
-        false if model.contains("embed") => "embedding",
+        false if model.contains("embed") || has_no_chat => "embedding",
         false => "chat",
     };
     let mode = named.or_else(listed).unwrap_or_else(by_name);
@@ -229,6 +233,7 @@ fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(
 /// The refusal of something that LiteLLM writes as a model of Azure and that is another service there.
 fn other_service(found: &Upstream<'_>) -> Option<(String, String)> {
     let (word, what) = match &*found.provider.name {
+        "voyage" => return of_groups(found.model),
         "azure" => ("speech/", "Azure's speech service"),
         "azure_ai" => ("agents/", "agents of Azure AI"),
         "cohere" => ("v1/", "the first version of Cohere's chat"),
@@ -258,12 +263,21 @@ fn other_route(model: &str) -> Option<(String, String)> {
     Some((problem, format!("write the name of the model without `{word}`: Converse serves it")))
 }
 
+/// The same of models of Voyage's that take groups of texts, or texts and pictures.
+fn of_groups(model: &str) -> Option<(String, String)> {
+    let kinds = ["voyage-context", "voyage-multimodal"];
+    kinds.iter().find(|kind| model.starts_with(**kind))?;
+    let problem =
+        format!("`{}` has an address and a form of its own, which are not served", shown(model));
+    Some((problem, "use another model of Voyage's, such as `voyage-3.5`".to_owned()))
+}
+
 /// The refusal of an address of Anthropic's format at a provider that is called in another.
 fn other_format(found: &Upstream<'_>, written: Written<'_>) -> Option<(String, String)> {
     let (provider, base) = (found.provider, written.address?.trim_end_matches('/'));
     let is_anthropics = ["/anthropic", "/anthropic/v1", "/v1/messages"];
     let end = is_anthropics.into_iter().find(|end| base.ends_with(end))?;
-    match provider.wire {
+    match provider.at_base(base, found.model).wire {
         WireFormat::OpenAi | WireFormat::Ollama | WireFormat::Responses => {}
         WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse => {
             return None;
@@ -473,6 +487,7 @@ mod tests {
         for (model, base) in [
             ("anthropic/m", "https://api.minimax.io/anthropic/v1/messages"),
             ("openai/m", "https://proxy.example/anthropic-models/v1"),
+            ("azure_ai/claude-x", "https://r.services.ai.azure.com/anthropic/v1/messages"),
         ] {
             let upstream = find(model, Written { address: Some(base), ..Written::default() });
             assert_eq!(upstream.refusal, None, "{model} {base}");

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::azure::Azure;
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{ModelGroup, Pattern, substitute};
 use crate::prices::{self, ModelFacts};
@@ -76,7 +77,7 @@ fn known_models(deployment: &Deployment) -> impl Iterator<Item = &'static str> {
         let tail = name.strip_prefix(provider).and_then(|tail| tail.strip_prefix('/'));
         tail.unwrap_or(name)
     };
-    let is_azure = deployment.endpoint.azure.is_some();
+    let is_azure = deployment.endpoint.azure.as_ref().is_some_and(Azure::names_model);
     prices::of_provider(provider)
         .filter(|(name, facts)| is_model(name, facts))
         .map(move |(name, _)| own(name))

@@ -137,6 +137,7 @@ fn marks(deployment: &Deployment, at: Option<Step>, works: Works) -> [Mark; Step
     let upstream = Upstream::parse(&deployment.endpoint.api_base);
     let is_mock = deployment.endpoint.mock.is_some();
     let has_credential = deployment.credential.api_key.is_some()
+        || deployment.credential.principal.is_some()
         || deployment.endpoint.azure.is_some()
         || deployment.endpoint.vertex.is_some();
     Step::ALL.map(|step| {

@@ -193,6 +193,11 @@ fn credential_of(deployment: &Deployment, id: &str) -> String {
     if deployment.endpoint.vertex.as_ref().is_some_and(|vertex| vertex.source.is_some()) {
         return format!("vertex_credentials of {id} (or GOOGLE_APPLICATION_CREDENTIALS)");
     }
+    if let Some(tokens) = &deployment.endpoint.provider.tokens
+        && deployment.credential.principal.is_some()
+    {
+        return format!("client_secret of {id} (or {})", tokens.client_secret_env);
+    }
     let variables = &deployment.endpoint.provider.api_key_env;
     match (&deployment.credential.key_variable, &deployment.credential.api_key) {
         (Some(variable), _) => format!("the environment variable {variable}, the api_key of {id}"),

@@ -3,7 +3,7 @@
 //! Made with a [`super::target`]. Always true: a path is made once, when the config is loaded, unless it
 //! names something that only the request knows.
 
-use hale_core::azure::{RealtimeForm, escaped};
+use hale_core::azure::{Azure, RealtimeForm, escaped};
 use hale_core::deployment::Deployment;
 use hale_core::operation::{ModelPlace, Operation};
 use hale_core::provider::{Called, Edition, WireFormat};
@@ -82,7 +82,9 @@ pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool
         ModelPlace::Query | ModelPlace::Resource => true,
         ModelPlace::Body | ModelPlace::Account => {
             let endpoint = &deployment.endpoint;
-            endpoint.azure.is_some() || endpoint.aws.is_some() || endpoint.vertex.is_some()
+            endpoint.azure.as_ref().is_some_and(Azure::names_model)
+                || endpoint.aws.is_some()
+                || endpoint.vertex.is_some()
         }
     }
 }

@@ -346,8 +346,15 @@ fn what_cohere_does_not_have_is_refused_by_name() {
         assert!(refused.text().contains(&format!("`{field}`")), "{}", refused.text());
     }
     assert_eq!(upstream.requests().len(), 0);
-    let refused = post(&hale, "/v1/responses", &json!({"model": "g", "input": "hi"}));
-    assert_eq!(refused.status, 400, "{}", refused.text());
+}
+
+#[test]
+fn responses_are_made_of_chats_of_cohere() {
+    let upstream = FakeUpstream::with(cohere::answer);
+    let hale = config(&upstream, MODEL).start();
+    let answer = served(&hale, "/v1/responses", &json!({"model": "g", "input": "hi"}));
+    assert_eq!(answer["output"][0]["content"][0]["text"], cohere::TEXT, "{answer}");
+    assert_eq!(last(&upstream).path, "/v2/chat");
 }
 
 #[test]

@@ -113,6 +113,7 @@ mod shutdown;
 mod sinks;
 mod sinks_kept;
 mod small_keys;
+mod small_providers;
 mod spending;
 mod store;
 mod strategies;

@@ -469,7 +469,9 @@ fn what_is_missing_or_broken_in_a_request_is_named() {
 #[test]
 fn a_model_for_something_else_than_its_provider_is_served_for_is_named_at_start() {
     let upstream = FakeUpstream::with(modes::answer);
-    let hale = of("jina_ai/jina-chat", &upstream).start();
+    let entry = json!({"model_name": "m", "litellm_params": {"model": "jina_ai/jina-chat", "api_key": "k",
+        "api_base": upstream.api_base()}, "model_info": {"mode": "chat"}});
+    let hale = Config::new().entry(entry).start();
     let answer = post(&hale, "/v1/chat/completions", &openai::chat_request("m", "hi"));
     assert_eq!(answer.status, 503, "{}", answer.text());
     let part = "is served for /v1/embeddings, /v1/rerank only";

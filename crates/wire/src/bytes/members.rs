@@ -30,6 +30,18 @@ pub(crate) fn texts<'t, const N: usize>(
     Ok(places(text.as_bytes(), names)?.map(|place| place.map(|place| &text[place])))
 }
 
+/// The range of the key of the last member called `name`, its quotes included.
+#[cold]
+pub(crate) fn key_place(text: &str, name: &str) -> Place {
+    let mut found = None;
+    let scanned = scan::members(text.as_bytes(), |key, _| {
+        if &text[key.start + 1..key.end - 1] == name {
+            found = Some(key);
+        }
+    });
+    scanned.ok().and(found)
+}
+
 /// Notes in `found` the member of `text` with this key and value, if it has one of these `names`. Inlined for events,
 /// whose names are constants.
 #[inline(always)]

@@ -43,7 +43,8 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     }
     let text = first_object(text);
     let text = inner(text).unwrap_or(text);
-    let Ok([error, detail, error_type]) = texts(text, ["error", "detail", "error_type"]) else {
+    let beside = ["error", "detail", "error_type", "error_code"];
+    let Ok([error, detail, error_type, error_code]) = texts(text, beside) else {
         return plain(body);
     };
     let object = error.filter(|error| error.starts_with('{')).unwrap_or(text);
@@ -68,7 +69,9 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         message: shown(message, MESSAGE_MAX).map(without_wrapping).unwrap_or_default(),
         kind: named(kind.or(error_type).or(class))
             .or_else(|| named(class_of_aws).map(|class| aws_class(&class).to_owned())),
-        code: specific.map(|code| clean(&code, 100)).or_else(|| named(code.or(original))),
+        code: specific
+            .map(|code| clean(&code, 100))
+            .or_else(|| named(code.or(error_code).or(original))),
         param: named(param),
     }
 }
@@ -522,7 +525,7 @@ mod tests {
                 assert_eq!(about, expected, "{path:?} {row}");
             }
         }
-        assert_eq!(servers, 14);
+        assert_eq!(servers, 16);
     }
 
     #[test]

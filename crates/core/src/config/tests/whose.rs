@@ -95,6 +95,26 @@ fn a_provider_that_is_not_served_is_told_before_a_variable_that_is_not_set() {
 }
 
 #[test]
+fn a_key_of_voyages_says_at_which_address_it_is_valid() {
+    let base = |params: &str, env: &[(&str, &str)]| {
+        let yaml = format!(
+            "model_list:\n- {{model_name: m, litellm_params: {{model: voyage/voyage-3.5{params}}}}}\n"
+        );
+        let mut fake = Fake::new(&yaml);
+        for (name, value) in env {
+            fake = fake.env(name, value);
+        }
+        fake.warned().0.deployments[0].endpoint.api_base.to_string()
+    };
+    let (usual, other) = ("https://api.voyageai.com/v1", "https://ai.mongodb.com/v1");
+    assert_eq!(base(", api_key: pa-x", &[]), usual);
+    assert_eq!(base(", api_key: al-x", &[]), other);
+    assert_eq!(base("", &[("VOYAGE_API_KEY", "al-x")]), other);
+    assert_eq!(base("", &[("VOYAGE_AI_TOKEN", "pa-x")]), usual);
+    assert_eq!(base(", api_key: al-x, api_base: 'http://own/v1'", &[]), "http://own/v1");
+}
+
+#[test]
 fn models_of_cohere_have_two_names_and_what_is_not_served_is_told_at_once() {
     let of = |model: &str, more: &str| {
         let yaml = format!(

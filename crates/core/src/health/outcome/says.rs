@@ -14,7 +14,7 @@ use super::ProviderError;
 /// <https://github.com/atiilla/sqlmap-ai/issues/3>.
 ///
 /// `unknown_model` and `unavailable_model` are those of Azure's model inference, `model_not_supported` is that of Hugging
-/// Face's router, and `1211` that of Zhipu.
+/// Face's router, `1211` that of Zhipu, and those in capitals are Databricks'.
 const NO_MODEL: &[&str] = &[
     "model_not_found",
     "DeploymentNotFound",
@@ -23,6 +23,8 @@ const NO_MODEL: &[&str] = &[
     "unavailable_model",
     "model_not_supported",
     "1211",
+    "RESOURCE_DOES_NOT_EXIST",
+    "ENDPOINT_NOT_FOUND",
 ];
 
 pub(super) fn code_is(error: &ProviderError, codes: &[&str]) -> bool {
@@ -34,7 +36,9 @@ pub(super) fn kind_is(error: &ProviderError, kinds: &[&str]) -> bool {
 }
 
 /// Codes that only repeat the status: the text may say more.
-const GENERAL_CODES: [&str; 14] = [
+const GENERAL_CODES: [&str; 16] = [
+    "BAD_REQUEST",
+    "INVALID_PARAMETER_VALUE",
     "BadRequest",
     "BadRequestError",
     "INVALID_ARGUMENT",
@@ -119,6 +123,8 @@ pub(super) fn is_context(error: &ProviderError) -> bool {
                 "maximum number of tokens allowed",
                 // Cohere's.
                 "too many tokens:",
+                // Voyage's.
+                "max allowed tokens",
                 "total number of tokens",
             ],
         )
@@ -194,6 +200,7 @@ pub(super) fn is_beyond_the_rate(error: &ProviderError) -> bool {
 
 pub(super) fn is_overload(error: &ProviderError) -> bool {
     kind_is(error, &["overloaded_error", "overloaded"])
+        || code_is(error, &["TEMPORARILY_UNAVAILABLE"])
         || text_has(
             error,
             &[

@@ -53,7 +53,7 @@ pub fn unserved(deployment: &Deployment) -> String {
     }
 }
 
-/// The mode: from the config, else from the price list, else from the name, else chat.
+/// The mode: from the config, else from the price list, else from the name, else what the provider has, chat before all.
 fn mode(deployment: &Deployment) -> &str {
     if let Some(mode) = &deployment.facts.mode {
         return mode;
@@ -70,7 +70,11 @@ fn mode(deployment: &Deployment) -> &str {
         ("moderation", "moderation"),
         ("realtime", "realtime"),
     ];
-    guesses.iter().find(|(part, _)| name.contains(part)).map_or("chat", |(_, mode)| mode)
+    let guess = guesses.iter().find(|(part, _)| name.contains(part)).map(|(_, mode)| *mode);
+    let has_chat = deployment.serves(Operation::Chat);
+    let other =
+        if has_chat || !deployment.serves(Operation::Embedding) { "chat" } else { "embedding" };
+    guess.unwrap_or(other)
 }
 
 /// The model's name at the provider that a probe sends; `None` if a pattern gives no hint.

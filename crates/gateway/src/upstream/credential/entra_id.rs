@@ -1,6 +1,6 @@
 //! Tokens of Entra ID, for deployments at Azure that have an identity in place of a key.
 //!
-//! Called by [`super::bearer`] for each new token.
+//! Called by [`super::tokens`] for each new token.
 //!
 //! Source: <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>.
 

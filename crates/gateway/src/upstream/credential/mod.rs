@@ -11,6 +11,7 @@ mod call;
 mod entra_id;
 mod error;
 mod google;
+mod principal;
 mod refreshing;
 pub(super) mod static_key;
 mod tokens;
@@ -42,13 +43,13 @@ impl Credential {
         if let Some(source) = endpoint.vertex.as_ref().and_then(|vertex| vertex.source.as_ref()) {
             return Credential::Bearer(Tokens::of_google(source, kept));
         }
-        match endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
-            Some(identity) => Credential::Bearer(Tokens::of_entra_id(identity, kept)),
-            None => match deployment.endpoint.aws.as_ref().and_then(AwsKeys::of) {
-                Some(keys) => Credential::Aws(Box::new(keys)),
-                None => Credential::Static,
-            },
+        if let Some(identity) = endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
+            return Credential::Bearer(Tokens::of_entra_id(identity, kept));
         }
+        if let Some(keys) = deployment.endpoint.aws.as_ref().and_then(AwsKeys::of) {
+            return Credential::Aws(Box::new(keys));
+        }
+        Tokens::of_principal(deployment, kept).map_or(Credential::Static, Credential::Bearer)
     }
 
     /// Authorizes the finished `request`. A static key does nothing here: the target's header template holds it.

@@ -24,6 +24,8 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
     let provider = &deployment.endpoint.provider;
     if let Some(key) = deployment.credential.api_key.as_ref().map(Secret::expose) {
         match provider.wire {
+            // Azure has a header of its own for keys, in a template below.
+            WireFormat::Anthropic if provider.headers.values().any(|one| is_part(one)) => {}
             WireFormat::Anthropic => {
                 anthropic::key_headers(key).for_each(|(name, value)| put(name, &value));
             }

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use hale_core::azure::Identity;
+use hale_core::deployment::{Deployment, Principal};
 use hale_core::google::Source;
+use hale_core::provider::host_of;
 use hale_core::secret::Secret;
 use hale_core::settings::KeptConnections;
 
@@ -13,6 +15,7 @@ use super::bearer::Bearer;
 use super::entra_id::{self, EntraId};
 use super::error::CredentialError;
 use super::google::{self, Google};
+use super::principal::OfPrincipal;
 use super::refreshing::{Granted, Issuer, Refreshing, Registry, Replaced};
 
 /// What gives tokens.
@@ -21,6 +24,8 @@ enum BearerIssuer {
     EntraId(EntraId),
     /// Google.
     Google(Box<Google>),
+    /// The provider's own server.
+    Server(Box<OfPrincipal>),
 }
 
 /// The tokens of one identity.
@@ -31,6 +36,8 @@ pub(crate) struct Tokens(Arc<Refreshing<BearerIssuer>>);
 enum Subject {
     EntraId(Identity),
     Google(Source),
+    /// A service principal at that server.
+    Principal(Box<str>, Principal),
 }
 
 /// An identity, and how connections to its issuer are used again.
@@ -49,6 +56,21 @@ impl Tokens {
     pub(super) fn of_google(source: &Source, kept: KeptConnections) -> Tokens {
         let make = || BearerIssuer::Google(Box::new(Google::new(source, kept)));
         Tokens(ALL.of((Subject::Google(source.clone()), kept), make))
+    }
+
+    /// Those of a service principal of `deployment`, if its provider gives tokens to one.
+    pub(super) fn of_principal(deployment: &Deployment, kept: KeptConnections) -> Option<Tokens> {
+        let (principal, endpoint) =
+            (deployment.credential.principal.as_ref()?, &deployment.endpoint);
+        let rows = (endpoint.provider, endpoint.provider.tokens.as_ref()?);
+        // Scheme and host: the base of the models is another path there.
+        let host = host_of(&endpoint.api_base);
+        let scheme = endpoint.api_base.split("://").next().unwrap_or_default();
+        let server = format!("{scheme}://{host}");
+        let make =
+            || BearerIssuer::Server(Box::new(OfPrincipal::new(rows, &server, principal, kept)));
+        let subject = Subject::Principal(server.as_str().into(), principal.clone());
+        Some(Tokens(ALL.of((subject, kept), make)))
     }
 
     /// The token in use, or a new one.
@@ -72,6 +94,7 @@ impl Issuer for BearerIssuer {
         match self {
             BearerIssuer::EntraId(_) => entra_id::ISSUER,
             BearerIssuer::Google(_) => google::NAME,
+            BearerIssuer::Server(server) => server.issuer(),
         }
     }
 
@@ -79,6 +102,7 @@ impl Issuer for BearerIssuer {
         match self {
             BearerIssuer::EntraId(identity) => identity.request_token().await,
             BearerIssuer::Google(google) => google.request_token().await,
+            BearerIssuer::Server(server) => server.request_token().await,
         }
     }
 }

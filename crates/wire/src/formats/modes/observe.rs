@@ -5,7 +5,8 @@
 //!
 //! Sources: <https://platform.openai.com/docs/api-reference/images/object>,
 //! <https://platform.openai.com/docs/api-reference/moderations/object>,
-//! <https://docs.cohere.com/reference/rerank>, <https://docs.mistral.ai/api/endpoint/ocr>.
+//! <https://docs.cohere.com/reference/rerank>, <https://docs.voyageai.com/reference/reranker-api>,
+//! <https://jina.ai/reranker/>, <https://docs.mistral.ai/api/endpoint/ocr>.
 
 use std::borrow::Cow;
 
@@ -17,12 +18,17 @@ use serde_json::value::RawValue;
 use super::base64::{fault_of_url, is_base64};
 use super::transcripts;
 use super::units::parse_size;
+use crate::bytes::edit::Patch;
 use crate::bytes::elements::elements;
 use crate::bytes::json::Str;
+use crate::bytes::members::{key_place, texts};
 use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::codec::Own;
 use crate::formats::usage::{parse_response_usage, parse_usage};
 use crate::formats::view::View;
+
+/// What Voyage calls the results of a rerank.
+const OTHER_RANKS: &str = "data";
 
 /// What an answer reports besides its content.
 #[derive(Default)]
@@ -51,12 +57,16 @@ pub(crate) fn observe_answer(
         "quality",
         "duration",
         operation.content_field(),
+        OTHER_RANKS,
     ];
-    let [model, error, usage, usage_info, meta, size, quality, duration, content] =
+    let [model, error, usage, usage_info, meta, size, quality, duration, content, other] =
         answer::places(text, names)?;
-    let Some(content) = content.filter(|_| error.is_none()) else {
+    let other = other.filter(|_| expected == Own::Ranks && content.is_none());
+    let is_other = other.is_some();
+    let Some(content) = content.or(other).filter(|_| error.is_none()) else {
         return Err(Fault::without_content(operation, text, error));
     };
+    let start = content.start;
     let content = &text[content];
     let count = match expected {
         Own::Images => images(content),
@@ -72,7 +82,32 @@ pub(crate) fn observe_answer(
     let reported = Reported { usage, meta, size, quality, duration };
     let usage = charged(operation.billing(), count.map_err(Fault::Malformed)?, &reported);
     let patches = view.renamed(text, model).map(|place| view.model_patch(place));
-    Ok(Observed { patches: patches.into_iter().collect(), usage })
+    let mut patches: Vec<Patch> = patches.into_iter().collect();
+    if expected == Own::Ranks {
+        let key = is_other.then(|| key_place(text, OTHER_RANKS)).flatten();
+        patches.extend(key.map(|place| (place, "\"results\"".into())));
+        add_documents(&mut patches, content, start);
+        patches.sort_by_key(|(place, _)| place.start);
+    }
+    Ok(Observed { patches, usage })
+}
+
+/// Puts documents that are texts into the object that clients expect. `content` begins at `start`.
+fn add_documents(patches: &mut Vec<Patch>, content: &str, start: usize) {
+    if memchr::memmem::find(content.as_bytes(), b"\"document\"").is_none() {
+        return;
+    }
+    for result in elements(content).into_iter().flatten() {
+        let Ok([Some(document)]) = texts(result, ["document"]) else { continue };
+        if !document.starts_with('"') {
+            continue;
+        }
+        // A document is a slice of the content.
+        let from = start + (document.as_ptr() as usize - content.as_ptr() as usize);
+        let end = from + document.len();
+        patches.push((from..from, "{\"text\":".into()));
+        patches.push((end..end, "}".into()));
+    }
 }
 
 /// The usage that is charged for `count` results.
@@ -292,6 +327,31 @@ mod tests {
         assert_eq!(found(Operation::Transcribe, verbose).unwrap().units.heard_ms, 700);
         let verdict = r#"{"model":"m","results":[{"flagged":false,"categories":{"hate":false}}]}"#;
         assert_eq!(found(Operation::Moderate, verdict), Ok(Usage::default()));
+    }
+
+    #[test]
+    fn ranks_have_one_shape_whatever_their_provider_calls_them() {
+        let voyage = r#"{"object":"list","data":[{"relevance_score":0.9,"index":1,"document":"b \"c\""},{"relevance_score":0.1,"index":0}],
+            "model":"rerank-2.5","usage":{"total_tokens":26}}"#;
+        let observed = observed(Operation::Rerank, voyage).unwrap();
+        let body = crate::bytes::edit::patched(voyage.as_bytes(), &observed.patches);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["results"][0]["document"], serde_json::json!({"text": "b \"c\""}));
+        assert_eq!(
+            (&body["model"], &body["data"]),
+            (&serde_json::json!("mine"), &serde_json::Value::Null)
+        );
+        assert_eq!(observed.usage.unwrap().input, 26);
+        let jina = r#"{"results":[{"index":0,"relevance_score":1,"document":{"text":"a"}},{"index":1,"relevance_score":0.5,"document":"b"}]}"#;
+        let observed = super::tests::observed(Operation::Rerank, jina).unwrap();
+        let body = crate::bytes::edit::patched(jina.as_bytes(), &observed.patches);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["results"][0]["document"], serde_json::json!({"text": "a"}));
+        assert_eq!(body["results"][1]["document"], serde_json::json!({"text": "b"}));
+        assert!(matches!(
+            super::tests::observed(Operation::Moderate, voyage),
+            Err(Fault::Malformed(_))
+        ));
     }
 
     #[test]

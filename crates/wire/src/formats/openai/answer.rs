@@ -13,7 +13,6 @@ use crate::bytes::elements::elements;
 use crate::bytes::json::{JsonText, Str, lossy};
 use crate::formats::answer::Fault;
 use crate::formats::arguments::input;
-pub(super) use crate::formats::arguments::{as_object, wrapped};
 use crate::formats::neutral::{Answer, CALLS_MAX, Citation, Content, Part, Source, Stop, Text};
 use crate::formats::signed_call;
 use crate::formats::usage::parse_usage;

@@ -122,6 +122,9 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
     if provider.quirks.thinking_switch && order.operation.mode() == "chat" {
         thinking_switch(peek, order, &mut edits);
     }
+    if provider.quirks.lacks_float_format && peek.raw("encoding_format") == Some("\"float\"") {
+        edits.push(Edit::Remove("encoding_format"));
+    }
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }

@@ -21,7 +21,7 @@ use crate::formats::codec::List;
 use crate::formats::empty;
 use crate::formats::errors;
 use crate::formats::event::{Change, EventError, Progress, Seen};
-use crate::formats::usage::parse_usage;
+use crate::formats::usage::{count_of, parse_usage};
 use crate::formats::view::View;
 
 /// Observes a full answer to `operation`.
@@ -50,8 +50,27 @@ pub(crate) fn observe_answer(
         return Err(Fault::Error(error));
     }
     let patches = view.renamed(text, model).map(|place| view.model_patch(place));
-    let usage = usage.and_then(|place| parse_usage(&text[place]));
-    Ok(Observed { patches: patches.into_iter().collect(), usage })
+    let mut patches: Vec<Patch> = patches.into_iter().collect();
+    let counts = usage.clone().map(|place| &text[place]);
+    let mut counted = counts.and_then(parse_usage);
+    // Some providers of embeddings report the sum alone.
+    if expected == List::Data
+        && counted.is_none()
+        && let Some(at) = usage
+        && let Some(total) = counts.and_then(total_of)
+    {
+        counted = Some(Usage { input: total, ..Usage::default() });
+        let place = at.start + 1;
+        patches.push((place..place, format!("\"prompt_tokens\":{total},").into()));
+        patches.sort_by_key(|(place, _)| place.start);
+    }
+    Ok(Observed { patches, usage: counted })
+}
+
+/// The tokens in a usage that has only their sum.
+fn total_of(usage: &str) -> Option<u64> {
+    let [total] = texts(usage, ["total_tokens"]).ok()?;
+    count_of(total?)
 }
 
 /// The error that the first choice reports in place of its end, as OpenRouter does of a provider that broke off.

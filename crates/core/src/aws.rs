@@ -27,7 +27,75 @@ pub struct Aws {
     /// How its model is called.
     pub route: Route,
     /// What signs its requests; `None` with a bearer key.
+    pub source: Option<Source>,
+}
+
+/// Where the keys come from that sign requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The config, or the environment.
+    Keys(Keys),
+    /// Elsewhere, for a time.
+    Chain(Box<Chain>),
+}
+
+/// How keys are got that are granted for a time, or that are in files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Chain {
+    /// The region of the service that grants keys, if its address does not say it.
+    pub region: Box<str>,
+    /// The address of that service, if the config names one.
+    pub sts: Option<Box<str>>,
+    /// The role that is taken on: `aws_role_name`.
+    pub role: Option<Role>,
+    /// The keys with which it is, if the config names some.
     pub keys: Option<Keys>,
+    /// The profile of the shared files with which it is, or whose keys are used: `aws_profile_name`.
+    pub profile: Option<Box<str>>,
+    /// A token of another identity, or the path of a file with one: `aws_web_identity_token`.
+    pub web_identity: Option<Box<str>>,
+    /// What the environment says.
+    pub machine: Machine,
+}
+
+/// A role.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: Box<str>,
+    /// The name of the session: `aws_session_name`.
+    pub session_name: Box<str>,
+    /// What the role's owner demands: `aws_external_id`.
+    pub external_id: Option<Box<str>>,
+}
+
+/// What the environment says of where keys are, each under the name that AWS's own libraries read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Machine {
+    /// `HOME`.
+    pub home: Option<Box<str>>,
+    /// `AWS_CONFIG_FILE`.
+    pub config_file: Option<Box<str>>,
+    /// `AWS_SHARED_CREDENTIALS_FILE`.
+    pub credentials_file: Option<Box<str>>,
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE`.
+    pub token_file: Option<Box<str>>,
+    /// `AWS_ROLE_ARN`.
+    pub role: Option<Box<str>>,
+    /// `AWS_CONTAINER_CREDENTIALS_FULL_URI`, or the address that `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` means.
+    pub container: Option<Box<str>>,
+    /// `AWS_CONTAINER_AUTHORIZATION_TOKEN`.
+    pub container_token: Option<Secret>,
+    /// `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`.
+    pub container_token_file: Option<Box<str>>,
+    /// The address of the metadata of an instance; `None` if `AWS_EC2_METADATA_DISABLED` says so.
+    pub metadata: Option<Box<str>>,
+}
+
+/// The address of the service that grants keys in `region`.
+#[must_use]
+pub fn sts_address(region: &str) -> String {
+    format!("https://sts.{region}.{}", suffix(region))
 }
 
 /// How a model is called.
@@ -43,7 +111,7 @@ pub enum Route {
 }
 
 /// Keys that sign requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Keys {
     /// The id of the key.
     pub access_key: Box<str>,
@@ -56,7 +124,11 @@ pub struct Keys {
 impl Aws {
     /// Its secrets.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.keys.iter().flat_map(|keys| std::iter::once(&keys.secret_key).chain(&keys.token))
+        let keys = self.source.iter().filter_map(|source| match source {
+            Source::Keys(keys) => Some(keys),
+            Source::Chain(chain) => chain.keys.as_ref(),
+        });
+        keys.flat_map(|keys| std::iter::once(&keys.secret_key).chain(&keys.token))
     }
 
     /// The wire on which `model` is called when a client asks for `operation`.
@@ -251,7 +323,7 @@ mod tests {
             region: "us-east-1".into(),
             model_id: model_id.map(Box::from),
             route: Route::Fitting,
-            keys: None,
+            source: None,
         };
         let path = |id, model| aws(id).path("/x/", "/converse", model);
         assert_eq!(path(None, "us.anthropic.m-v1:0"), "/x/model/us.anthropic.m-v1%3A0/converse");

@@ -196,11 +196,71 @@ fn wrong(request: &Request) -> Option<Script> {
     None
 }
 
+/// The answer of Claude in its own format, whose events come in base64, with padding.
+fn invoked(request: &Request, is_whole: bool) -> Script {
+    let body = request.json();
+    let members = body.as_object().map(|body| body.keys().cloned().collect::<Vec<_>>());
+    let unknown = |name: &String| matches!(name.as_str(), "model" | "stream" | "service_tier");
+    if members.iter().flatten().any(unknown) || body["anthropic_version"].is_null() {
+        return refusal(400, "ValidationException", "extraneous key is not permitted");
+    }
+    let text = json!([{"type": "text", "text": TEXT}]);
+    let usage = json!({"input_tokens": 9, "output_tokens": 7});
+    if is_whole {
+        return Script::ok().json(&json!({"id": "msg_bdrk_1", "type": "message", "role": "assistant",
+            "model": "claude", "content": text, "stop_reason": "end_turn", "stop_sequence": null, "usage": usage}));
+    }
+    let events = [
+        json!({"type": "message_start", "message": {"id": "msg_bdrk_1", "type": "message", "role": "assistant",
+            "model": "claude", "content": [], "stop_reason": null, "stop_sequence": null,
+            "usage": {"input_tokens": 9, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": TEXT}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+            "usage": {"output_tokens": 7}}),
+        json!({"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 9, "outputTokenCount": 7}}),
+    ];
+    let chunk = |event: &Value| {
+        frame("chunk", &json!({"bytes": base64(event.to_string().as_bytes()), "p": "abcdef"}))
+    };
+    stream(&events.iter().map(chunk).collect::<Vec<_>>())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
+        let bits = bits << (8 * (3 - group.len()));
+        for at in 0..4 {
+            let letter = char::from(LETTERS[bits >> (18 - 6 * at) & 63]);
+            out.push(if at <= group.len() { letter } else { '=' });
+        }
+    }
+    out
+}
+
+/// The answer of the service that grants keys: those of the session `token`, until the year 2099.
+pub fn granted(token: &str) -> Script {
+    Script::ok().body(
+        "text/xml",
+        format!(
+            "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>AKIDEXAMPLE</AccessKeyId>\
+             <SecretAccessKey>granted-secret</SecretAccessKey><SessionToken>{token}</SessionToken>\
+             <Expiration>2099-01-02T03:04:05Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+        ),
+    )
+}
+
 /// A healthy upstream: it calls the first tool that it is offered, unless it has a result already.
 pub fn answer(request: &Request) -> Script {
     let path = request.path.split('?').next().unwrap_or_default();
     if path.ends_with("/count-tokens") {
         return Script::ok().json(&json!({"inputTokens": 42}));
+    }
+    if path.ends_with("/invoke") || path.ends_with("/invoke-with-response-stream") {
+        return invoked(request, path.ends_with("/invoke"));
     }
     if !path.ends_with("/converse") && !path.ends_with("/converse-stream") {
         return refusal(404, "UnknownOperationException", "");

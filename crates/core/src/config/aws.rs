@@ -3,7 +3,7 @@
 //! Called by [`super::troubles`] for entries of provider `bedrock`. Always true: each value is the entry's own, else its
 //! credential's, else the environment's; a region in the model's name comes before all of them.
 
-use crate::aws::{Aws, DEFAULT_REGION, Keys, Named, is_label};
+use crate::aws::{Aws, Chain, DEFAULT_REGION, Keys, Machine, Named, Role, Source, is_label};
 use crate::deployment::Lack;
 use crate::secret::Secret;
 
@@ -26,6 +26,20 @@ const REGION: Place = Place {
     variables: &["AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION"],
 };
 const ENDPOINT: Place = Place { keys: &["aws_bedrock_runtime_endpoint"], variables: &[] };
+const PROFILE: Place =
+    Place { keys: &["aws_profile_name"], variables: &["AWS_PROFILE_NAME", "AWS_PROFILE"] };
+const ROLE: Place = Place { keys: &["aws_role_name"], variables: &["AWS_ROLE_NAME"] };
+const SESSION: Place = Place { keys: &["aws_session_name"], variables: &["AWS_SESSION_NAME"] };
+const EXTERNAL_ID: Place = Place { keys: &["aws_external_id"], variables: &["AWS_EXTERNAL_ID"] };
+const WEB_IDENTITY: Place =
+    Place { keys: &["aws_web_identity_token"], variables: &["AWS_WEB_IDENTITY_TOKEN"] };
+const STS: Place = Place { keys: &["aws_sts_endpoint"], variables: &["AWS_STS_ENDPOINT"] };
+/// The name of a session if none is given.
+const SESSION_NAME: &str = "hale";
+/// Where containers are told their keys, if their environment names a path alone. Source: botocore.
+const CONTAINERS: &str = "http://169.254.170.2";
+/// Where an instance is told its keys.
+const METADATA: &str = "http://169.254.169.254";
 const MODEL_ID: Place = Place { keys: &["model_id"], variables: &[] };
 
 /// What is particular to Bedrock in an entry.
@@ -71,16 +85,86 @@ where
         [None, None] => ([ACCESS_KEY, SECRET_KEY].map(of_env), of_env(TOKEN)),
         pair => (pair, written(TOKEN)),
     };
-    let keys = if *has_bearer { None } else { Some(keys(pair, token)?) };
+    let keys = if *has_bearer { None } else { keys(pair, token)? };
+    let source = if *has_bearer { None } else { Some(source(&region, keys, values)?) };
     let model_id = written(MODEL_ID).map(Box::from);
-    let aws = Aws { region: region.into(), model_id, route: named.route, keys };
+    let aws = Aws { region: region.into(), model_id, route: named.route, source };
     Ok(Found { aws, endpoint: written(ENDPOINT) })
+}
+
+/// Where the keys come from.
+fn source<W, E>(region: &str, keys: Option<Keys>, values: &Values<W, E>) -> Result<Source, Trouble>
+where
+    W: Fn(Place) -> Option<String>,
+    E: Fn(Place) -> Option<String>,
+{
+    let Values { written, of_env, .. } = values;
+    let text = |place: Place| written(place).or_else(|| of_env(place)).map(Box::<str>::from);
+    let role = text(ROLE).map(|arn| Role {
+        arn,
+        session_name: text(SESSION).unwrap_or_else(|| SESSION_NAME.into()),
+        external_id: text(EXTERNAL_ID),
+    });
+    let web_identity = text(WEB_IDENTITY);
+    if role.is_none() && web_identity.is_some() {
+        let problem = "needs `aws_role_name`, the role that is taken on with the token";
+        let wrong = Wrong::new(problem, "set `aws_role_name`");
+        return Err((Lack::Setting, "aws_web_identity_token", wrong));
+    }
+    // A profile of the entry comes before keys of the environment.
+    let profile = written(PROFILE).map(Box::from);
+    match (role.is_some(), &profile, keys) {
+        (false, None, Some(keys)) => Ok(Source::Keys(keys)),
+        (_, _, keys) => {
+            let sts = match text(STS) {
+                None => None,
+                Some(text) => Some(
+                    address::api_base(&text)
+                        .map_err(|wrong| (Lack::Setting, "aws_sts_endpoint", wrong))?,
+                ),
+            };
+            let keys = if profile.is_some() { None } else { keys };
+            let profile = profile.or_else(|| {
+                let is_open = keys.is_none() && web_identity.is_none();
+                is_open.then(|| of_env(PROFILE).map(Box::from)).flatten()
+            });
+            let machine = machine(of_env);
+            let region = region.into();
+            let chain = Chain { region, sts, role, keys, profile, web_identity, machine };
+            Ok(Source::Chain(Box::new(chain)))
+        }
+    }
+}
+
+/// What the environment says of where keys are.
+fn machine(of_env: impl Fn(Place) -> Option<String>) -> Machine {
+    let env = |variables: &'static [&'static str]| {
+        of_env(Place { keys: &[], variables }).map(Box::<str>::from)
+    };
+    let full = env(&["AWS_CONTAINER_CREDENTIALS_FULL_URI"]);
+    let relative = env(&["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]);
+    let is_off = env(&["AWS_EC2_METADATA_DISABLED"]);
+    let metadata = env(&["AWS_EC2_METADATA_SERVICE_ENDPOINT"]);
+    Machine {
+        home: env(&["HOME"]),
+        config_file: env(&["AWS_CONFIG_FILE"]),
+        credentials_file: env(&["AWS_SHARED_CREDENTIALS_FILE"]),
+        token_file: env(&["AWS_WEB_IDENTITY_TOKEN_FILE"]),
+        role: env(&["AWS_ROLE_ARN"]),
+        container: full.or_else(|| relative.map(|path| format!("{CONTAINERS}{path}").into())),
+        container_token: env(&["AWS_CONTAINER_AUTHORIZATION_TOKEN"]).map(|it| Secret::new(&it)),
+        container_token_file: env(&["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]),
+        metadata: match is_off.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("true")) {
+            true => None,
+            false => Some(metadata.unwrap_or_else(|| METADATA.into())),
+        },
+    }
 }
 
 fn keys(
     [access_key, secret_key]: [Option<String>; 2],
     token: Option<String>,
-) -> Result<Keys, Trouble> {
+) -> Result<Option<Keys>, Trouble> {
     let half = |missing: &'static str, variable: &str| {
         let problem = format!("no {missing}, which the other half of the key needs");
         let hint = format!("set `{missing}`, or the variable {variable}");
@@ -90,15 +174,7 @@ fn keys(
         (Some(access_key), Some(secret_key)) => (access_key, secret_key),
         (Some(_), None) => return half("aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"),
         (None, Some(_)) => return half("aws_access_key_id", "AWS_ACCESS_KEY_ID"),
-        (None, None) => {
-            let hint = "set `aws_access_key_id` and `aws_secret_access_key`, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-                        or `api_key`, a key of Bedrock";
-            return Err((
-                Lack::Key,
-                "aws_access_key_id",
-                Wrong::new("no credentials of AWS", hint),
-            ));
-        }
+        (None, None) => return Ok(None),
     };
     let texts = [
         ("aws_access_key_id", Some(&access_key)),
@@ -112,5 +188,5 @@ fn keys(
     }
     let token = token.map(|text| Secret::new(&text));
     let secret_key = Secret::new(&secret_key);
-    Ok(Keys { access_key: access_key.into(), secret_key, token })
+    Ok(Some(Keys { access_key: access_key.into(), secret_key, token }))
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::aws::{self, Aws};
+use crate::aws::{self, Aws, Source};
 use crate::deployment::{self, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint};
 use crate::group::GroupIndex;
 use crate::health::{CredentialId, DeploymentState, HealthSubject};
 use crate::prices::{self, ModelFacts};
 use crate::provider::{self, HostOwner, Provider};
 use crate::route::TagRules;
+use crate::secret::Secret;
 use crate::takes::Takes;
 use crate::vertex::Vertex;
 
@@ -195,9 +196,12 @@ fn credential_id(deployment: &Deployment) -> Option<CredentialId> {
     if let Some(source) = endpoint.vertex.as_ref().and_then(|vertex| vertex.source.as_ref()) {
         return Some(CredentialId::of(name, host, &source.identity.name()));
     }
-    let of_aws = endpoint.aws.as_ref().and_then(|aws| aws.keys.as_ref());
-    let of_aws = of_aws.map(|keys| &keys.secret_key);
-    let key = deployment.credential.api_key.as_ref().or(of_aws)?;
+    let of_aws = endpoint.aws.as_ref().and_then(|aws| match aws.source.as_ref()? {
+        Source::Keys(keys) => Some(keys.secret_key.clone()),
+        // All that have one role have one credential.
+        Source::Chain(chain) => chain.role.as_ref().map(|role| Secret::new(&role.arn)),
+    });
+    let key = deployment.credential.api_key.clone().or(of_aws)?;
     Some(match &deployment.credential.organization {
         None => CredentialId::of(name, host, key.expose()),
         Some(of) => CredentialId::of(name, host, &format!("{}\n{}", key.expose(), of.expose())),

@@ -157,6 +157,12 @@ impl Params {
             | "aws_session_token"
             | "aws_region_name"
             | "aws_bedrock_runtime_endpoint"
+            | "aws_profile_name"
+            | "aws_role_name"
+            | "aws_session_name"
+            | "aws_external_id"
+            | "aws_web_identity_token"
+            | "aws_sts_endpoint"
             | "model_id" => {
                 field.text(problems);
             }

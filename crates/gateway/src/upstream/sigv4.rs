@@ -23,6 +23,8 @@ pub(crate) enum Service {
     S3,
     /// Models.
     Bedrock,
+    /// Keys for a time.
+    Sts,
 }
 
 impl Service {
@@ -30,6 +32,7 @@ impl Service {
         match self {
             Service::S3 => "s3",
             Service::Bedrock => aws::SERVICE,
+            Service::Sts => "sts",
         }
     }
 }
@@ -140,7 +143,7 @@ fn canonical(service: Service, request: &Unsigned<'_>, own: &[(&str, &str)]) -> 
     let Unsigned { method, path, query, hash, .. } = request;
     let path = match service {
         Service::S3 => path.to_string(),
-        Service::Bedrock => utf8_percent_encode(path, &SIGNED).to_string(),
+        Service::Bedrock | Service::Sts => utf8_percent_encode(path, &SIGNED).to_string(),
     };
     let mut text = format!("{method}\n{path}\n{query}\n");
     for (name, value) in signed {

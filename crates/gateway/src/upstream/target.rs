@@ -111,7 +111,7 @@ impl Target {
     ) -> Result<Answer, TargetError> {
         let mut answer = self.send_once(request, progress).await?;
         // A token may end or be revoked before its time: nothing was done for a request that is refused so.
-        if answer.status == StatusCode::UNAUTHORIZED
+        if (answer.status == StatusCode::UNAUTHORIZED || has_expired(&answer))
             && self.credential.refused(request) == Replaced::Yes
         {
             drop(answer);
@@ -135,6 +135,12 @@ impl Target {
         let sent = send_watched(&self.upstream, request, progress).await;
         sent.map_err(TargetError::Unsent)
     }
+}
+
+/// Whether AWS says that keys that were granted for a time have ended.
+fn has_expired(answer: &Answer) -> bool {
+    let class = answer.headers.get("x-amzn-errortype");
+    class.is_some_and(|class| class.as_bytes().starts_with(b"ExpiredToken"))
 }
 
 fn header_template(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {

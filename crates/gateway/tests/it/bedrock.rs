@@ -341,3 +341,164 @@ fn what_a_client_may_not_say_and_what_bedrock_lacks_is_refused_by_its_name() {
     }
     assert!(upstream.requests().is_empty());
 }
+
+#[test]
+fn claude_is_called_in_its_own_format_for_clients_of_it_and_by_converse_for_chats() {
+    let upstream = FakeUpstream::with(bedrock::answer);
+    let hale = config(&upstream, CLAUDE).start();
+    for (streamed, end) in [(false, "invoke"), (true, "invoke-with-response-stream")] {
+        let answer = message(&hale, &ask("b", json!({"system": "be kind"})), streamed);
+        assert_eq!(answer["content"][0]["text"], bedrock::TEXT, "{answer}");
+        let sent = last(&upstream);
+        assert!(sent.path.ends_with(&format!("v1%3A0/{end}")), "{}", sent.path);
+        assert_eq!(sent.json()["anthropic_version"], "bedrock-2023-05-31");
+        assert_eq!(sent.header("anthropic-version"), None);
+        is_signed(&sent, SECRET_KEY, "eu-central-1");
+    }
+    served(&hale, CHAT, &chat("b", json!({})));
+    assert!(last(&upstream).path.ends_with("/converse"));
+    for (route, end) in [("converse", "/converse"), ("invoke", "/invoke")] {
+        let hale = config(&upstream, &format!("{route}/{CLAUDE}")).start();
+        served(&hale, "/v1/messages", &ask("b", json!({})));
+        assert!(last(&upstream).path.ends_with(end), "{}", last(&upstream).path);
+        served(&hale, CHAT, &chat("b", json!({})));
+        assert!(last(&upstream).path.ends_with(end), "{}", last(&upstream).path);
+    }
+}
+
+/// An entry whose keys come from elsewhere.
+fn granted(upstream: &FakeUpstream, more: Value) -> Config {
+    let params = json!({"model": format!("bedrock/{NOVA}"), "aws_region_name": "eu-central-1", "api_base": base(upstream)});
+    of_entry(with(params, more))
+}
+
+#[test]
+fn a_role_is_taken_on_once_for_all_first_requests() {
+    let upstream = FakeUpstream::with(bedrock::answer);
+    let sts = FakeUpstream::with(|_| bedrock::granted("session-token-1"));
+    let role = json!({"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "aws_external_id": "x&y",
+        "aws_role_name": "arn:aws:iam::1:role/r", "aws_session_name": "s", "aws_sts_endpoint": base(&sts)});
+    let hale = granted(&upstream, role).start();
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| served(&hale, CHAT, &chat("b", json!({}))));
+        }
+    });
+    let asked = sts.requests();
+    assert_eq!(asked.len(), 1);
+    let form = String::from_utf8(asked[0].body.clone()).unwrap();
+    let expected = "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr&RoleSessionName=s&\
+        DurationSeconds=3600&ExternalId=x%26y";
+    assert_eq!(form, expected);
+    assert!(asked[0].header("authorization").unwrap().contains("/eu-central-1/sts/aws4_request"));
+    let sent = last(&upstream);
+    assert_eq!(sent.header("x-amz-security-token"), Some("session-token-1"));
+    is_signed(&sent, "granted-secret", "eu-central-1");
+}
+
+#[test]
+fn keys_that_have_expired_are_replaced_once_and_the_client_sees_nothing_of_it() {
+    let upstream = FakeUpstream::with(|request| match request.header("x-amz-security-token") {
+        Some("session-token-1") => bedrock::refusal(
+            403,
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ),
+        _ => bedrock::answer(request),
+    });
+    let sts = FakeUpstream::start();
+    sts.push(bedrock::granted("session-token-1"));
+    sts.push(bedrock::granted("session-token-2"));
+    let role = json!({"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY,
+        "aws_role_name": "arn:aws:iam::1:role/expired", "aws_sts_endpoint": base(&sts)});
+    let hale = granted(&upstream, role).start();
+    served(&hale, CHAT, &chat("b", json!({})));
+    assert_eq!(last(&upstream).header("x-amz-security-token"), Some("session-token-2"));
+    assert_eq!(sts.requests().len(), 2);
+}
+
+#[test]
+fn tokens_profiles_containers_and_instances_give_keys() {
+    let upstream = FakeUpstream::with(bedrock::answer);
+    let dir = hale_testkit::TempDir::new();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    // A token of another identity, unsigned.
+    let sts = FakeUpstream::with(|_| bedrock::granted("session-token-1"));
+    let token = file("token", "a-token\n");
+    let more = json!({"aws_role_name": "arn:r", "aws_web_identity_token": token, "aws_sts_endpoint": base(&sts)});
+    let hale = granted(&upstream, more).start();
+    served(&hale, CHAT, &chat("b", json!({})));
+    let asked = &sts.requests()[0];
+    assert_eq!(asked.header("authorization"), None);
+    let form = String::from_utf8(asked.body.clone()).unwrap();
+    assert!(
+        form.contains("AssumeRoleWithWebIdentity") && form.ends_with("WebIdentityToken=a-token"),
+        "{form}"
+    );
+    // A profile whose role is taken on with the keys of another.
+    let config = file("config", "[profile a]\nrole_arn = arn:of-a\nsource_profile = b\n");
+    let keys = file(
+        "credentials",
+        &format!("[b]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"),
+    );
+    let more = |name: &str| json!({"aws_profile_name": name, "aws_sts_endpoint": base(&sts)});
+    let at = |config_: Config| {
+        config_
+            .launch()
+            .env("AWS_CONFIG_FILE", &config)
+            .env("AWS_SHARED_CREDENTIALS_FILE", &keys)
+            .start()
+    };
+    served(&at(granted(&upstream, more("a"))), CHAT, &chat("b", json!({})));
+    is_signed(&last(&upstream), "granted-secret", "eu-central-1");
+    served(&at(granted(&upstream, more("b"))), CHAT, &chat("b", json!({})));
+    is_signed(&last(&upstream), SECRET_KEY, "eu-central-1");
+    let hale = at(granted(&upstream, more("gone")).router(json!({"num_retries": 0})));
+    let answer = client(&hale).post_json(CHAT, &[], &chat("b", json!({})));
+    assert!(answer.text().contains("no profile gone"), "{}", answer.text());
+    // A container, and an instance.
+    let keys = json!({"AccessKeyId": ACCESS_KEY, "SecretAccessKey": "of-the-machine", "Token": "machine-token",
+        "Expiration": "2099-01-02T03:04:05Z"});
+    let own = keys.clone();
+    let container = FakeUpstream::with(move |request| match request.header("authorization") {
+        Some("pod-token") => Script::ok().json(&own),
+        _ => Script::error(401, "no"),
+    });
+    let pod = file("pod", "pod-token");
+    let instance = FakeUpstream::with(move |request| {
+        let is_known = request.header("x-aws-ec2-metadata-token") == Some("metadata-token");
+        match (request.method.as_str(), request.path.as_str()) {
+            ("PUT", "/latest/api/token") => Script::ok().body("text/plain", "metadata-token"),
+            ("GET", "/latest/meta-data/iam/security-credentials/") if is_known => {
+                Script::ok().body("text/plain", "role")
+            }
+            ("GET", "/latest/meta-data/iam/security-credentials/role") if is_known => {
+                Script::ok().json(&keys)
+            }
+            _ => Script::error(401, "no"),
+        }
+    });
+    let container_address = format!("{}/keys", base(&container));
+    for is_container in [true, false] {
+        let launch = granted(&upstream, json!({})).launch();
+        let launch = launch
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &base(&instance))
+            .env("HOME", "/nowhere");
+        let launch = match is_container {
+            true => launch
+                .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container_address)
+                .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &pod),
+            false => launch,
+        };
+        let hale = launch.start();
+        served(&hale, CHAT, &chat("b", json!({})));
+        let sent = last(&upstream);
+        assert_eq!(sent.header("x-amz-security-token"), Some("machine-token"));
+        is_signed(&sent, "of-the-machine", "eu-central-1");
+    }
+    assert_eq!((container.requests().len(), instance.requests().len()), (1, 3));
+}

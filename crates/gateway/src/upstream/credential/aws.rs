@@ -1,11 +1,24 @@
-//! Signs requests to Amazon Bedrock, where a deployment has keys in place of a bearer key.
+//! Signs requests to Amazon Bedrock, where a deployment has keys of AWS in place of a bearer key.
 //!
 //! Called by [`super::Credential`]. Always true: what is signed is the body that leaves; few headers are signed, so that a proxy on
-//! the way may add its own.
+//! the way may add its own; keys that are granted for a time are kept by [`super::refreshing`], one grant for all deployments with
+//! the same chain.
 
-use hale_core::aws::{Aws, Keys};
+mod chain;
+mod metadata;
+mod profile;
+mod sts;
+
+use std::sync::Arc;
+
+use hale_core::aws::{Aws, Chain, Keys, Source};
+use hale_core::secret::Secret;
+use hale_core::settings::KeptConnections;
 use http::header;
 
+use self::chain::ChainIssuer;
+use super::error::CredentialError;
+use super::refreshing::{Refreshing, Registry, Replaced};
 use crate::clock;
 use crate::upstream::request::UpstreamRequest;
 use crate::upstream::sigv4::{Service, Signer, Unsigned, hash_of};
@@ -13,18 +26,65 @@ use crate::upstream::sigv4::{Service, Signer, Unsigned, hash_of};
 /// The keys of a deployment, and the region that it is called in.
 pub(crate) struct AwsKeys {
     region: Box<str>,
-    keys: Keys,
+    held: Held,
 }
+
+/// Where its keys are.
+enum Held {
+    /// In the config.
+    Fixed(Keys),
+    /// With what grants them.
+    Granted(Arc<Refreshing<ChainIssuer>>),
+}
+
+/// A chain, and how connections to what grants keys are used again.
+type Key = (Chain, KeptConnections);
+
+static ALL: Registry<Key, ChainIssuer> = Registry::new();
 
 impl AwsKeys {
     /// The credential of a deployment with these settings; `None` if it has a bearer key.
-    pub(super) fn of(aws: &Aws) -> Option<AwsKeys> {
-        let keys = aws.keys.clone()?;
-        Some(AwsKeys { region: aws.region.clone(), keys })
+    pub(super) fn of(aws: &Aws, kept: KeptConnections) -> Option<AwsKeys> {
+        let held = match aws.source.clone()? {
+            Source::Keys(keys) => Held::Fixed(keys),
+            Source::Chain(chain) => {
+                let make = |(chain, kept): &Key| ChainIssuer::new(chain.clone(), *kept);
+                Held::Granted(ALL.of((*chain, kept), make))
+            }
+        };
+        Some(AwsKeys { region: aws.region.clone(), held })
     }
 
     /// Signs the finished `request`.
-    pub(super) fn authorize(&self, request: &mut UpstreamRequest<'_>) {
+    ///
+    /// # Errors
+    /// Why there are no keys.
+    pub(super) async fn authorize(
+        &self,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<(), CredentialError> {
+        match &self.held {
+            Held::Fixed(keys) => self.sign(keys, request),
+            Held::Granted(granted) => {
+                let keys = granted.grant().await?;
+                self.sign(&keys, request);
+                request.granted = Some(keys.token.unwrap_or(keys.secret_key));
+            }
+        }
+        Ok(())
+    }
+
+    /// An upstream refused the keys that `secret` is part of.
+    pub(super) fn refused(&self, secret: &Secret) -> Replaced {
+        match &self.held {
+            Held::Fixed(_) => Replaced::No,
+            Held::Granted(granted) => {
+                granted.refused(|keys| keys.token.as_ref().unwrap_or(&keys.secret_key) == secret)
+            }
+        }
+    }
+
+    fn sign(&self, keys: &Keys, request: &mut UpstreamRequest<'_>) {
         let template = request.headers.map();
         let text = |name: header::HeaderName| {
             let own = request.more.iter().find(|(own, _)| *own == name).map(|(_, value)| value);
@@ -32,13 +92,6 @@ impl AwsKeys {
         };
         let content_type = text(header::CONTENT_TYPE).map(|value| ("content-type", value));
         let host = text(header::HOST).unwrap_or_default();
-        let signer = Signer {
-            access_key: &self.keys.access_key,
-            secret_key: &self.keys.secret_key,
-            token: self.keys.token.as_ref(),
-            region: &self.region,
-            service: Service::Bedrock,
-        };
         let unsigned = Unsigned {
             method: request.method,
             host,
@@ -47,9 +100,20 @@ impl AwsKeys {
             headers: content_type.as_slice(),
             hash: hash_of(request.body.pieces().map(|piece| &piece[..])),
         };
-        let signed = signer.sign(&unsigned, clock::unix_ms());
+        let signed = signer(keys, &self.region, Service::Bedrock).sign(&unsigned, clock::unix_ms());
         for (name, value) in signed {
             request.put(name, value);
         }
+    }
+}
+
+/// What signs with `keys`.
+fn signer<'s>(keys: &'s Keys, region: &'s str, service: Service) -> Signer<'s> {
+    Signer {
+        access_key: &keys.access_key,
+        secret_key: &keys.secret_key,
+        token: keys.token.as_ref(),
+        region,
+        service,
     }
 }

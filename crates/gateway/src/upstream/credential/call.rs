@@ -19,6 +19,7 @@ use crate::upstream::address::Upstream;
 use crate::upstream::error::SendError;
 use crate::upstream::request::{HeaderTemplate, Reuse, UpstreamRequest};
 use crate::upstream::send::send;
+use crate::upstream::sigv4::{Signer, Unsigned, hash_of};
 
 /// Largest answer of an issuer, bytes.
 const ANSWER_MAX: usize = 64 << 10;
@@ -48,6 +49,29 @@ impl Call {
         let call = Call::new(Method::POST, path, Bytes::from(form(fields)));
         let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         call.with(header::CONTENT_TYPE, content_type)
+    }
+
+    /// A request of `path` without a body.
+    pub(super) fn bare(method: Method, path: &str) -> Call {
+        Call::new(method, path, Bytes::new())
+    }
+
+    /// The same, signed by `signer` for `host`.
+    pub(super) fn signed(mut self, signer: &Signer<'_>, host: &str) -> Call {
+        let content_type = self.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let content_type = content_type.map(|value| ("content-type", value));
+        let unsigned = Unsigned {
+            method: &self.method,
+            host,
+            path: self.path.path(),
+            query: "",
+            headers: content_type.as_slice(),
+            hash: hash_of([&self.body[..]]),
+        };
+        let signed = signer.sign(&unsigned, clock::unix_ms());
+        self.headers.extend(signed);
+        self
     }
 
     fn new(method: Method, path: &str, body: Bytes) -> Call {

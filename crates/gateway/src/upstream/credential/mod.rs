@@ -46,7 +46,7 @@ impl Credential {
         if let Some(identity) = endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
             return Credential::Bearer(Tokens::of_entra_id(identity, kept));
         }
-        if let Some(keys) = deployment.endpoint.aws.as_ref().and_then(AwsKeys::of) {
+        if let Some(keys) = endpoint.aws.as_ref().and_then(|aws| AwsKeys::of(aws, kept)) {
             return Credential::Aws(Box::new(keys));
         }
         Tokens::of_principal(deployment, kept).map_or(Credential::Static, Credential::Bearer)
@@ -68,10 +68,7 @@ impl Credential {
                 request.granted = Some(token.secret);
                 Ok(())
             }
-            Credential::Aws(keys) => {
-                keys.authorize(request);
-                Ok(())
-            }
+            Credential::Aws(keys) => keys.authorize(request).await,
         }
     }
 
@@ -79,7 +76,8 @@ impl Credential {
     pub(super) fn refused(&self, request: &UpstreamRequest<'_>) -> Replaced {
         match (self, &request.granted) {
             (Credential::Bearer(tokens), Some(secret)) => tokens.refused(secret),
-            (Credential::Bearer(_), None) | (Credential::Static | Credential::Aws(_), _) => {
+            (Credential::Aws(keys), Some(secret)) => keys.refused(secret),
+            (Credential::Bearer(_) | Credential::Aws(_), None) | (Credential::Static, _) => {
                 Replaced::No
             }
         }

@@ -9,6 +9,7 @@ use hale_core::parameters::NOT_IN_MESSAGES;
 use hale_core::takes::Efforts;
 
 use super::cloud;
+use super::invoke;
 use super::metadata::user_id;
 use super::passed;
 use crate::bytes::edit::{Edit, json_string};
@@ -47,7 +48,9 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) ->
 
 /// Makes marks of the cache and tools say only what they said at first, in what is sent, for a provider that refused more.
 fn plain_marks<'e>(peek: &'e Peek, order: &Order<'_>, edits: &mut Vec<Edit<'e>>) {
-    if !order.known.has_plain_marks() {
+    // Bedrock refuses what is newer of both.
+    let is_at_bedrock = order.deployment.endpoint.aws.is_some();
+    if !order.known.has_plain_marks() && !is_at_bedrock {
         return;
     }
     for name in ["system", "messages", "tools"] {
@@ -90,6 +93,8 @@ pub(crate) fn counted_body(
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
+    // The first edit that names a member wins.
+    edits.extend(invoke::edits(peek, order));
     edits.extend(cloud::edits(peek, order));
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     for name in peek.removed() {

@@ -11,6 +11,7 @@ pub(crate) mod count;
 pub(crate) mod edits;
 pub(crate) mod effort;
 mod history;
+mod invoke;
 mod metadata;
 pub(crate) mod observe;
 pub(crate) mod passed;

@@ -469,3 +469,53 @@ fn a_count_asks_for_the_prompt_alone() {
     let conversion = Conversion { operation: Operation::CountTokens, wire: WireFormat::Converse };
     assert_eq!(full(conversion, &json!({"inputTokens": 42})).unwrap(), json!({"input_tokens": 42}));
 }
+
+#[test]
+fn claude_gets_the_bytes_of_an_anthropic_client_without_what_bedrock_refuses() {
+    use hale_core::aws::{Aws, Route};
+    let at = |route: Route| {
+        let aws = Aws { region: "us-east-1".into(), model_id: None, route, source: None };
+        let mut deployment = at_bedrock();
+        deployment.endpoint.aws = Some(aws);
+        deployment
+    };
+    let mark = json!({"type": "ephemeral", "scope": "global"});
+    let edits = json!([{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919", "keep": 3}]);
+    let body = json!({"model": "m", "max_tokens": 9, "stream": true, "speed": "fast",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": mark}]}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}, "eager_input_streaming": true}],
+        "context_management": {"edits": edits}});
+    let of = |route: Route, operation, body: &Value| {
+        sent(body, &order(&at(route), operation, CLAUDE)).unwrap()
+    };
+    let out = of(Route::Fitting, Operation::Messages, &body);
+    let expected = json!({"max_tokens": 9, "anthropic_version": "bedrock-2023-05-31",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "context_management": {"edits": [{"type": "clear_tool_uses_20250919", "keep": 3}]},
+        "anthropic_beta": ["context-management-2025-06-27"]});
+    assert_eq!(out, expected);
+    let own = with(body.clone(), json!({"anthropic_version": "2026-10-21"}));
+    assert_eq!(of(Route::Fitting, Operation::Messages, &own)["anthropic_version"], "2026-10-21");
+    assert!(
+        of(
+            Route::Converse,
+            Operation::Messages,
+            &json!({"model": "m", "max_tokens": 9,
+        "messages": [{"role": "user", "content": "hi"}]})
+        )["inferenceConfig"]
+            .is_object()
+    );
+    let chat =
+        json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+    let out = of(Route::Invoke, Operation::Chat, &chat);
+    assert_eq!(out["anthropic_version"], "bedrock-2023-05-31");
+    assert!(
+        out.get("model").is_none() && out.get("stream").is_none() && out["messages"].is_array()
+    );
+    assert!(
+        of(Route::Fitting, Operation::Chat, &chat)["messages"][0]["content"][0]
+            .get("type")
+            .is_none()
+    );
+}

@@ -48,8 +48,8 @@ impl AwsKeys {
         let held = match aws.source.clone()? {
             Source::Keys(keys) => Held::Fixed(keys),
             Source::Chain(chain) => {
-                let make = |(chain, kept): &Key| ChainIssuer::new(chain.clone(), *kept);
-                Held::Granted(ALL.of((*chain, kept), make))
+                let make = || ChainIssuer::new((*chain).clone(), kept);
+                Held::Granted(ALL.of(((*chain).clone(), kept), make))
             }
         };
         Some(AwsKeys { region: aws.region.clone(), held })

@@ -5,6 +5,7 @@
 //! the same chain.
 
 mod chain;
+mod found;
 mod metadata;
 mod profile;
 mod sts;
@@ -17,11 +18,12 @@ use hale_core::settings::KeptConnections;
 use http::header;
 
 use self::chain::ChainIssuer;
+use self::found::signer;
 use super::error::CredentialError;
 use super::refreshing::{Refreshing, Registry, Replaced};
 use crate::clock;
 use crate::upstream::request::UpstreamRequest;
-use crate::upstream::sigv4::{Service, Signer, Unsigned, hash_of};
+use crate::upstream::sigv4::{Service, Unsigned, hash_of};
 
 /// The keys of a deployment, and the region that it is called in.
 pub(crate) struct AwsKeys {
@@ -104,16 +106,5 @@ impl AwsKeys {
         for (name, value) in signed {
             request.put(name, value);
         }
-    }
-}
-
-/// What signs with `keys`.
-fn signer<'s>(keys: &'s Keys, region: &'s str, service: Service) -> Signer<'s> {
-    Signer {
-        access_key: &keys.access_key,
-        secret_key: &keys.secret_key,
-        token: keys.token.as_ref(),
-        region,
-        service,
     }
 }

@@ -4,10 +4,9 @@
 //! was replaced on the disk is used; the order is that of AWS's own libraries; a link that fails is named.
 
 use hale_core::aws::{Chain, Keys, Role};
-use hale_core::health::outcome::ProviderError;
 use hale_core::settings::KeptConnections;
-use http::StatusCode;
 
+use super::found::{FoundKeys, unusable};
 use super::profile::{Found, Profiles};
 use super::sts::Sts;
 use super::{metadata, profile};
@@ -26,9 +25,6 @@ pub(super) struct ChainIssuer {
     chain: Chain,
     kept: KeptConnections,
 }
-
-/// Keys, and for how long.
-pub(super) type FoundKeys = Result<Granted<Keys>, CredentialError>;
 
 impl ChainIssuer {
     /// What finds the keys of `chain`; `kept` is how connections are used again.
@@ -179,10 +175,4 @@ async fn text_of(path: &str) -> Result<String, CredentialError> {
         Ok(Err(error)) => Err(unusable(format!("the token file {path} cannot be read: {error}"))),
         Err(_) => Err(unusable(format!("the token file {path} cannot be read"))),
     }
-}
-
-/// What the config or the machine has cannot be used.
-pub(super) fn unusable(problem: String) -> CredentialError {
-    let error = ProviderError { message: format!("AWS: {problem}"), ..ProviderError::default() };
-    CredentialError::Refused { status: StatusCode::UNAUTHORIZED, error, hint_ms: None }
 }

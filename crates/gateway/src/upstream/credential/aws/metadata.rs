@@ -15,7 +15,7 @@ use hale_wire::without_mark;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde::Deserialize;
 
-use super::chain::{FoundKeys, unusable};
+use super::found::{FoundKeys, unusable};
 use super::sts::until;
 use crate::upstream::address::Upstream;
 use crate::upstream::credential::call::{Call, Said};

@@ -10,8 +10,7 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::secret::Secret;
 use hale_core::settings::KeptConnections;
 
-use super::chain::FoundKeys;
-use super::signer;
+use super::found::{FoundKeys, signer};
 use crate::clock;
 use crate::upstream::address::Upstream;
 use crate::upstream::credential::call::{Call, Said};

@@ -5,8 +5,8 @@
 //! layer of bytes and the neutral form, and no other format, but for what a cloud tells the models of another provider.
 
 pub(crate) mod advice;
-pub(crate) mod amount;
 pub mod affinity;
+pub(crate) mod amount;
 pub(crate) mod answer;
 pub(crate) mod answer_tool;
 pub(crate) mod anthropic;

@@ -152,6 +152,16 @@ impl Default for RouterSettings {
     }
 }
 
+/// Who may read the page of the state of groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusPage {
+    /// It is not served.
+    #[default]
+    Off,
+    /// Any client.
+    Public,
+}
+
 /// How the process serves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewaySettings {
@@ -186,6 +196,8 @@ pub struct GatewaySettings {
     pub health_details: bool,
     /// Whether `/health/readiness` shows what `/health/readiness/details` does.
     pub public_readiness_details: bool,
+    /// Who may read `/status`.
+    pub status_page: StatusPage,
     /// Whether `/health/drain` is served.
     pub drain_endpoint: bool,
     /// What it expects in `x-drain-token`.
@@ -344,6 +356,7 @@ impl Default for GatewaySettings {
             include_cost_in_usage: false,
             health_details: true,
             public_readiness_details: false,
+            status_page: StatusPage::Off,
             drain_endpoint: false,
             drain_token: None,
             request_log: None,

@@ -340,6 +340,7 @@ const GENERAL: &[Row] = &[
     served("background_health_check_model_groups", Kind::List, "all", "The model groups that are probed in the background."),
     served("model_list_healthy_only", Kind::Bool, "false", "`/v1/models` leaves out groups without a healthy deployment, as with `?healthy_only=true`."),
     served("allow_public_health_readiness_details", Kind::Bool, "false", "`/health/readiness` shows what `/health/readiness/details` shows."),
+    served("status_page", Kind::Text, "`off`", "Who may read `/status`, a page of groups and incidents without addresses, ids or keys: `public`, or `off`, which serves none."),
     served("enable_drain_endpoint", Kind::Bool, "false", "Serves `/health/drain`."),
     served("drain_endpoint_token", Kind::Secret, "`DRAIN_ENDPOINT_TOKEN`", "What `/health/drain` expects in the header `x-drain-token`."),
     misplaced("health_check_timeout", INFO_PLACE),

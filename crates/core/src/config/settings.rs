@@ -6,7 +6,7 @@
 use crate::health::probe::ProbeSettings;
 use crate::route::{STRATEGIES, Strategy, StrategyArgs};
 use crate::secret::Secret;
-use crate::settings::{Bounds, GatewaySettings, RouterSettings, SharedSettings};
+use crate::settings::{Bounds, GatewaySettings, RouterSettings, SharedSettings, StatusPage};
 
 use super::elsewhere::Elsewhere;
 use super::fallbacks::{References, Written};
@@ -321,6 +321,17 @@ impl<'n> Settings<'n> {
             "allow_public_health_readiness_details" => {
                 put(&mut gateway.public_readiness_details, field.flag(problems));
             }
+            "status_page" => match field.text(problems) {
+                Some("public") => gateway.status_page = StatusPage::Public,
+                Some("off") | None => gateway.status_page = StatusPage::Off,
+                Some(_) => field.wrong(
+                    Wrong::new(
+                        "is neither `public` nor `off`",
+                        "write one of them; no page is served",
+                    ),
+                    problems,
+                ),
+            },
             "enable_drain_endpoint" => put(&mut gateway.drain_endpoint, field.flag(problems)),
             "drain_endpoint_token" => {
                 gateway.drain_token = field.text(problems).map(Secret::new);

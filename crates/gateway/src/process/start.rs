@@ -4,7 +4,7 @@
 //! fits the address.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,6 +34,9 @@ use crate::{alert, events, failures, fleet, limits, panics, prober, upstream};
 
 /// The name of the file in messages about `--model`.
 const QUICK_CONFIG: &str = "(command line)";
+
+/// The config that is served if the command line and the environment name nothing, in the directory of the process.
+const FOUND_CONFIG: &str = "config.yaml";
 
 /// `hale --config FILE`.
 pub(crate) fn run(options: ServeOptions) -> ExitCode {
@@ -130,9 +133,12 @@ fn source(options: &ServeOptions) -> Result<(Files, String), String> {
             let text = serde_json::json!({"model_list": [entry, any]}).to_string();
             Ok((Files::with(QUICK_CONFIG, text), QUICK_CONFIG.to_owned()))
         }
+        (None, None) if Path::new(FOUND_CONFIG).is_file() => {
+            Ok((Files::on_disk(), FOUND_CONFIG.to_owned()))
+        }
         (None, None) => Err(
-            "nothing to serve: name a config (hale --config config.yaml), a model (hale --model \
-             openai/gpt-4o), or try `hale demo`"
+            "nothing to serve, and there is no config.yaml here: name a config (hale --config config.yaml), a model \
+             (hale --model openai/gpt-4o), or try `hale demo`"
                 .to_owned(),
         ),
     }

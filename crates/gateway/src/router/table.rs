@@ -120,6 +120,8 @@ const PAGES: &[Endpoint] = &[
     get("dashboardrequests", &["/ui/requests"], Role::Viewer, WaitingPage(dashboard::requests)),
     get("dashboardtraffic", &["/ui/traffic"], Role::Viewer, WaitingPage(dashboard::traffic)),
     get("dashboardevents", &["/ui/events"], Role::Viewer, Page(dashboard::stream)),
+    get("status", &["/status"], Role::Public, Page(dashboard::status::page)),
+    get("statusdata", &["/status/data"], Role::Public, WaitingPage(dashboard::status::data)),
     get("home", &["/"], Role::Public, Page(home::home)),
 ];
 

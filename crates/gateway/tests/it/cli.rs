@@ -440,3 +440,15 @@ fn the_level_of_the_log_is_litellms_variable_unless_a_flag_says_more() {
     let hale = launch().env("LITELLM_LOG", "loud").start();
     hale.wait_for_line("LITELLM_LOG=\"loud\" is no level: set DEBUG, INFO, WARNING or ERROR");
 }
+
+#[test]
+fn without_arguments_the_config_of_the_directory_is_served() {
+    let upstream = FakeUpstream::start();
+    let launch = hale();
+    std::fs::write(launch.dir().join("config.yaml"), lone(&upstream).text()).unwrap();
+    let hale = launch.start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    let nothing = crate::support::hale().run();
+    assert_eq!(nothing.code(), Some(2), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("there is no config.yaml here"), "{}", nothing.stderr);
+}

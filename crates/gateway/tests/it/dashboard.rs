@@ -315,3 +315,38 @@ fn events_come_as_they_happen_and_end_with_the_process() {
     let last = stream.remaining().into_iter().rfind(|next| !next.data.is_empty()).unwrap();
     assert_eq!(event(&last.data)["event"], "shutdown", "the process does not wait for it");
 }
+
+#[test]
+fn the_status_page_is_there_where_the_config_says_so_and_names_groups_alone() {
+    let upstream = FakeUpstream::with(|_| Script::error(401, "a word of the provider"));
+    let config = || Config::new().deployment("m", "the-deployment", &upstream);
+    let closed = config().start();
+    for path in ["/status", "/status/data"] {
+        expect_error(&closed.client().get(path), 404, "unknown_route");
+        expect_error(&client(&closed).get(path), 404, "unknown_route");
+    }
+    let hale = config().general(json!({"status_page": "public"})).start();
+    let page = hale.client().get("/status");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert_eq!(
+        hale.client().get("/status/data").json()["groups"],
+        json!([{"name": "m", "state": "up"}])
+    );
+    for _ in 0..3 {
+        assert_eq!(chat(&hale, "m").status, 401);
+    }
+    wait_until_idle(&hale);
+    let data = eventually("an incident is public", || {
+        let data = hale.client().get("/status/data");
+        (!data.json()["incidents"].as_array().unwrap().is_empty()).then_some(data)
+    });
+    assert_eq!(data.json()["groups"][0]["state"], "down");
+    assert_eq!(data.json()["incidents"][0]["groups"], json!(["m"]));
+    for hidden in ["the-deployment", "127.0.0.1", "openai", "a word of the provider", "auth"] {
+        assert!(!data.text().contains(hidden), "{hidden}: {}", data.text());
+    }
+    let wrong = config().general(json!({"status_page": "everyone"})).start();
+    assert_eq!(wrong.client().get("/status").status, 404, "a wrong word opens nothing");
+    assert!(wrong.stderr().contains("neither `public` nor `off`"), "{}", wrong.stderr());
+}

@@ -63,7 +63,8 @@ pub(crate) fn redirect(place: &'static str) -> Response<Reply> {
     response
 }
 
-fn send(name: &str, headers: &HeaderMap) -> Response<Reply> {
+/// The file with that name.
+pub(super) fn send(name: &str, headers: &HeaderMap) -> Response<Reply> {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         let path = format!("/ui/assets/{name}");
         return refusal::unknown_route(&http::Method::GET, &path, Some("/ui/"))

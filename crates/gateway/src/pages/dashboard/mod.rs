@@ -7,6 +7,7 @@ mod assets;
 mod data;
 mod events;
 pub(crate) mod session;
+pub(crate) mod status;
 
 pub(crate) use self::assets::{asset, redirect, shell};
 pub(crate) use self::data::{history, overview, requests, traffic};

@@ -162,6 +162,31 @@ pub(crate) fn document(process: &Arc<Process>, serving: &Arc<Serving>, addresses
     serde_json::to_vec(&overview).unwrap_or_default()
 }
 
+/// How a group is, for clients: `up`, `degraded` (a part of it is down, or it is limited) or `down`. Calls no upstream.
+pub(crate) fn state_of_group(serving: &Serving, group: &ModelGroup) -> &'static str {
+    let now = clock::now().millis();
+    let lights = group.members.iter().map(|index| {
+        let deployment = serving.snapshot.deployment(*index);
+        let known = in_background(serving, *index, now);
+        let failing = failing(deployment, &deployment.state.report());
+        light(state_of(&serving.snapshot, deployment, now).0, &known, failing)
+    });
+    let (mut serve, mut lack) = (0, 0);
+    for one in lights {
+        match one {
+            Light::Up | Light::Unknown => serve += 1,
+            Light::Limited => (serve, lack) = (serve + 1, lack + 1),
+            Light::Down => lack += 1,
+            Light::Off => {}
+        }
+    }
+    match (serve, lack) {
+        (0, _) => "down",
+        (_, 0) => "up",
+        _ => "degraded",
+    }
+}
+
 /// What lines are made of.
 struct View<'s> {
     process: &'s Process,
@@ -201,7 +226,7 @@ impl<'s> View<'s> {
         of_group.merge(&times);
         let (answered, failed) = counts(series);
         let failing = failing(deployment, &report);
-        let light = light(name, &known, &failing);
+        let light = light(name, &known, failing);
         let is_bad = matches!(light, Light::Down | Light::Limited);
         let failures = Cause::ALL.into_iter().map(|cause| (cause.name(), state.failures(cause)));
         let ttl_ms = snapshot.router.strategy.args.ttl_ms;
@@ -269,7 +294,7 @@ fn fix(deployment: &Deployment, cause: Cause) -> Option<String> {
     advice::fix(deployment, &advice::Failure { cause, obstacle: None, status, message: "" })
 }
 
-fn light(state: &str, known: &Known, failing: &Option<Cause>) -> Light {
+fn light(state: &str, known: &Known, failing: Option<Cause>) -> Light {
     match state {
         "disabled" | "paused" | "reserved" => return Light::Off,
         "misconfigured" | "unhealthy" => return Light::Down,
@@ -279,7 +304,7 @@ fn light(state: &str, known: &Known, failing: &Option<Cause>) -> Light {
     match known.standing {
         Standing::Healthy if known.status == "rate_limited" => Light::Limited,
         Standing::Unhealthy => Light::Down,
-        Standing::Healthy | Standing::Unprobed if *failing == Some(Cause::RateLimited) => {
+        Standing::Healthy | Standing::Unprobed if failing == Some(Cause::RateLimited) => {
             Light::Limited
         }
         Standing::Healthy | Standing::Unprobed if failing.is_some() => Light::Down,

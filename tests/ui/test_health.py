@@ -1,7 +1,5 @@
 """The first page in a real browser: what is broken, and an operator who acts by keyboard alone."""
 
-import threading
-
 import pytest
 
 from gateway import deployment
@@ -194,8 +192,6 @@ def test_without_a_master_key_there_is_no_button_that_acts(hale, upstream, dashb
 
 
 def test_a_prompt_is_streamed_with_its_route(hale, upstream, dashboard):
-    gate = threading.Event()
-    gate.set()
     gateway = hale(deployment("m", upstream(Plan(then=answer("Hello", " there"))), id="a"))
     board = dashboard(gateway).sign_in("playground")
     board.page.locator("#p-model").fill("m")
@@ -211,3 +207,15 @@ def test_a_past_request_is_found_by_its_call_id(outage, dashboard):
     board.page.get_by_role("link", name="explain").first.click()
     board.sees("The way of", "main")
     board.sees("Failed 401 (the key is refused)", "main")
+
+
+def test_the_public_page_shows_groups_and_no_more(hale, upstream, dashboard):
+    gateway = hale(deployment("<b>m</b>", upstream(Plan(then=bad_key())), id="secret-id"), deployment("other", upstream(), id="b"),
+                   general={"status_page": "public"})
+    chat(gateway, "<b>m</b>", 3)
+    board = dashboard(gateway)
+    board.page.goto(f"{gateway.url}/status")
+    board.sees("<b>m</b> is not available", "#verdict")
+    board.sees("Available", "tr.is-up")
+    text = board.page.locator("body").inner_text()
+    assert "secret-id" not in text and "openai" not in text

@@ -63,14 +63,14 @@ function plan(found) {
 
 function candidate(one, at) {
   const takes = one.state === 'ready' || one.state === 'reopening' || one.state === 'trial';
-  const words = [one.state === 'trial' ? 'half-open' : one.state, one.cause ? `(${one.cause})` : '', one.in_safety_net ? '· safety net' : ''].join(' ');
+  const words = [one.state === 'trial' ? 'half-open' : one.state, one.cause ? `(${one.cause})` : '', one.in_safety_net && !takes ? '· tried as a last resort' : ''].filter(Boolean).join(' ');
   return h('tr', { 'data-key': one.deployment, class: takes ? 'is-up' : 'is-down' },
     h('td', { 'data-label': 'Order' }, takes || one.in_safety_net ? String(at + 1) : none),
     h('td', { 'data-label': 'Deployment', class: 'name' }, h('strong', {}, one.name)),
     h('td', { 'data-label': 'Verdict', class: 'state' },
       h('span', { class: 'light' }, h('span', { class: 'dot', 'aria-hidden': 'true' }), words),
       one.hint ? h('span', { class: 'quiet' }, one.hint) : null,
-      one.retry_after_s ? h('span', { class: 'quiet' }, `again in ${lasted(one.retry_after_s)}`) : null),
+      one.retry_after_s && !one.hint ? h('span', { class: 'quiet' }, `again in ${lasted(one.retry_after_s)}`) : null),
     h('td', { 'data-label': 'Score' }, one.score > 1e300 ? none : count(one.score)),
     h('td', { 'data-label': 'Timeout' }, lasted(one.timeout_s)));
 }

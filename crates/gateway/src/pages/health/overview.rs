@@ -10,7 +10,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::{GroupIndex, ModelGroup};
 use hale_core::health::probe::Status;
-use hale_core::health::{AnswerMode, HealthEvent, HealthPart, Report, Standing as Stood};
+use hale_core::health::{HealthEvent, HealthPart, Report, Standing as Stood};
 use hale_core::settings::Fallback;
 use hale_core::time::Millis;
 use serde::Serialize;
@@ -77,6 +77,7 @@ struct Times {
     first: Reading,
 }
 
+/// What is as it is for most deployments is left out: there may be ten thousand.
 #[derive(Serialize)]
 struct Line<'s> {
     id: &'s str,
@@ -85,46 +86,61 @@ struct Line<'s> {
     provider: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_base: Option<&'s str>,
-    /// Where the config has it.
-    declared_at: &'s str,
+    /// Where the config has it, if it cannot work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declared_at: Option<&'s str>,
     /// The id of its credential, which events name.
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<String>,
     /// As on `/router/state`.
     state: &'static str,
-    /// As on `/health`.
-    status: &'static str,
-    /// `up`, `limited`, `down`, `off` or `unknown`: what to think of it at one look.
+    /// What to think of it at one look.
     light: Light,
     /// Whether it gets requests now.
     is_routed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     since_s: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_s: Option<u64>,
+    #[serde(skip_serializing_if = "is_false")]
     provider_issued: bool,
-    by_traffic: bool,
-    last_status: Option<u16>,
-    in_flight: u32,
-    waiting: u32,
-    weight: f64,
-    order: Option<u32>,
-    ramp: f64,
-    successes: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    in_flight: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    waiting: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     failures: BTreeMap<&'static str, u64>,
-    failures_in_a_row: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    failures_in_a_row: u64,
     /// Requests that it ended, by whether they were answered.
+    #[serde(skip_serializing_if = "is_zero")]
     answered: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     failed: u64,
-    /// What the strategy expects now, milliseconds.
-    expected_first_ms: Option<f32>,
-    expected_answer_ms: Option<f32>,
+    #[serde(skip_serializing_if = "Latency::is_unknown")]
     latency: Latency,
-    probed_at_s: Option<u64>,
-    probe_ms: Option<u64>,
-    next_probe_s: Option<u64>,
-    last_errors: Vec<(u64, &'static str, Option<u16>)>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form of serde's conditions")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form of serde's conditions")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+impl Latency {
+    fn is_unknown(&self) -> bool {
+        self.p50.is_none()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -157,7 +173,12 @@ pub(crate) fn document(process: &Arc<Process>, serving: &Arc<Serving>, addresses
         has_store: process.store().is_some_and(|store| store.is_wanted()),
         is_draining: process.is_draining(),
         reloads_refused: process.metrics.reloads_refused.load(std::sync::atomic::Ordering::Relaxed),
-        groups: (0..).map(GroupIndex).zip(&snapshot.groups).map(|one| view.group(one)).collect(),
+        groups: (0..)
+            .map(GroupIndex)
+            .zip(&snapshot.groups)
+            .filter(|one| view.is_shown(*one))
+            .map(|one| view.group(one))
+            .collect(),
     };
     serde_json::to_vec(&overview).unwrap_or_default()
 }
@@ -196,6 +217,13 @@ struct View<'s> {
 }
 
 impl<'s> View<'s> {
+    /// Clients may also name the model of a deployment; that is no group that a config has, and it would be shown twice.
+    fn is_shown(&self, (index, group): (GroupIndex, &ModelGroup)) -> bool {
+        let lives_here =
+            |one: &DeploymentIndex| self.serving.snapshot.deployment(*one).group == index;
+        group.is_listed || group.members.iter().any(lives_here)
+    }
+
     fn group(&self, (index, group): (GroupIndex, &'s ModelGroup)) -> Group<'s> {
         let mut times = Times::default();
         Group {
@@ -229,18 +257,18 @@ impl<'s> View<'s> {
         let light = light(name, &known, failing);
         let is_bad = matches!(light, Light::Down | Light::Limited);
         let failures = Cause::ALL.into_iter().map(|cause| (cause.name(), state.failures(cause)));
-        let ttl_ms = snapshot.router.strategy.args.ttl_ms;
-        let last = known.last.as_deref();
         Line {
             id: &deployment.id,
             name: &deployment.display.name,
             model: &deployment.endpoint.model_param,
             provider: &deployment.endpoint.provider.name,
             api_base: Some(&*deployment.endpoint.api_base).filter(|_| self.sees.addresses),
-            declared_at: &deployment.display.declared_at,
+            declared_at: deployment
+                .misconfigured
+                .as_ref()
+                .map(|_| &*deployment.display.declared_at),
             credential: deployment.credential.id.map(|id| id.to_string()),
             state: name,
-            status: known.status,
             light,
             is_routed: is_routed(name) && !is_kept_away(snapshot, deployment, now),
             cause: cooldown
@@ -258,27 +286,13 @@ impl<'s> View<'s> {
                 .map(|cooldown| cooldown.until.since(now).div_ceil(1000))
                 .or(known.retry_after_s),
             provider_issued: cooldown.is_some_and(|cooldown| cooldown.provider_issued),
-            by_traffic: known.by_traffic,
-            last_status: state.last_status(),
-            in_flight: state.in_flight(),
-            waiting: self.process.waiting.at(deployment),
-            weight: deployment.routing.weight,
-            order: deployment.routing.order,
-            ramp: state.ramp(now),
-            successes: state.successes(),
+            in_flight: state.in_flight().into(),
+            waiting: self.process.waiting.at(deployment).into(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
-            failures_in_a_row: report.failures_in_a_row,
+            failures_in_a_row: report.failures_in_a_row.into(),
             answered,
             failed,
-            expected_first_ms: state.expected_ms(now, AnswerMode::Streamed, ttl_ms),
-            expected_answer_ms: state.expected_ms(now, AnswerMode::Whole, ttl_ms),
             latency: times.shown(),
-            probed_at_s: known.checked_at.map(|at| unix_s(at, now)),
-            probe_ms: last.map(|last| last.ended.since(last.started)),
-            next_probe_s: known.next_at.map(|at| unix_s(now, now) + at.since(now).div_ceil(1000)),
-            last_errors: (report.errors.iter())
-                .map(|&(at, cause, status)| (unix_s(at, now), cause.name(), status))
-                .collect(),
         }
     }
 }

@@ -19,7 +19,7 @@ const EVENT_MS = 700;
 const RENEW_MS = 300000;
 
 /** What every page may read. */
-const state = { overview: null, at: 0, lost: null, query: {}, refresh, draw };
+const state = { overview: null, at: 0, lost: null, took: 0, query: {}, refresh, draw };
 
 const element = (id) => document.getElementById(id);
 let shown = null;
@@ -100,7 +100,9 @@ async function refresh() {
   }
   loading = (async () => {
     try {
-      state.overview = await api.get('ui/overview');
+      const began = performance.now();
+      state.overview = whole(await api.get('ui/overview'));
+      state.took = performance.now() - began;
       state.at = Date.now();
       state.lost = null;
       const page = PAGES[shown];
@@ -118,12 +120,24 @@ async function refresh() {
   }
 }
 
+// What the overview leaves out of a deployment, because it is so of most.
+const USUAL = {
+  api_base: null, cause: null, error: null, hint: null, since_s: null, retry_after_s: null, provider_issued: false, credential: null,
+  declared_at: '', in_flight: 0, waiting: 0, failures: {}, failures_in_a_row: 0, answered: 0, failed: 0,
+  latency: { p50: null, p95: null, first_p50: null, first_p95: null },
+};
+
+function whole(overview) {
+  for (const group of overview.groups) group.deployments = group.deployments.map((one) => ({ ...USUAL, ...one }));
+  return overview;
+}
+
 function soon() {
   if (!timer) {
     timer = setTimeout(() => {
       timer = null;
       if (!document.hidden) refresh();
-    }, EVENT_MS);
+    }, Math.max(EVENT_MS, state.took * 4));
   }
 }
 
@@ -283,7 +297,8 @@ async function start() {
   setInterval(() => {
     if (document.hidden) return;
     if (state.lost) api.refreshSession().then(refresh, draw);
-    else if (api.session.session !== 'needed') refresh();
+    // A large gateway is read less often.
+    else if (api.session.session !== 'needed' && Date.now() - state.at > state.took * 10) refresh();
   }, POLL_MS);
   // A session goes on only while it is used.
   setInterval(() => {

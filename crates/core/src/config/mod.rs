@@ -39,6 +39,7 @@ mod metrics;
 mod mock;
 mod model_info;
 mod names;
+mod open_pages;
 mod organizations;
 mod origins;
 mod own_place;

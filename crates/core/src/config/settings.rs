@@ -6,7 +6,7 @@
 use crate::health::probe::ProbeSettings;
 use crate::route::{STRATEGIES, Strategy, StrategyArgs};
 use crate::secret::Secret;
-use crate::settings::{Bounds, GatewaySettings, RouterSettings, SharedSettings, StatusPage};
+use crate::settings::{Bounds, GatewaySettings, RouterSettings, SharedSettings};
 
 use super::elsewhere::Elsewhere;
 use super::fallbacks::{References, Written};
@@ -20,8 +20,8 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, affinity, alerts, budgets, cache, filters, metrics, origins, probing, shared, sinks,
-    store, user_headers,
+    address, affinity, alerts, budgets, cache, filters, metrics, open_pages, origins, probing, shared,
+    sinks, store, user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -321,25 +321,10 @@ impl<'n> Settings<'n> {
             "allow_public_health_readiness_details" => {
                 put(&mut gateway.public_readiness_details, field.flag(problems));
             }
-            "status_page" => match field.text(problems) {
-                Some("public") => gateway.status_page = StatusPage::Public,
-                Some("off") | None => gateway.status_page = StatusPage::Off,
-                Some(_) => field.wrong(
-                    Wrong::new(
-                        "is neither `public` nor `off`",
-                        "write one of them; no page is served",
-                    ),
-                    problems,
-                ),
-            },
-            "enable_drain_endpoint" => put(&mut gateway.drain_endpoint, field.flag(problems)),
-            "drain_endpoint_token" => {
-                gateway.drain_token = field.text(problems).map(Secret::new);
-            }
             "request_log" => gateway.request_log = field.text(problems).map(Box::from),
             "drain_delay_s" => put(&mut gateway.drain_delay_ms, field.time(problems)),
             "shutdown_timeout_s" => put(&mut gateway.shutdown_timeout_ms, field.time(problems)),
-            _ => return false,
+            _ => return open_pages::read(field, gateway, problems),
         }
         true
     }

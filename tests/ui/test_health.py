@@ -204,7 +204,7 @@ def test_a_prompt_is_streamed_with_its_route(hale, upstream, dashboard):
 def test_a_past_request_is_found_by_its_call_id(outage, dashboard):
     board = dashboard(outage).sign_in("requests")
     board.sees("Failed 401", "main")
-    board.page.get_by_role("link", name="explain").first.click()
+    board.page.locator("main").get_by_role("link", name="explain").first.click()
     board.sees("The way of", "main")
     board.sees("Failed 401 (the key is refused)", "main")
 

@@ -129,16 +129,14 @@ async fn answer(
         count_turned_away(&worker.process.metrics, row, &refusal);
         return Stage::Answered(turning_away.answer(refusal));
     }
-    let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
+    let access = auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway);
+    let access = match access.or_else(|refusal| of_session(&serving, &head, refusal)) {
         Ok(access) => access,
-        Err(refusal) => match of_session(&serving, &head, &refusal) {
-            Some(access) => access,
-            None => {
-                worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
-                count_turned_away(&worker.process.metrics, row, &refusal);
-                return Stage::Answered(turning_away.answer(refusal));
-            }
-        },
+        Err(refusal) => {
+            worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
+            count_turned_away(&worker.process.metrics, row, &refusal);
+            return Stage::Answered(turning_away.answer(refusal));
+        }
     };
     let name = name.map(query::decoded);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
@@ -176,9 +174,10 @@ async fn answer(
 
 /// What a request that was refused for want of a key may do by the session of its browser. A key that is there decides alone.
 #[cold]
-fn of_session(serving: &Serving, head: &Parts, refusal: &Refusal) -> Option<Access> {
+fn of_session(serving: &Serving, head: &Parts, refusal: Refusal) -> Result<Access, Refusal> {
     let has_none = refusal.reply.reason == refusal::MISSING_KEY;
-    if has_none { session::access(serving, head) } else { None }
+    let access = if has_none { session::access(serving, head) } else { None };
+    access.ok_or(refusal)
 }
 
 /// Counts a request for a model that gets no record because its client may not make it.

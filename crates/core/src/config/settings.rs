@@ -20,8 +20,8 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, affinity, alerts, budgets, cache, filters, metrics, open_pages, origins, probing, shared,
-    sinks, store, user_headers,
+    address, affinity, alerts, budgets, cache, filters, metrics, open_pages, origins, probing,
+    shared, sinks, store, user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";

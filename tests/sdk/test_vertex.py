@@ -86,9 +86,11 @@ def test_a_client_reads_from_hale_what_googles_sdk_reads(hale, upstream, issuer,
     read = by_google(up, MODEL, ("hi", {}), stream)
     parts = [part for one in read for part in one.candidates[0].content.parts]
     texts = "".join(part.text for part in parts if part.text and not part.thought)
-    [*_, last] = by_client("openai", gateway, {"messages": [user("hi")]}, False)
-    assert last.choices[0].message.content == texts
-    assert last.usage.prompt_tokens == read[-1].usage_metadata.prompt_token_count
+    more = {"stream_options": {"include_usage": True}} if stream else {}
+    got = by_client("openai", gateway, {"messages": [user("hi")], **more}, stream)
+    pieces = [choice.delta if stream else choice.message for one in got for choice in one.choices]
+    assert "".join(piece.content or "" for piece in pieces) == texts
+    assert got[-1].usage.prompt_tokens == read[-1].usage_metadata.prompt_token_count
 
 
 #: One logical request for Claude, in the words of Anthropic's SDK and of OpenAI's.
@@ -118,8 +120,8 @@ def test_claude_is_asked_as_anthropics_sdk_asks_it(hale, upstream, issuer, clien
     oracle, ours = asks(up)
     ours, oracle = ours.json, oracle.json
     # Clients that name no version get the reference's.
-    version = ours.pop("anthropic_version")
-    assert version == (oracle.pop("anthropic_version") if client == "anthropic" else "vertex-2023-10-16")
+    version, newest = ours.pop("anthropic_version"), oracle.pop("anthropic_version")
+    assert version == (newest if client == "anthropic" else "vertex-2023-10-16")
     assert plain(ours) == plain(oracle)
 
 
@@ -151,7 +153,9 @@ def test_tokens_of_claude_are_counted_where_anthropics_sdk_counts_them(hale, ups
 def test_tokens_of_gemini_are_counted_where_googles_sdk_counts_them(hale, upstream, issuer):
     up = upstream(Plan(then=reply({"totalTokens": 31})))
     gateway = hale(entry(up, issuer))
-    google(up).models.count_tokens(model=MODEL, contents="hi")
+    # The SDK closes a client that is no longer held.
+    sdk = google(up)
+    sdk.models.count_tokens(model=MODEL, contents="hi")
     got = gateway.anthropic_client().messages.count_tokens(model="smart", messages=[user("hi")])
     oracle, ours = asks(up)
     assert ours.json == oracle.json
@@ -166,7 +170,8 @@ def test_embeddings_are_asked_and_read_as_googles_sdk_does(hale, upstream, issue
     up = upstream(Plan(then=reply({"predictions": [prediction([0.25, -0.5]), prediction([1.5, 3])]})))
     gateway = hale(entry(up, issuer, "text-embedding-005"))
     config = types.EmbedContentConfig(output_dimensionality=2, task_type="RETRIEVAL_QUERY")
-    read = google(up).models.embed_content(model="text-embedding-005", contents=["a", "b"], config=config)
+    sdk = google(up)
+    read = sdk.models.embed_content(model="text-embedding-005", contents=["a", "b"], config=config)
     got = gateway.client().embeddings.create(model="smart", input=["a", "b"], dimensions=2, encoding_format=form,
                                              extra_body={"input_type": "search_query"})
     oracle, ours = asks(up)

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use super::chunk::{self, Wrong};
 use super::contents::OWN_ID;
+use super::grounding::{self, Places};
 use super::part::Said;
 use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Source, Text, check_call};
@@ -22,6 +23,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     })?;
     let mut parts: Vec<Part<'_>> = Vec::with_capacity(chunk.parts.len());
     let mut calls = 0;
+    let mut places = Places::default();
     for part in chunk.parts {
         let signature = part.signature;
         match part.said {
@@ -42,7 +44,12 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
             }
             said => {
                 match said {
-                    Said::Text(text) => add_text(&mut parts, text),
+                    Said::Text(text) => {
+                        if chunk.grounding.is_some() {
+                            places.add(&text);
+                        }
+                        add_text(&mut parts, text);
+                    }
                     Said::Data { media_type, data } => {
                         let source = Source::Base64 { media_type, data };
                         parts.push(Content::Image(source).into());
@@ -60,7 +67,8 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let has_content = parts.iter().any(is_content);
     let stop = chunk.finish.map(|finish| finish.stop(calls, has_content));
     let stop = stop.transpose().map_err(|why| broken(&why))?;
-    Ok(Answer { id: chunk.id, parts, stop, usage: chunk.usage, ..Answer::default() })
+    let citations = chunk.grounding.map(|raw| grounding::read(raw, &places)).unwrap_or_default();
+    Ok(Answer { id: chunk.id, parts, citations, stop, usage: chunk.usage, ..Answer::default() })
 }
 
 /// Joins neighbouring texts: one answer may have a part for each piece.

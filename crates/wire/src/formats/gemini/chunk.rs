@@ -21,6 +21,8 @@ pub(super) struct Chunk<'a> {
     pub(super) id: Text<'a>,
     /// Its parts, in order.
     pub(super) parts: Vec<Part<'a>>,
+    /// What its text is grounded in, as JSON text.
+    pub(super) grounding: Option<&'a str>,
     /// Why the answer ended.
     pub(super) finish: Option<Finish>,
     /// Tokens so far.
@@ -102,9 +104,10 @@ pub(super) fn read(text: &str) -> Result<Chunk<'_>, Wrong> {
     };
     chunk.is_answer = true;
     let broken = |why: &str| Wrong::Broken(why.to_owned());
-    let names = ["content", "finishReason", "finishMessage"];
-    let [content, finish, message] =
+    let names = ["content", "finishReason", "finishMessage", "groundingMetadata"];
+    let [content, finish, message, grounding] =
         texts(candidate, names).map_err(|_| broken("a candidate that is no object"))?;
+    chunk.grounding = grounding;
     if let Some(content) = content {
         let [parts] = texts(content, ["parts"]).map_err(|_| broken("content that is no object"))?;
         let parts =

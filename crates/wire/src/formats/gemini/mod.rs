@@ -9,6 +9,7 @@ mod contents;
 pub(crate) mod count;
 pub(crate) mod embeddings;
 mod generation;
+mod grounding;
 pub(crate) mod images;
 mod model;
 pub(crate) mod observe;

@@ -5,6 +5,7 @@
 
 use super::answer::{mark, own_id, signed};
 use super::chunk::{self, Wrong};
+use super::grounding::{self, Places};
 use super::part::{Part, Said};
 use crate::formats::errors;
 use crate::formats::event::EventError;
@@ -17,6 +18,10 @@ pub(crate) struct Reader {
     id: Option<Box<str>>,
     /// Calls so far.
     calls: usize,
+    /// Where the characters of its text stand.
+    places: Places,
+    /// Citations so far.
+    cited: usize,
     /// Images so far.
     images: u32,
     /// Whether something was said besides thoughts.
@@ -45,6 +50,14 @@ impl Reader {
             self.images = self.images.saturating_add(u32::from(part.is_image()));
             self.part(part, &mut deltas)?;
         }
+        if let Some(metadata) = chunk.grounding {
+            // An event has the citations of those before it, too.
+            let found = grounding::read(metadata, &self.places);
+            let before = self.cited;
+            self.cited = before.max(found.len());
+            let new = found.into_iter().skip(before);
+            deltas.extend(new.map(|one| Delta::Citation(Box::new(one))));
+        }
         deltas.extend(chunk.usage.map(|mut usage| {
             usage.drawn.images = self.images;
             Delta::Usage(usage)
@@ -71,6 +84,7 @@ impl Reader {
             }
             Said::Text(text) => {
                 self.has_content = true;
+                self.places.add(&text);
                 deltas.push(Delta::Text(text));
             }
             Said::Thought(text) => deltas.push(Delta::Thinking(text)),

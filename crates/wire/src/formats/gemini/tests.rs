@@ -720,3 +720,52 @@ proptest! {
         };
     }
 }
+
+#[test]
+fn what_an_answer_is_grounded_in_is_cited_whole_and_once_in_a_stream() {
+    let metadata = json!({"webSearchQueries": ["q"], "searchEntryPoint": {"renderedContent": "<div>"},
+        "groundingChunks": [{"web": {"uri": "https://a.example/x", "title": "a.example"}}],
+        "groundingSupports": [{"segment": {"startIndex": 7, "endIndex": 13, "text": "\u{e9} two"},
+            "groundingChunkIndices": [0], "confidenceScores": [0.9]}]});
+    let cited = json!({"type": "url_citation", "url_citation": {"start_index": 3, "end_index": 8,
+        "url": "https://a.example/x", "title": "a.example"}});
+    let mut whole = candidate(json!([{"text": "日本 "}, {"text": "é two"}]), "STOP");
+    whole["candidates"][0]["groundingMetadata"] = metadata.clone();
+    let answer = answered(Operation::Chat, &whole).unwrap();
+    assert_eq!(answer["choices"][0]["message"]["annotations"], json!([cited]), "{answer}");
+    // A client of Anthropic's format gets the text.
+    let answer = answered(Operation::Messages, &whole).unwrap();
+    assert_eq!(answer["content"][0]["text"], "日本 é two");
+    let chunk = |text: &str| json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}}]});
+    let mut repeated = chunk("");
+    repeated["candidates"][0]["groundingMetadata"] = metadata;
+    let mut last = repeated.clone();
+    last["candidates"][0]["finishReason"] = json!("STOP");
+    let text = events(&[chunk("日本 "), chunk("é two"), repeated, last]);
+    let (_, out) = streamed(conversion(Operation::Chat), &text, &[]);
+    let found: Vec<Value> = data(&out)
+        .iter()
+        .map(|event| event["choices"][0]["delta"]["annotations"].clone())
+        .filter(Value::is_array)
+        .collect();
+    assert_eq!(found, [json!([cited])]);
+}
+
+#[test]
+fn images_within_an_answer_are_counted_with_their_tokens() {
+    let image = || json!({"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}});
+    let mut body = candidate(json!([{"text": "two"}, image(), image()]), "STOP");
+    body["usageMetadata"]["candidatesTokensDetails"] =
+        json!([{"modality": "IMAGE", "tokenCount": 2580}]);
+    let expected = hale_core::usage::Drawn { images: 2, tokens: 2580 };
+    let bytes = Bytes::from(body.to_string());
+    let answer = answer::check(conversion(Operation::Chat), &bytes, &view()).unwrap();
+    assert_eq!(answer.usage.unwrap().drawn, expected);
+    let parts =
+        |parts: Value| json!({"candidates": [{"content": {"role": "model", "parts": parts}}]});
+    let mut last = body.clone();
+    last["candidates"][0]["content"] = json!({"parts": [{"text": ""}]});
+    let text = events(&[parts(json!([image()])), parts(json!([image()])), last]);
+    let (reader, _) = streamed(conversion(Operation::Chat), &text, &[]);
+    assert_eq!(reader.usage().unwrap().drawn, expected);
+}

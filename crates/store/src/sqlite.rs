@@ -190,7 +190,7 @@ impl Sqlite {
     /// Copies the whole file to `to`, which does not exist.
     pub(crate) async fn backup(&self, to: &Path) -> Result<(), Error> {
         let failed = |error: std::io::Error| {
-            Error::new(Kind::Other, &to.display().to_string(), &error.to_string())
+            Error::new(Kind::Other, &to.display().to_string(), error.to_string())
         };
         // Names of models and messages of providers are nothing for others on the machine.
         let mut options = File::options();

@@ -125,8 +125,9 @@ impl Incident {
 
     /// Leaves the words and fixes of one member: those of the others are much the same.
     pub(super) fn slim(&mut self) {
-        let has_words = |(_, member): &(&Box<str>, &Member)| !member.trouble.words.is_empty();
-        let kept = self.members.iter().find(has_words).map(|(subject, _)| subject.clone());
+        let kept = self.members.iter().find_map(|(subject, member)| {
+            (!member.trouble.words.is_empty()).then(|| subject.clone())
+        });
         for (subject, member) in &mut self.members {
             if Some(subject) != kept.as_ref() {
                 (member.trouble.words, member.trouble.fix) = Default::default();

@@ -16,6 +16,7 @@ pub use self::detail::{
 use crate::cache::CacheAnswer;
 use crate::cause::Cause;
 use crate::operation::Operation;
+use crate::tenancy::access::Identity;
 use crate::usage::{CountedBy, Usage};
 
 /// How a request ended for its client.
@@ -111,6 +112,8 @@ pub struct RequestRecord {
     pub requested_model: Option<Arc<str>>,
     /// The user that a header named, if the config says which, cut to 200 characters.
     pub user: Option<Arc<str>>,
+    /// Whose key it came with, if not with the master key.
+    pub identity: Option<Arc<Identity>>,
     /// The model group that answered; if none did, the one that the request named.
     pub model_group: Option<Arc<str>>,
     /// The id of the deployment that answered, or failed last.

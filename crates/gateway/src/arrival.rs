@@ -11,7 +11,7 @@ use http::HeaderMap;
 use hyper::body::Incoming;
 
 use crate::clock::Micros;
-use crate::http::auth::Access;
+use crate::http::auth::Principal;
 use crate::http::body::{self, Arriving};
 use crate::http::connection::ClientConn;
 use crate::http::refusal::Refusal;
@@ -30,8 +30,8 @@ pub(crate) struct Arrival {
     pub(crate) at: Micros,
     /// Its id: the client's own if it sent one.
     pub(crate) call_id: Arc<str>,
-    /// What its client may do.
-    pub(crate) access: Access,
+    /// Who sent it, by its key.
+    pub(crate) principal: Principal,
 }
 
 impl Arrival {

@@ -20,6 +20,7 @@ mod failures;
 mod files;
 mod fleet;
 mod http;
+mod keys;
 mod limits;
 mod logging;
 mod metrics;

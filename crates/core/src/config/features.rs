@@ -11,8 +11,10 @@ pub(super) struct Feature {
     pub(super) effect: &'static str,
 }
 
-pub(super) const VIRTUAL_KEYS: Feature =
-    Feature { name: "virtual keys", effect: "The only key is the master key." };
+pub(super) const VIRTUAL_KEYS: Feature = Feature {
+    name: "settings of virtual keys",
+    effect: "Keys do not obey it: docs/keys.md says what they do.",
+};
 pub(super) const LOG_SINKS: Feature = Feature {
     name: "log sinks",
     effect: "Nothing is sent there; `callbacks` has the sinks that are served.",
@@ -28,8 +30,8 @@ pub(super) const SIMILAR_ANSWERS: Feature = Feature {
     effect: "Only equal requests get the same answer.",
 };
 pub(super) const DATABASE: Feature = Feature {
-    name: "models and keys in the database",
-    effect: "The store holds no models, prompts or keys; its own keys are `database_url` and `store_*`.",
+    name: "models in the database",
+    effect: "The store holds no models and prompts; its own keys are `database_url` and `store_*`.",
 };
 pub(super) const USER_INTERFACE: Feature =
     Feature { name: "user interface", effect: "There is no user interface." };

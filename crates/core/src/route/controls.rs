@@ -4,6 +4,7 @@
 //! absent here is decided by the config.
 
 use super::affinity::Affinity;
+use super::may_use::MayUse;
 use super::needs::Needs;
 use super::tags::TagWish;
 use crate::operation::Operation;
@@ -37,6 +38,8 @@ pub struct Controls {
     pub max_fallbacks: Option<u32>,
     /// What it needs from a model, if that was read.
     pub needs: Needs,
+    /// The models that it may use, by its key.
+    pub may_use: MayUse,
     /// Its tags, if tags decide or have budgets.
     pub tags: Option<Box<TagWish>>,
     /// What names its home, if it has one.

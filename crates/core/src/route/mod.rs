@@ -10,6 +10,7 @@ mod expand;
 mod explain;
 mod filter;
 mod home;
+mod may_use;
 mod needs;
 mod resolve;
 pub(crate) mod route_plan;
@@ -26,6 +27,7 @@ pub use expand::{Expanded, expand};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};
 pub use filter::{Excluded, Exclusion, Fit, Selection, window};
 pub use home::GroupAffinity;
+pub use may_use::MayUse;
 pub use needs::{Need, Needs};
 pub use resolve::{Resolved, Target, find, nearest_names, resolve};
 pub use route_plan::{

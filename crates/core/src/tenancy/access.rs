@@ -58,6 +58,12 @@ impl UserRole {
         }
     }
 
+    /// Whether it sees what is others'.
+    #[must_use]
+    pub const fn sees_all(self) -> bool {
+        matches!(self, UserRole::ProxyAdmin | UserRole::ProxyAdminViewer)
+    }
+
     /// The role of that name; an unknown one is that of an internal user.
     #[must_use]
     pub fn named(name: Option<&str>) -> UserRole {
@@ -233,6 +239,13 @@ impl KeyAccess {
             Some(rule) => Err(Denied::model(rule.kind, model.name)),
             None => Ok(()),
         }
+    }
+
+    /// Whether the size of a request matters to a limit or a budget.
+    #[must_use]
+    pub fn measures(&self) -> bool {
+        let counts = |level: &Arc<Level>| level.terms.tpm.is_some() || level.terms.budget.is_some();
+        self.levels.iter().any(counts) || self.of_models.values().any(counts)
     }
 
     /// Whether it may use every model.

@@ -302,6 +302,11 @@ impl Account {
         inner.writes += 1;
     }
 
+    /// When an operator has its budget begin anew.
+    pub fn set_ends(&self, ends: Option<UnixMs>) {
+        self.0.lock().ends = ends;
+    }
+
     /// What it shows.
     pub fn balance(&self, budget: Option<&Budget>, at: WallClock) -> Balance {
         let mut inner = self.0.lock();

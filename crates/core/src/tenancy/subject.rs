@@ -3,6 +3,7 @@
 //! Named by every level of [`super::access`], by refusals and by the store's rows. Always true: a kind and an id name one account.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::money::Money;
@@ -54,8 +55,8 @@ impl SubjectKind {
     }
 }
 
-/// A subject.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A subject. Two are the same if kind and id are: a name may change.
+#[derive(Clone, Debug)]
 pub struct Subject {
     /// What it is.
     pub kind: SubjectKind,
@@ -63,6 +64,21 @@ pub struct Subject {
     pub id: Arc<str>,
     /// What people call it, and the shown end of a key.
     pub name: Arc<str>,
+}
+
+impl PartialEq for Subject {
+    fn eq(&self, other: &Subject) -> bool {
+        (self.kind, &self.id) == (other.kind, &other.id)
+    }
+}
+
+impl Eq for Subject {}
+
+impl Hash for Subject {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kind.hash(state);
+        self.id.hash(state);
+    }
 }
 
 impl Subject {

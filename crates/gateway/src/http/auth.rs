@@ -4,14 +4,21 @@
 //! role needs the right key; keys are compared in constant time, which reveals at most the length of the
 //! right one.
 
+use std::sync::Arc;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hale_core::secret::Secret;
 use hale_core::settings::GatewaySettings;
+use hale_core::tenancy::access::{Identity, KeyAccess, Needed, UserRole};
+use hale_core::tenancy::key_text::is_key;
+use hale_core::tenancy::rights::Route;
+use hale_core::tenancy::{Denied, KeyHash};
 use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderName, header};
 
 use super::header_list::list;
 use super::refusal::{self, Refusal};
+use crate::keys::{self, Keys};
 
 /// The header of the gateway's own: where it is sent, no other decides.
 static OWN_HEADER: HeaderName = HeaderName::from_static("x-litellm-api-key");
@@ -42,24 +49,62 @@ pub enum Role {
     Admin,
 }
 
-/// What a client may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Everything: the master key.
-    Admin,
-    /// What needs no key: none is configured, or the endpoint is public.
-    Open,
+/// Who sent a request, by its key.
+#[derive(Clone, Debug)]
+pub(crate) enum Principal {
+    /// An operator: the master key.
+    Operator,
+    /// Anyone: no key is configured, or the endpoint is public.
+    Anyone,
+    /// The holder of a key.
+    Key(Arc<KeyAccess>),
 }
 
-/// Checks the client's key against the endpoint's role.
+impl Principal {
+    /// Whether it may do everything.
+    pub(crate) fn is_operator(&self) -> bool {
+        match self {
+            Principal::Operator => true,
+            Principal::Anyone => false,
+            Principal::Key(access) => access.role == UserRole::ProxyAdmin,
+        }
+    }
+
+    /// Whose key it is.
+    pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
+        match self {
+            Principal::Operator | Principal::Anyone => None,
+            Principal::Key(access) => Some(access.identity.clone()),
+        }
+    }
+
+    /// What the holder of the key may do.
+    pub(crate) fn access(&self) -> Option<&Arc<KeyAccess>> {
+        match self {
+            Principal::Operator | Principal::Anyone => None,
+            Principal::Key(access) => Some(access),
+        }
+    }
+}
+
+/// What is known of a client by its headers alone.
+#[derive(Debug)]
+pub(crate) enum Presents<'h> {
+    /// Who it is.
+    Known(Principal),
+    /// Keys, of which the first that there is counts.
+    Keys(Vec<&'h str>),
+}
+
+/// Finds what the client presents, and whether the endpoint's role lets it in with that alone.
 ///
 /// # Errors
 /// The refusal to send.
-pub(crate) fn authenticate(
+pub(crate) fn authenticate<'h>(
     role: Role,
-    headers: &HeaderMap,
-    settings: &GatewaySettings,
-) -> Result<Access, Refusal> {
+    headers: &'h HeaderMap,
+    settings: &'h GatewaySettings,
+) -> Result<Presents<'h>, Refusal> {
     let open = match role {
         Role::Public => true,
         Role::Key | Role::Viewer => false,
@@ -70,12 +115,43 @@ pub(crate) fn authenticate(
         Role::Metrics => !settings.metrics_need_key,
     };
     if open {
-        return Ok(Access::Open);
+        return Ok(Presents::Known(Principal::Anyone));
     }
     let Some(master) = &settings.master_key else {
-        return Ok(Access::Open);
+        return Ok(Presents::Known(Principal::Anyone));
     };
-    Presented { headers, extra: settings.key_header.as_deref() }.access(master)
+    Presented { headers, extra: settings.key_header.as_deref() }.who(master)
+}
+
+/// Who presents these keys, besides the master key: the holder of the first that is known. It may call an endpoint that needs this.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn holder(
+    keys: &Keys,
+    presented: Vec<&str>,
+    (needed, route): (Needed, Route<'_>),
+) -> Result<Principal, Refusal> {
+    if !keys.are_used() {
+        return Err(refusal::wrong_key());
+    }
+    let mut refused = None;
+    for key in presented.into_iter().filter(|key| is_key(key)) {
+        let at = keys::now();
+        let known = keys.known(KeyHash::of(key), at.now);
+        let found = match known {
+            Some(access) => Ok(access),
+            None => keys.look_up(key).await,
+        };
+        match found {
+            Ok(access) => {
+                access.check(needed, route, at.unix_ms).map_err(refusal::denied)?;
+                return Ok(Principal::Key(access));
+            }
+            Err(denied) => refused = refused.or(Some(denied)),
+        }
+    }
+    Err(refusal::denied(refused.unwrap_or_else(Denied::no_key_form)))
 }
 
 /// Whether that text is the master key.
@@ -107,16 +183,18 @@ struct Presented<'h> {
 }
 
 impl<'h> Presented<'h> {
-    /// What a client with these keys may do.
-    fn access(&self, master: &Secret) -> Result<Access, Refusal> {
+    /// Who presents these keys.
+    fn who(&self, master: &Secret) -> Result<Presents<'h>, Refusal> {
         let is_master = |key: &str| is_master_key(key, master);
         let key = self.first()?;
         // An agent fills in its own credential by itself, and its operator can only add another header.
         let may_yield = || key.yields && has_a_providers_form(key.value);
-        if is_master(key.value) || (may_yield() && self.any(is_master)) {
-            return Ok(Access::Admin);
+        if is_master(key.value) || (may_yield() && self.behind().any(is_master)) {
+            return Ok(Presents::Known(Principal::Operator));
         }
-        Err(refusal::wrong_key())
+        let mut keys = if may_yield() { self.behind().collect() } else { Vec::new() };
+        keys.push(key.value);
+        Ok(Presents::Keys(keys))
     }
 
     /// The key that counts: that of the configured header, of `x-litellm-api-key`, of `authorization`, then of the others in
@@ -145,11 +223,11 @@ impl<'h> Presented<'h> {
         }
     }
 
-    /// Whether one of the headers behind `authorization` holds a key that is `right`.
-    fn any(&self, right: impl Fn(&str) -> bool) -> bool {
+    /// The keys of the headers behind `authorization`.
+    fn behind(&self) -> impl Iterator<Item = &'h str> {
         let held = KEY_HEADERS.iter().filter_map(|name| self.only(name).ok().flatten());
-        let mut held = held.map(|value| bearer(value).unwrap_or(value));
-        held.any(&right) || hidden_key(self.headers).is_some_and(right)
+        let held = held.map(|value| bearer(value).unwrap_or(value));
+        held.chain(hidden_key(self.headers))
     }
 
     /// The text of a header; `None` if it is not there or empty.
@@ -191,7 +269,8 @@ mod tests {
     /// Whether a client with those headers has the master key `sk-1`.
     fn has_master_key(lines: &[(&str, &str)]) -> bool {
         let presented = Presented { headers: &headers(lines), extra: Some("x-mine") };
-        presented.access(&Secret::new("sk-1")).is_ok()
+        let who = presented.who(&Secret::new("sk-1"));
+        matches!(who, Ok(Presents::Known(Principal::Operator)))
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod request;
 
 use hale_core::cause::Cause;
 use hale_core::provider::WireFormat;
+use hale_core::tenancy::{Denied, RateLimited};
 use hale_wire::errors::{ErrorReply, clean, kind_of};
 use hale_wire::form::FormError;
 use hale_wire::peek::PeekError;
@@ -22,6 +23,9 @@ pub(crate) const LINE_MAX: usize = 300;
 
 /// The protocol of a WebSocket in `upgrade`.
 const WEBSOCKET: &str = "websocket";
+/// The kind of a limit that was reached, and when there is room again, seconds since 1970.
+const RATE_LIMIT_TYPE: HeaderName = HeaderName::from_static("rate_limit_type");
+const RESET_AT: HeaderName = HeaderName::from_static("reset_at");
 /// Tells the SDKs not to try again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -50,6 +54,8 @@ pub(crate) struct Refusal {
     close: bool,
     /// The protocol that the client has to use.
     upgrade: Option<&'static str>,
+    /// The limit of a key that was reached.
+    limited: Option<Box<RateLimited>>,
 }
 
 impl Refusal {
@@ -71,6 +77,7 @@ impl Refusal {
             allow: None,
             close: false,
             upgrade: None,
+            limited: None,
         }
     }
 
@@ -108,6 +115,10 @@ impl Refusal {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         } else if let Some(seconds) = self.retry_after_s.or(passes.then_some(1)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(limited) = &self.limited {
+            headers.insert(RATE_LIMIT_TYPE, HeaderValue::from_static(limited.of));
+            headers.insert(RESET_AT, HeaderValue::from(limited.resets_at.0 / 1_000));
         }
         if let Some(method) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(method));
@@ -173,6 +184,25 @@ pub(crate) fn wrong_key() -> Refusal {
         "invalid_api_key",
         "the key is not known to this gateway. Check the key that the client sends.",
     )
+}
+
+/// What a key may not, or has no room for.
+#[cold]
+pub(crate) fn denied(denied: Denied) -> Refusal {
+    let status = StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN);
+    let mut refusal = Refusal::new(status, denied.reason, denied.message);
+    denied.kind.clone_into(&mut refusal.reply.kind);
+    refusal.reply.param = denied.param.map(String::from);
+    refusal.retry_after_s = denied.retry_after_s;
+    refusal.limited = denied.limit.map(Box::new);
+    refusal
+}
+
+/// What the admin API refuses, in the reference's words and with its `error.type`.
+pub(crate) fn of_admin(status: StatusCode, kind: &str, message: String) -> Refusal {
+    let mut refusal = Refusal::new(status, "admin_refused", message);
+    kind.clone_into(&mut refusal.reply.kind);
+    refusal
 }
 
 /// The admin API without a master key.

@@ -25,6 +25,7 @@ fn record(ending: Ending) -> RequestRecord {
         operation: hale_core::operation::Operation::Chat,
         requested_model: None,
         user: None,
+        identity: None,
         model_group: None,
         deployment: None,
         deployment_name: None,

@@ -3,6 +3,7 @@
 //! Called by the router, after the key was checked: the table of endpoints names each page. Always true: a page
 //! calls no upstream; those that ask for health checks or for lists of models let the prober do it.
 
+mod admin;
 pub(crate) mod alerting;
 pub(crate) mod budgets;
 pub(crate) mod cache;
@@ -11,6 +12,7 @@ pub(crate) mod dashboard;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod home;
+pub(crate) mod keys;
 mod known;
 pub(crate) mod metrics;
 pub(crate) mod model_groups;
@@ -20,5 +22,7 @@ mod request;
 pub(crate) mod router;
 pub(crate) mod router_settings;
 pub(crate) mod services;
+pub(crate) mod teams;
+pub(crate) mod users;
 
 pub(crate) use self::request::{PageRequest, Waiting};

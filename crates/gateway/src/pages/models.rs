@@ -10,7 +10,7 @@ use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::ModelGroup;
 use hale_core::prices::ModelFacts;
 use hale_core::provider::WireFormat;
-use hale_core::route::{Resolved, expand, resolve};
+use hale_core::route::{MayUse, Resolved, expand, resolve};
 use hale_core::snapshot::Snapshot;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -131,16 +131,17 @@ fn listed<'m>(request: &PageRequest<'m>, wanted: Wanted, lists: &ProviderLists) 
         let down = |index: &DeploymentIndex| standing(serving, *index, now) == Standing::Unhealthy;
         !wanted.healthy_only || group.pattern.is_some() || !group.members.iter().all(down)
     };
+    let may = |name: &str| may_use(request, name);
     let mut seen: HashSet<Box<str>> = HashSet::new();
     let mut models = Vec::new();
     for group in snapshot.listed_groups().filter(shown) {
         let behind = expand(snapshot, group, |index| lists.at(index));
-        if behind.is_empty() || wanted.patterns {
+        if (behind.is_empty() || wanted.patterns) && may(&group.name) {
             models.push(model(snapshot, &group.name));
         }
         for (name, expanded) in behind {
             // A group of that name has its own place.
-            if snapshot.by_name.contains_key(&*name) || !seen.insert(name.clone()) {
+            if snapshot.by_name.contains_key(&*name) || !may(&name) || !seen.insert(name.clone()) {
                 continue;
             }
             let first = expanded.members.first().map(|index| snapshot.deployment(*index));
@@ -153,13 +154,22 @@ fn listed<'m>(request: &PageRequest<'m>, wanted: Wanted, lists: &ProviderLists) 
     };
     let aliases = snapshot.router.aliases.iter();
     let aliases = aliases
-        .filter(|(_, alias)| !alias.hidden && leads_on(&alias.target))
+        .filter(|(name, alias)| !alias.hidden && leads_on(&alias.target) && may(name))
         .map(|(name, _)| &**name);
     models.extend(aliases.map(|name| model(snapshot, name)));
     if wanted.access_groups {
         models.extend(labels(snapshot).into_iter().map(|name| model(snapshot, name)));
     }
     models
+}
+
+/// Whether the client's key may use the model of that name.
+fn may_use(request: &PageRequest<'_>, name: &str) -> bool {
+    let arrival = request.arrival;
+    arrival.principal.access().is_none_or(|access| {
+        let renamed = access.renamed(name);
+        MayUse::check(access, &arrival.serving.snapshot, renamed).is_ok()
+    })
 }
 
 /// The part of the list that `limit` and `after_id` ask for; all of it if they are not there.
@@ -194,7 +204,8 @@ fn part<'m>(
 pub(crate) fn one(request: &PageRequest<'_>) -> Response<Reply> {
     let (snapshot, name) = (&request.arrival.serving.snapshot, request.name.unwrap_or_default());
     match resolve(snapshot, name) {
-        Resolved::Target(_) => page(&model(snapshot, name)),
+        Resolved::Target(_) if may_use(request, name) => page(&model(snapshot, name)),
+        Resolved::Target(_) => refusal::no_such_model(name, &[]).into_response(WireFormat::OpenAi),
         Resolved::Unknown(nearest) => {
             refusal::no_such_model(name, &nearest).into_response(WireFormat::OpenAi)
         }

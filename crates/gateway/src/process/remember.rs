@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::background::Background;
 use crate::events::{self, Event, Received, Reload, Shutdown, Subscriber, What};
+use crate::keys::Keys;
 use crate::metrics::{Metrics, Service};
 use crate::pages::health::history;
 use crate::state::Process;
@@ -94,6 +95,7 @@ impl Place {
 /// What runs for the store.
 pub(super) struct Memory {
     store: Arc<Store>,
+    keys: Arc<Keys>,
     recorder: JoinHandle<()>,
 }
 
@@ -107,6 +109,8 @@ pub(super) fn start(background: &Background, process: &Arc<Process>, place: Plac
     background.supervise("the writer of the store", move || own.clone().drain());
     let own = store.clone();
     background.supervise("the retention of the store", move || own.clone().retain());
+    let own = process.keys.clone();
+    background.supervise("the keys", move || own.clone().run());
     let (done, applied) = mpsc::channel();
     let (own, of_task) = (store.clone(), process.clone());
     background.supervise("the settings of the store", move || {
@@ -120,7 +124,7 @@ pub(super) fn start(background: &Background, process: &Arc<Process>, place: Plac
     });
     // A database that does not answer delays the start no longer.
     let _late: Result<(), _> = applied.recv_timeout(OPEN_MAX);
-    Memory { store, recorder }
+    Memory { store, keys: process.keys.clone(), recorder }
 }
 
 fn options(background: &Background, process: &Process, place: Place) -> Options {
@@ -177,6 +181,12 @@ impl Memory {
     /// Writes the last rows, within a bound. Called behind the last event.
     pub(super) async fn finish(self, background: &Background) {
         let _late: Result<_, _> = tokio::time::timeout(FINISH_MAX, self.recorder).await;
+        let keys = self.keys;
+        let spent = background.supervise("what keys have spent", move || {
+            let keys = keys.clone();
+            async move { keys.write().await }
+        });
+        let _late: Result<_, _> = tokio::time::timeout(FINISH_MAX, spent).await;
         let store = self.store;
         let last = background.supervise("the last rows of the store", move || {
             let store = store.clone();
@@ -203,6 +213,7 @@ async fn restore(store: Arc<Store>, process: Arc<Process>, done: mpsc::Sender<()
         return;
     }
     store.connected().await;
+    process.keys.read_hashes().await;
     let mut switches = Switches::default();
     switches.apply(&store, &process).await;
     let _gone: Result<(), _> = done.send(());

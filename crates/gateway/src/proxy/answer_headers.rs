@@ -19,7 +19,6 @@ use crate::arrival::Arrival;
 use crate::cache::{CacheKey, Head};
 use crate::clock::seconds;
 use crate::http::COMPATIBLE_VERSION;
-use crate::http::auth::Access;
 use crate::http::call_id::CALL_ID;
 use crate::state::answer_template::{
     FALLBACKS, MODEL_ID, MODEL_NAME, RETRIES, VERSION, model_name,
@@ -103,7 +102,7 @@ pub(super) fn common(
         let model = route_plan.target().upstream_model(snapshot, deployment);
         headers.extend(model_name(deployment, &model).map(|name| (MODEL_NAME, name)));
     }
-    if arrival.access == Access::Admin
+    if arrival.principal.is_operator()
         && let Some(base) = &template.base
     {
         headers.insert(API_BASE, base.clone());

@@ -18,10 +18,12 @@ use hale_core::deployment::Deployment;
 use hale_core::health::Failure;
 use hale_core::operation::Operation;
 use hale_core::record::{Ending, RequestRecord, Resends};
+use hale_core::tenancy::access::Admission;
 use hale_core::usage::{CountedBy, Usage};
 use http::Response;
 use http::request::Parts;
 
+use super::admit;
 use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
 use super::capture::Capture;
@@ -61,6 +63,8 @@ pub(crate) struct Delivery {
     passed_over_usd: f64,
     record: Option<RequestRecord>,
     attempt: Option<AttemptGuard>,
+    /// What its key has reserved for it.
+    admission: Option<Box<Admission>>,
     /// How far its attempts have come. It stands here because the client may leave in the middle of one.
     pub(super) sending: SendProgress,
     /// What sinks want to know besides the record.
@@ -127,6 +131,7 @@ impl Delivery {
             place: Cell::new(None),
             passed_over_usd: 0.0,
             attempt: None,
+            admission: None,
             sending: SendProgress::default(),
             is_ended: false,
             record: Some(RequestRecord {
@@ -135,6 +140,7 @@ impl Delivery {
                 operation,
                 requested_model: None,
                 user: None,
+                identity: arrival.principal.identity(),
                 model_group: None,
                 deployment: None,
                 deployment_name: None,
@@ -205,6 +211,11 @@ impl Delivery {
     /// Charges the cost to these budgets of tags, too.
     pub(super) fn charge_tags(&mut self, budgets: &[BudgetIndex]) {
         self.tag_budgets = budgets.to_vec();
+    }
+
+    /// Its key reserved what it is expected to use, until it ends.
+    pub(super) fn admitted(&mut self, admission: Admission) {
+        self.admission = Some(Box::new(admission));
     }
 
     /// The request goes on in another config.
@@ -474,6 +485,9 @@ impl Drop for Delivery {
         record.waited_us = self.in_line_us.get();
         if record.first_content_us.is_none() {
             record.overhead_us = own_us;
+        }
+        if let Some(admission) = self.admission.take() {
+            admit::settle(&self.worker.process, *admission, (&record, self.passed_over_usd));
         }
         record.detail = self.capture.finish(&record, now);
         let process = &self.worker.process;

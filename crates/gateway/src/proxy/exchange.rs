@@ -36,7 +36,6 @@ use super::turn::Waiting;
 use crate::arrival::Arrival;
 use crate::cache::Leader;
 use crate::clock::{self, Micros};
-use crate::http::auth::Access;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 use crate::limits::Held;
@@ -357,9 +356,9 @@ impl Exchange {
             process: &self.arrival.worker.process,
             serving: &serving,
             call_id: &self.arrival.call_id,
-            audience: match self.arrival.access {
-                Access::Admin => Audience::Operator,
-                Access::Open => Audience::Client,
+            audience: match self.arrival.principal.is_operator() {
+                true => Audience::Operator,
+                false => Audience::Client,
             },
         };
         let call = Call::Operation(Box::new(call));

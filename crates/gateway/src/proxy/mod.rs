@@ -3,6 +3,7 @@
 //! Called by the router for every endpoint that is not a page, and by the prober for its attempts. Always
 //! true: every request takes one path, [`exchange`]; every upstream call is made by [`attempt`].
 
+mod admit;
 pub(crate) mod answer_headers;
 pub(crate) mod attempt;
 pub(crate) mod attempt_guard;

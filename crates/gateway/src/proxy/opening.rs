@@ -13,6 +13,7 @@ use hale_wire::peek::Peek;
 use http::request::Parts;
 use hyper::body::Incoming;
 
+use super::admit;
 use super::attempt::AnswerForm;
 use super::cache_wish::{CacheWish, Source};
 use super::client_labels;
@@ -92,7 +93,8 @@ impl Opening {
             None => (None, None),
         };
         self.note_client(&body.peek);
-        let addressed = self.authorize(&body.peek, first_model)?;
+        let mut addressed = self.authorize(&body.peek, first_model)?;
+        self.arrival.check_model(&mut addressed.model)?;
         let facts = match facts {
             Some(facts) => facts?,
             None => Facts::of(self.operation, &self.arrival.serving, &self.head, &body.peek)?,
@@ -240,7 +242,11 @@ impl Opening {
         } else {
             stored_object::object(operation, addressed.stored.as_ref(), self.query())
         };
+        if let Some(access) = self.arrival.principal.access() {
+            admit::restrict(&self.arrival, access, &mut controls)?;
+        }
         let plan = self.route(&addressed, controls.clone())?;
+        self.admit(&plan, peek)?;
         let simulated = match self.arrival.serving.snapshot.gateway.allows_mocks {
             true => Simulated::of(peek)?.map(Box::new),
             false => None,
@@ -284,7 +290,10 @@ impl Opening {
         });
         content::check_guardrails(&body).await?;
         let snapshot = &self.arrival.serving.snapshot;
-        let model = passed.model(&self.head.headers, &body);
+        let mut model = passed.model(&self.head.headers, &body);
+        if let Some(model) = &mut model {
+            self.arrival.check_model(model)?;
+        }
         let target = passed.target(snapshot, model.as_deref())?;
         let peek = Peek::opaque(body);
         let shows = Shows { route: wants_explanation(&self.head.headers)?, ..Shows::default() };
@@ -296,6 +305,7 @@ impl Opening {
             ..header_controls(&self.head.headers)?
         };
         let plan = RoutePlan::new(snapshot, target, controls.clone(), clock::recent().millis());
+        self.admit(&plan, &peek)?;
         if let Some(model) = &model {
             let name = self.recorded_name(model);
             self.delivery.note(|record| record.requested_model = Some(name));
@@ -316,6 +326,15 @@ impl Opening {
             cache_wish: None,
         };
         Ok((request, plan))
+    }
+
+    /// Reserves what the request is expected to use, if it has a key with limits.
+    fn admit(&mut self, plan: &RoutePlan, peek: &Peek) -> Result<(), Refusal> {
+        if let Some(access) = self.arrival.principal.access() {
+            let admission = admit::admit(&self.arrival, access, (self.operation, plan, peek))?;
+            self.delivery.admitted(admission);
+        }
+        Ok(())
     }
 
     fn wants_stream(&self, peek: &Peek) -> Result<bool, Refusal> {

@@ -16,6 +16,8 @@ use std::sync::atomic::Ordering;
 
 use hale_core::provider::WireFormat;
 use hale_core::record::Ending;
+use hale_core::tenancy::access::Needed;
+use hale_core::tenancy::rights::Route;
 use hale_wire::errors::clean;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
@@ -26,7 +28,7 @@ use self::table::{Endpoint, Handler};
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::failures::FailedRequest;
-use crate::http::auth::{self, Access, Role};
+use crate::http::auth::{self, Presents, Principal, Role};
 use crate::http::connection::{ClientConn, InFlight};
 use crate::http::cors::Grant;
 use crate::http::header_list::list;
@@ -129,9 +131,8 @@ async fn answer(
         count_turned_away(&worker.process.metrics, row, &refusal);
         return Stage::Answered(turning_away.answer(refusal));
     }
-    let access = auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway);
-    let access = match access.or_else(|refusal| of_session(&serving, &head, refusal)) {
-        Ok(access) => access,
+    let principal = match principal(&worker, &serving, (row, &head)).await {
+        Ok(principal) => principal,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
             count_turned_away(&worker.process.metrics, row, &refusal);
@@ -139,7 +140,7 @@ async fn answer(
         }
     };
     let name = name.map(query::decoded);
-    let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
+    let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), principal };
     let answered = match row.handler {
         Handler::Upstream(operation)
             if operation.is_passed_through() && handshakes(&head.headers) =>
@@ -174,10 +175,36 @@ async fn answer(
 
 /// What a request that was refused for want of a key may do by the session of its browser. A key that is there decides alone.
 #[cold]
-fn of_session(serving: &Serving, head: &Parts, refusal: Refusal) -> Result<Access, Refusal> {
+fn of_session(serving: &Serving, head: &Parts, refusal: Refusal) -> Result<Principal, Refusal> {
     let has_none = refusal.reply.reason == refusal::MISSING_KEY;
     let access = if has_none { session::access(serving, head) } else { None };
     access.ok_or(refusal)
+}
+
+/// Who sends a request, by its key; what that is may be asked of the store.
+async fn principal(
+    worker: &Worker,
+    serving: &Serving,
+    (row, head): (&Endpoint, &Parts),
+) -> Result<Principal, Refusal> {
+    let presents = auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway);
+    match presents {
+        Ok(Presents::Known(principal)) => Ok(principal),
+        Err(refusal) => of_session(serving, head, refusal),
+        Ok(Presents::Keys(keys)) => {
+            let is_of_models = matches!(row.handler, Handler::Upstream(_));
+            let needed = match row.role {
+                Role::Key if is_of_models => Needed::Models,
+                Role::Viewer => Needed::AdminView,
+                Role::Admin if row.method == "GET" => Needed::AdminView,
+                Role::Admin => Needed::Admin,
+                Role::Public | Role::Key | Role::Metrics => Needed::AnyKey,
+            };
+            let route = Route { path: head.uri.path(), is_of_models };
+            // A box: most requests have the master key or a key that is known.
+            Box::pin(auth::holder(&worker.process.keys, keys, (needed, route))).await
+        }
+    }
 }
 
 /// Counts a request for a model that gets no record because its client may not make it.

@@ -15,7 +15,7 @@ use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
     PageRequest, Waiting, alerting, budgets, cache, callbacks, dashboard, explain, health, home,
-    metrics, model_groups, models, router, router_settings, services,
+    keys, metrics, model_groups, models, router, router_settings, services, teams, users,
 };
 
 /// One row.
@@ -106,6 +106,23 @@ const PAGES: &[Endpoint] = &[
     get("cacheping", &["/cache/ping"], Role::Admin, WaitingPage(cache::ping)),
     post("cachedelete", &["/cache/delete"], Role::Admin, WaitingPage(cache::delete)),
     post("cacheflush", &["/cache/flushall"], Role::Admin, WaitingPage(cache::flush)),
+    post("keygenerate", &["/key/generate"], Role::Admin, WaitingPage(keys::generate)),
+    post("keyupdate", &["/key/update"], Role::Admin, WaitingPage(keys::update)),
+    post("keydelete", &["/key/delete"], Role::Admin, WaitingPage(keys::delete)),
+    post("keyblock", &["/key/block"], Role::Admin, WaitingPage(keys::block)),
+    post("keyunblock", &["/key/unblock"], Role::Admin, WaitingPage(keys::unblock)),
+    post("teamnew", &["/team/new"], Role::Admin, WaitingPage(teams::new)),
+    post("teamupdate", &["/team/update"], Role::Admin, WaitingPage(teams::update)),
+    post("teamdelete", &["/team/delete"], Role::Admin, WaitingPage(teams::delete)),
+    post("teamblock", &["/team/block"], Role::Admin, WaitingPage(teams::block)),
+    post("teamunblock", &["/team/unblock"], Role::Admin, WaitingPage(teams::unblock)),
+    post("teammemberadd", &["/team/member_add"], Role::Admin, WaitingPage(teams::member_add)),
+    get("teaminfo", &["/team/info"], Role::Key, WaitingPage(teams::info)),
+    get("teamlist", &["/team/list"], Role::Admin, WaitingPage(teams::list)),
+    post("usernew", &["/user/new"], Role::Admin, WaitingPage(users::new)),
+    get("userinfo", &["/user/info"], Role::Key, WaitingPage(users::info)),
+    get("keyinfo", &["/key/info"], Role::Key, WaitingPage(keys::info)),
+    get("keylist", &["/key/list"], Role::Key, WaitingPage(keys::list)),
     post("explain", &["/router/explain"], Role::Viewer, WaitingPage(explain::page)),
     post("resetdeployment", &["/router/deployments/{}/reset"], Role::Admin, Page(router::reset)),
     post("disabledeployment", &["/router/deployments/{}/disable"], Role::Admin, Page(router::disable)),

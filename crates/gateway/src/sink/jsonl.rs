@@ -182,6 +182,13 @@ fn append(record: &RequestRecord, out: &mut Vec<u8>) {
     line.word(name!("operation"), record.operation.name());
     line.some_text(name!("requested_model"), record.requested_model.as_deref());
     line.some_text(name!("user"), record.user.as_deref());
+    if let Some(identity) = &record.identity {
+        line.some_text(name!("key"), Some(&identity.key));
+        line.some_text(name!("key_alias"), identity.key_alias.as_deref());
+        line.some_text(name!("key_user"), identity.user.as_deref());
+        line.some_text(name!("team"), identity.team.as_deref());
+        line.some_text(name!("organization"), identity.organization.as_deref());
+    }
     line.some_text(name!("model_group"), record.model_group.as_deref());
     line.some_text(name!("deployment"), record.deployment.as_deref());
     line.some_text(name!("deployment_name"), record.deployment_name.as_deref());
@@ -325,6 +332,7 @@ mod tests {
             operation: Operation::Chat,
             requested_model: None,
             user: None,
+            identity: None,
             model_group: None,
             deployment: None,
             deployment_name: None,

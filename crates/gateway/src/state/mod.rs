@@ -31,6 +31,7 @@ use self::stalls::Stalls;
 use crate::cache::{self, AnswerCache};
 use crate::clock;
 use crate::http::browser::{Guard, Reach};
+use crate::keys::Keys;
 use crate::limits::Buffered;
 use crate::metrics::{Metrics, Series};
 use crate::sink::Sinks;
@@ -87,6 +88,8 @@ pub(crate) struct Process {
     pub(crate) buffered: Arc<Buffered>,
     /// The answers that are kept.
     pub(crate) answers: Arc<AnswerCache>,
+    /// The keys that are in use.
+    pub(crate) keys: Arc<Keys>,
 }
 
 /// One config, ready to serve.
@@ -146,12 +149,14 @@ impl Process {
             cutting: AtomicBool::new(false),
             buffered: Arc::default(),
             answers,
+            keys: Arc::default(),
         }
     }
 
     /// Remembers what happens in `store`, from now on.
     pub(crate) fn remember(&self, store: Arc<Store>) {
         self.sinks.remember(store.clone());
+        self.keys.remember(store.clone());
         // Set once, by the start.
         let _known: Result<(), _> = self.store.set(store);
         if self.remembers_on_a_server() {

@@ -124,9 +124,9 @@ fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
         assert!(error["message"].as_str().unwrap().contains(nearest), "{error}");
     }
     for (method, path, about) in [
-        ("POST", "/key/generate", "virtual keys, which this version does not serve; the only key"),
+        ("POST", "/key/regenerate", "virtual keys, which this version does not serve; keys have"),
         ("GET", "/v2/key/info", "virtual keys"),
-        ("POST", "/team/new", "teams and organizations"),
+        ("POST", "/team/daily/activity", "teams and organizations"),
         ("POST", "/model/new", "models and settings that a database keeps"),
         ("GET", "/global/spend/report", "reports of costs"),
         ("GET", "/ui/", "the user interface"),

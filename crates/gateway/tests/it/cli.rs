@@ -60,7 +60,7 @@ fn the_last_line_of_check_names_what_is_ignored() {
     let done = check(&(models(&["openai/a"]) + sections), &[]);
     let (line, code) = last(&done);
     assert!(
-        line.ends_with(", 2 warnings; ignored: cache in a bucket, models and keys in the database"),
+        line.ends_with(", 2 warnings; ignored: cache in a bucket, models in the database"),
         "{line}"
     );
     assert_eq!(code, Some(0), "it serves all that it has");

@@ -68,7 +68,10 @@ const HOUSES: [House; 4] = [
         floors: &[
             &["clock", "metrics", "offload", "unpack"],
             &["coalesce", "files", "limits", "logging", "redis_client"],
-            &["cache", "console", "events", "failures", "panics", "said", "upstream", "waiting"],
+            &[
+                "cache", "console", "events", "failures", "keys", "panics", "said", "upstream",
+                "waiting",
+            ],
             &["advice", "background", "http"],
             &["sink"],
             &["state"],

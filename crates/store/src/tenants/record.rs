@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
-use super::Record;
+use super::change::Record;
 use super::table::{ColumnType, TenantTable};
 use crate::value::Value;
 

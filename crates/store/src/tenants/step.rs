@@ -3,9 +3,9 @@
 //! Made of [`super::Change`] and [`super::Find`], run in order within one transaction. Always true: a statement has no value in its
 //! text.
 
-use super::record::{seconds_of, to_json, value_of};
+use super::change::{Change, Changed, Find, Record};
+use super::record::{Columns, seconds_of, to_json, value_of};
 use super::table::{ColumnType, TenantTable};
-use super::{Change, Columns, Find, Record};
 use crate::value::Value;
 
 /// What follows a statement that changes no row.
@@ -321,5 +321,42 @@ fn is_empty(value: &serde_json::Value) -> bool {
         serde_json::Value::Bool(is) => !is,
         serde_json::Value::Number(number) => number.as_f64() == Some(0.0),
         serde_json::Value::String(text) => text.is_empty(),
+    }
+}
+
+/// Steps that are run one after another.
+pub(crate) struct Run {
+    steps: Vec<Step>,
+    next: usize,
+    rows: Vec<u64>,
+}
+
+impl Run {
+    pub(crate) fn new(steps: Vec<Step>) -> Run {
+        let changes = steps.last().map_or(0, |step| step.change + 1);
+        Run { steps, next: 0, rows: vec![0; changes] }
+    }
+
+    /// The step to run now.
+    pub(crate) fn next(&self) -> Option<&Step> {
+        self.steps.get(self.next)
+    }
+
+    /// That step changed so many rows. What it means if nothing may be changed.
+    pub(crate) fn changed(&mut self, rows: u64) -> Option<Changed> {
+        let step = &self.steps[self.next];
+        self.rows[step.change] += rows;
+        self.next += 1;
+        match step.on_none {
+            OnNone::Stop if rows == 0 => return Some(Changed::Exists(step.change)),
+            OnNone::Skip(more) if rows == 0 => self.next += more,
+            OnNone::Stop | OnNone::Skip(_) | OnNone::Go => {}
+        }
+        None
+    }
+
+    /// All of them were run.
+    pub(crate) fn done(self) -> Changed {
+        Changed::Done(self.rows)
     }
 }

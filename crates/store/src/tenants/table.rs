@@ -30,7 +30,7 @@ pub enum TenantTable {
     TeamAliases,
     /// Access groups.
     AccessGroups,
-    /// What was changed, by whom.
+    /// What was changed, and by which user and key.
     AuditLog,
 }
 

@@ -214,7 +214,7 @@ pub(super) const INFO: &[Row] = &[
     ignored("supports_*", "Shown as written."),
     ignored("max_tokens", "Shown as written."),
     ignored("litellm_provider", "Shown as written."),
-    served("access_groups", Kind::List, "none", "Labels that keys will refer to; listed by `/v1/models?include_model_access_groups=true`. There are no keys but the master key, which may use every deployment."),
+    served("access_groups", Kind::List, "none", "Labels that [keys](keys.md) may name in place of models; listed by `/v1/models?include_model_access_groups=true`."),
     not_yet("team_public_model_name", "There are no teams."),
     served("health_check_model", Kind::Text, "its own; for a pattern the model that answered last, else the cheapest ordinary chat model of the price list", "The model that probes call, with or without the provider's prefix."),
     served("health_check_prompt", Kind::Text, "`DEFAULT_HEALTH_CHECK_PROMPT`", "The prompt of probes."),

@@ -84,7 +84,10 @@ impl RoutePlan {
         while self.fallbacks < self.fallback_limit(snapshot) {
             let Waiting { name, overrides } = self.queue.pop_front()?;
             let Resolved::Target(target) = resolve(snapshot, &name) else { continue };
-            if self.was_visited(&target) || self.is_too_small(snapshot, &target, kind) {
+            if self.was_visited(&target)
+                || self.is_too_small(snapshot, &target, kind)
+                || !self.controls.may_use.allows(snapshot, &target)
+            {
                 continue;
             }
             self.fallbacks += 1;
@@ -118,10 +121,7 @@ impl RoutePlan {
         cause: Cause,
     ) -> Vec<Box<str>> {
         let limit = self.fallback_limit(snapshot).saturating_sub(self.fallbacks);
-        let leads_on = |waiting: &Waiting| match resolve(snapshot, &waiting.name) {
-            Resolved::Target(target) => !self.was_visited(&target),
-            Resolved::Unknown(_) => false,
-        };
+        let leads_on = |waiting: &Waiting| self.leads_on(snapshot, &waiting.name);
         let own = self.own_fallbacks(snapshot, Kind::after(cause)).into_iter();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         own.filter(leads_on).map(|waiting| waiting.name).take(limit).collect()
@@ -144,10 +144,7 @@ impl RoutePlan {
 
     /// Whether a general fallback is left, for any ordinary failure.
     pub(super) fn has_fallback_left(&self, snapshot: &Snapshot) -> bool {
-        let leads_on = |name: &str| match resolve(snapshot, name) {
-            Resolved::Target(target) => !self.was_visited(&target),
-            Resolved::Unknown(_) => false,
-        };
+        let leads_on = |name: &str| self.leads_on(snapshot, name);
         !self.net
             && self.fallbacks < self.fallback_limit(snapshot)
             && (self.queue.iter().any(|waiting| leads_on(&waiting.name))
@@ -155,6 +152,16 @@ impl RoutePlan {
                     .own_fallbacks(snapshot, Kind::General)
                     .iter()
                     .any(|waiting| leads_on(&waiting.name)))
+    }
+
+    /// Whether that name leads to a group that was not entered yet and may be.
+    fn leads_on(&self, snapshot: &Snapshot, name: &str) -> bool {
+        match resolve(snapshot, name) {
+            Resolved::Target(target) => {
+                !self.was_visited(&target) && self.controls.may_use.allows(snapshot, &target)
+            }
+            Resolved::Unknown(_) => false,
+        }
     }
 
     /// Whether another group may answer, whatever fails in this one.

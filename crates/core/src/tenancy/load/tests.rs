@@ -242,3 +242,16 @@ fn subjects_share_their_account_over_keys() {
     let denied = second.admit("a", claim, at(1)).unwrap_err();
     assert!(denied.message.starts_with("Rate limit exceeded for team: t."), "{denied:?}");
 }
+
+#[test]
+fn an_account_stays_with_its_key_when_the_key_gets_another_name() {
+    let mut accounts: HashMap<Subject, Arc<Account>> = HashMap::new();
+    let mut load = |alias: &str| {
+        let account = |subject: &Subject, (spent, ends): Opening| {
+            let new = || Arc::new(Account::new(spent, ends));
+            accounts.entry(subject.clone()).or_insert_with(new).clone()
+        };
+        super::load(&of_key(json!({"key_alias": alias})), account).unwrap()
+    };
+    assert!(Arc::ptr_eq(&load("one").levels[0].account, &load("two").levels[0].account));
+}

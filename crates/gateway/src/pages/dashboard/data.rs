@@ -9,7 +9,6 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::http::auth::Access;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
 use crate::offload;
@@ -34,7 +33,7 @@ pub(crate) fn overview(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let arrival = request.arrival;
         let (process, serving) = (arrival.worker.process.clone(), arrival.serving.clone());
-        let addresses = arrival.access == Access::Admin;
+        let addresses = arrival.principal.is_operator();
         let is_small = serving.snapshot.deployments.len() <= FEW;
         let make = move || document::document(&process, &serving, addresses);
         let page = if is_small { make() } else { offload::run(make).await };

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock;
-use crate::http::auth::{self, Access};
+use crate::http::auth::{self, Principal};
 use crate::http::browser;
 use crate::http::refusal;
 use crate::http::reply::{self, Reply};
@@ -128,13 +128,13 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 /// What a request without a key may do by its session; `None` if it has none, or another page may have sent it.
 #[cold]
-pub(crate) fn access(serving: &Serving, head: &Parts) -> Option<Access> {
+pub(crate) fn access(serving: &Serving, head: &Parts) -> Option<Principal> {
     serving.snapshot.gateway.master_key.as_ref()?;
     let key = serving.ids.key()?;
     let session = Session::of(&head.headers, key, clock::unix_ms() / 1000)?;
     let token = head.headers.get(&TOKEN)?;
     verify_slices_are_equal(token.as_bytes(), session.token(key).as_bytes()).ok()?;
-    (!browser::is_foreign(head)).then_some(Access::Admin)
+    (!browser::is_foreign(head)).then_some(Principal::Operator)
 }
 
 /// `GET /ui/session`: whether there is a session, and its token. Renews it.

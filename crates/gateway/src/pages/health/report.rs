@@ -13,7 +13,6 @@ use super::known::{Sees, in_background, left_out, on_demand};
 use super::listing::Listing;
 use super::targets::targets;
 use crate::clock;
-use crate::http::auth::Access;
 use crate::http::reply::{self, Reply};
 use crate::pages::{PageRequest, Waiting};
 
@@ -33,7 +32,7 @@ async fn report(request: PageRequest<'_>) -> Response<Reply> {
     let serving = &arrival.serving;
     let sees = Sees {
         details: serving.snapshot.gateway.health_details,
-        addresses: arrival.access == Access::Admin,
+        addresses: arrival.principal.is_operator(),
     };
     let wish = (request.parameter("model_id"), request.parameter("model"));
     let targets = match targets(&serving.snapshot, &wish) {

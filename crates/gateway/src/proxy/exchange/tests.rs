@@ -11,6 +11,7 @@ use hale_wire::peek::Peek;
 use tokio::runtime::LocalOptions;
 
 use super::*;
+use crate::http::auth::Principal;
 use crate::http::browser::Reach;
 use crate::http::connection::ClientConn;
 use crate::limits::Held;
@@ -36,7 +37,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         serving: serving.clone(),
         at: clock::now(),
         call_id: "call".into(),
-        access: Access::Admin,
+        principal: Principal::Operator,
     };
     let controls =
         Controls { stream: true, operation: Some(Operation::Chat), ..Controls::default() };

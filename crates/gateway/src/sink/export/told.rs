@@ -290,6 +290,7 @@ pub(crate) fn of_test(call_id: &str, arrived_unix_ms: u64) -> RequestRecord {
         operation: Operation::Chat,
         requested_model: Some(name.clone()),
         user: Some("litellm:/health/services".into()),
+        identity: None,
         model_group: Some(name.clone()),
         deployment: Some(name.clone()),
         deployment_name: Some(name),

@@ -1,0 +1,85 @@
+//! Which models a request may use, by its key.
+//!
+//! Made by the gateway from the key's rights, asked by [`super::RoutePlan`] for every group that it would enter. Always true: the
+//! model that a request names, those of its fallbacks and those of a list are judged by the same code.
+
+use std::sync::Arc;
+
+use super::resolve::{Resolved, Target, resolve};
+use crate::prices;
+use crate::snapshot::Snapshot;
+use crate::tenancy::Denied;
+use crate::tenancy::access::{KeyAccess, Renamed};
+use crate::tenancy::rights::Model;
+
+/// The models that a request may use: all of them, or those of its key.
+#[derive(Clone, Debug, Default)]
+pub struct MayUse(Option<Arc<KeyAccess>>);
+
+impl PartialEq for MayUse {
+    fn eq(&self, other: &MayUse) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+impl Eq for MayUse {}
+
+impl MayUse {
+    /// What the holder of that key may use.
+    #[must_use]
+    pub fn of(access: &Arc<KeyAccess>) -> MayUse {
+        MayUse(Some(access).filter(|access| !access.allows_all_models()).cloned())
+    }
+
+    /// Whether it may use the model of that name, or the one behind an alias of the config.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check(access: &KeyAccess, snapshot: &Snapshot, name: Renamed<'_>) -> Result<(), Denied> {
+        if access.allows_all_models() {
+            return Ok(());
+        }
+        let target = match resolve(snapshot, name.name) {
+            Resolved::Target(target) => Some(target),
+            Resolved::Unknown(_) => None,
+        };
+        let by_name = judge(access, snapshot, (name, target.as_ref()));
+        match &target {
+            Some(found) if snapshot.router.aliases.contains_key(name.name) => {
+                let behind = Renamed { name: found.name(snapshot), ..name };
+                by_name.or_else(|denied| {
+                    judge(access, snapshot, (behind, Some(found))).map_err(|_| denied)
+                })
+            }
+            Some(_) | None => by_name,
+        }
+    }
+
+    /// Whether a group may be entered.
+    #[must_use]
+    pub fn allows(&self, snapshot: &Snapshot, target: &Target) -> bool {
+        let Some(access) = &self.0 else { return true };
+        let name = Renamed { name: target.name(snapshot), is_team_alias: false };
+        judge(access, snapshot, (name, Some(target))).is_ok()
+    }
+}
+
+fn judge(
+    access: &KeyAccess,
+    snapshot: &Snapshot,
+    (name, target): (Renamed<'_>, Option<&Target>),
+) -> Result<(), Denied> {
+    let members = target.map_or(&[][..], |target| &snapshot.group(target.group).members);
+    let labels = members.iter().flat_map(|one| &snapshot.deployment(*one).routing.access_groups);
+    let labels: Vec<&str> = labels.map(|label| &**label).collect();
+    access.check_model(Model {
+        name: name.name,
+        access_groups: &labels,
+        provider: prices::owner(name.name),
+        is_team_alias: name.is_team_alias,
+    })
+}

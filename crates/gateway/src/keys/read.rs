@@ -1,0 +1,143 @@
+//! The rows of keys and of what they belong to.
+//!
+//! Called for a key's first use, and for the keys in use whose rows others may have changed. Always true: the number of queries does
+//! not depend on the number of keys.
+
+use std::collections::BTreeSet;
+
+use hale_core::tenancy::load::KeyRows;
+use hale_core::tenancy::{KeyHash, Record, Row};
+use hale_store::{Error, Find, Store, TenantTable};
+
+/// The rows with one of these ids, if there are any ids.
+async fn with(
+    store: &Store,
+    table: TenantTable,
+    column: &'static str,
+    ids: BTreeSet<Box<str>>,
+) -> Result<Vec<Record>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let find = Find { limit: u32::MAX, ..Find::with(table, column, ids.into_iter().collect()) };
+    store.find(&find).await
+}
+
+fn texts(rows: &[Record], column: &str) -> BTreeSet<Box<str>> {
+    rows.iter().filter_map(|row| Row(row).text(column)).map(Box::from).collect()
+}
+
+fn lists(rows: &[Record], column: &str) -> BTreeSet<Box<str>> {
+    rows.iter().flat_map(|row| Row(row).list(column)).collect()
+}
+
+/// The row whose column has that text.
+fn find(rows: &[Record], column: &str, text: Option<&str>) -> Option<Record> {
+    let text = text?;
+    rows.iter().find(|row| Row(row).text(column) == Some(text)).cloned()
+}
+
+/// A number as text, as a key of rows.
+fn number(row: Option<&Record>, column: &str) -> Option<Box<str>> {
+    Some(Row(row?).count(column)?.to_string().into())
+}
+
+/// The rows of those keys that are there.
+pub(super) async fn rows(store: &Store, hashes: &[KeyHash]) -> Result<Vec<KeyRows>, Error> {
+    let hashes = hashes.iter().map(|hash| hash.to_string().into()).collect();
+    let keys = with(store, TenantTable::Keys, "token", hashes).await?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (teams, users, members) = tokio::join!(
+        with(store, TenantTable::Teams, "team_id", texts(&keys, "team_id")),
+        with(store, TenantTable::Users, "user_id", texts(&keys, "user_id")),
+        members(store, &keys),
+    );
+    let (teams, users, members) = (teams?, users?, members?);
+    let mut organizations = texts(&keys, "organization_id");
+    organizations.extend(texts(&teams, "organization_id"));
+    let mut groups = lists(&keys, "access_group_ids");
+    groups.extend(lists(&teams, "access_group_ids"));
+    let aliases = teams.iter().filter_map(|team| number(Some(team), "model_id")).collect();
+    let (organizations, groups, aliases) = tokio::join!(
+        with(store, TenantTable::Organizations, "organization_id", organizations),
+        with(store, TenantTable::AccessGroups, "access_group_id", groups),
+        with(store, TenantTable::TeamAliases, "id", aliases),
+    );
+    let (organizations, groups, aliases) = (organizations?, groups?, aliases?);
+    let mut budgets = texts(&keys, "budget_id");
+    budgets.extend(texts(&members, "budget_id"));
+    budgets.extend(texts(&organizations, "budget_id"));
+    budgets.extend(teams.iter().filter_map(default_budget));
+    let budgets = with(store, TenantTable::Budgets, "budget_id", budgets).await?;
+    let all = Found { teams, users, members, organizations, groups, aliases, budgets };
+    Ok(keys.into_iter().map(|key| all.of(key)).collect())
+}
+
+/// The memberships of the users of keys, in whatever team.
+async fn members(store: &Store, keys: &[Record]) -> Result<Vec<Record>, Error> {
+    let of_teams = keys.iter().filter(|key| Row(key).text("team_id").is_some());
+    let users: BTreeSet<Box<str>> =
+        of_teams.filter_map(|key| Row(key).text("user_id")).map(Box::from).collect();
+    with(store, TenantTable::Memberships, "user_id", users).await
+}
+
+/// The budget of a team's members that have none of their own.
+fn default_budget(team: &Record) -> Option<Box<str>> {
+    Row(&Row(team).object("metadata")).text("team_member_budget_id").map(Box::from)
+}
+
+/// Rows that several keys may share.
+struct Found {
+    teams: Vec<Record>,
+    users: Vec<Record>,
+    members: Vec<Record>,
+    organizations: Vec<Record>,
+    groups: Vec<Record>,
+    aliases: Vec<Record>,
+    budgets: Vec<Record>,
+}
+
+impl Found {
+    fn of(&self, key: Record) -> KeyRows {
+        let row = Row(&key);
+        let (team_id, user_id) = (row.text("team_id"), row.text("user_id"));
+        let team = find(&self.teams, "team_id", team_id);
+        let of_team = team.as_ref().and_then(|team| Row(team).text("organization_id"));
+        let organization_id = row.text("organization_id").or(of_team);
+        let organization = find(&self.organizations, "organization_id", organization_id);
+        let member = self.members.iter().find(|member| {
+            let member = Row(member);
+            team_id.is_some()
+                && member.text("team_id") == team_id
+                && member.text("user_id") == user_id
+        });
+        let budget = |id: Option<&str>| find(&self.budgets, "budget_id", id);
+        let named = |row: Option<&Record>| {
+            row.and_then(|row| Row(row).text("budget_id").map(Box::<str>::from))
+        };
+        let alias_id = number(team.as_ref(), "model_id");
+        let aliases = self.aliases.iter().find(|row| number(Some(row), "id") == alias_id);
+        let mut groups = row.list("access_group_ids");
+        groups.extend(team.iter().flat_map(|team| Row(team).list("access_group_ids")));
+        let is_named = |group: &&Record| {
+            Row(group)
+                .text("access_group_id")
+                .is_some_and(|id| groups.iter().any(|one| **one == *id))
+        };
+        KeyRows {
+            budget: budget(row.text("budget_id")),
+            member_budget: budget(named(member).as_deref()),
+            default_member_budget: budget(team.as_ref().and_then(default_budget).as_deref()),
+            organization_budget: budget(named(organization.as_ref()).as_deref()),
+            user: find(&self.users, "user_id", user_id),
+            team_aliases: aliases.filter(|_| alias_id.is_some()).cloned(),
+            access_groups: self.groups.iter().filter(is_named).cloned().collect(),
+            member: member.cloned(),
+            organization,
+            team,
+            key,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What is done about keys beside requests: their hashes are read, rows that others change are read again, spend is written.
+//!
+//! Run by the process on the background thread, once a second. Always true: what was spent is added to its rows exactly once, also when
+//! the answer to a write is lost; what is not written waits, and is written when the database is back.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hale_core::tenancy::access::Level;
+use hale_core::tenancy::account::Reset;
+use hale_core::tenancy::load::{KeyRows, load};
+use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
+use hale_core::time::{Millis, UnixMs};
+use hale_store::{Address, Change, Changed, Find, Once, RowKey, TenantTable};
+
+use super::{Keys, read};
+use crate::clock;
+
+/// How often this is done.
+const TICK: Duration = Duration::from_secs(1);
+/// Keys that were used within this time are read again, milliseconds.
+const RECENT_MS: u64 = 60_000;
+/// Keys of one read.
+const AT_ONCE: usize = 500;
+/// Hashes of one read.
+const HASHES_AT_ONCE: u32 = 20_000;
+/// How often the hashes are read again, where others may add some: every so many ticks.
+const HASHES_AGAIN: u64 = 60;
+/// Columns that change with traffic.
+const COUNTERS: [&str; 5] =
+    ["spend", "total_spend", "last_active", "updated_at", "budget_reset_at"];
+
+/// Writes of what was spent.
+#[derive(Default)]
+pub(super) struct Writes {
+    number: i64,
+    /// Those that are not known to be made.
+    pending: Option<(Vec<Change>, Vec<Arc<Level>>)>,
+}
+
+impl Keys {
+    /// Never ends.
+    pub(crate) async fn run(self: Arc<Keys>) {
+        let mut tick = 0_u64;
+        loop {
+            if self.works() {
+                self.verified.store(clock::now().millis().0, Ordering::Relaxed);
+                let is_shared =
+                    self.store().is_some_and(|store| matches!(store.address(), Address::Server(_)));
+                let is_read = self.hashes.read().is_some();
+                if !is_read || is_shared && tick.is_multiple_of(HASHES_AGAIN) {
+                    self.read_hashes().await;
+                }
+                if is_shared {
+                    self.read_again().await;
+                }
+                self.write().await;
+            }
+            tick += 1;
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Reads the hashes of all keys.
+    pub(crate) async fn read_hashes(&self) {
+        let Some(store) = self.store() else { return };
+        let mut hashes = HashSet::new();
+        let mut find = Find {
+            sorted_by: Some("token"),
+            limit: HASHES_AT_ONCE,
+            ..Find::all(TenantTable::Keys)
+        };
+        loop {
+            let Ok(rows) = store.find(&find).await else { return };
+            let found = rows.iter().filter_map(|row| KeyHash::parse(Row(row).text("token")?));
+            hashes.extend(found);
+            if rows.len() < HASHES_AT_ONCE as usize {
+                break;
+            }
+            find.skip += HASHES_AT_ONCE;
+        }
+        let is_used = !hashes.is_empty() || self.is_used.load(Ordering::Relaxed);
+        *self.hashes.write() = Some(hashes);
+        self.is_used.store(is_used, Ordering::Relaxed);
+    }
+
+    /// Reads the rows of the keys in use again: what others changed, deleted or blocked counts from here on.
+    async fn read_again(&self) {
+        let Some(store) = self.store() else { return };
+        let now = clock::now().millis();
+        let recent: Vec<KeyHash> = {
+            let known = self.known.read();
+            let is_recent = |used: u64| now.since(Millis(used)) < RECENT_MS;
+            let recent =
+                known.iter().filter(|(_, one)| is_recent(one.used.load(Ordering::Relaxed)));
+            recent.map(|(hash, _)| *hash).collect()
+        };
+        for hashes in recent.chunks(AT_ONCE) {
+            let marks = self.marks(hashes);
+            let Ok(rows) = read::rows(store, hashes).await else { return };
+            let mut gone: HashSet<KeyHash> = hashes.iter().copied().collect();
+            for rows in rows {
+                let hash = Row(&rows.key).text("token").and_then(KeyHash::parse);
+                let Some(hash) = hash else { continue };
+                gone.remove(&hash);
+                let loaded = load(&rows, |subject, opening| {
+                    let account = self.account(subject, opening);
+                    if let Some(mark) = marks.get(subject) {
+                        account.reload(opening, *mark);
+                    }
+                    account
+                });
+                let mut known = self.known.write();
+                let Some(one) = known.get_mut(&hash) else { continue };
+                if let Some(loaded) = loaded
+                    && differ(&one.rows, &rows)
+                {
+                    one.access = Arc::new(loaded);
+                    one.rows = Arc::new(rows);
+                }
+            }
+            for hash in gone {
+                self.removed(hash);
+            }
+        }
+    }
+
+    /// The marks of the accounts of those keys, from before their rows are read.
+    fn marks(&self, hashes: &[KeyHash]) -> HashMap<Subject, u64> {
+        let known = self.known.read();
+        let levels =
+            hashes.iter().filter_map(|hash| known.get(hash)).flat_map(|one| &one.access.levels);
+        levels.map(|level| (level.subject.clone(), level.account.mark())).collect()
+    }
+
+    /// Writes what was spent since the last time.
+    pub(crate) async fn write(&self) {
+        let Some(store) = self.store() else { return };
+        let Some(mut writes) = self.writes.lock().take() else { return };
+        if writes.pending.is_none() {
+            let dirty = std::mem::take(&mut *self.dirty.lock());
+            let levels: Vec<Arc<Level>> = dirty.into_values().collect();
+            let at = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
+            let changes: Vec<Change> = levels.iter().flat_map(|level| changes(level, at)).collect();
+            writes.number += 1;
+            writes.pending = (!changes.is_empty()).then_some((changes, levels));
+        }
+        if let Some((changes, levels)) = writes.pending.take() {
+            let writer = format!("{}-spend", store.writer()).into();
+            let once = Once { writer, number: writes.number };
+            match store.change(&changes, Some(once)).await {
+                Ok(Changed::Done(_) | Changed::Before | Changed::Exists(_)) => {
+                    levels.iter().for_each(|level| level.account.end_write());
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "what keys have spent is not written yet");
+                    writes.pending = Some((changes, levels));
+                }
+            }
+        }
+        *self.writes.lock() = Some(writes);
+    }
+}
+
+/// What is to be written of a level.
+fn changes(level: &Level, at: i64) -> Vec<Change> {
+    let unsaved = level.account.begin_write();
+    let Some((table, key)) = row_of(&level.subject) else { return Vec::new() };
+    let ms = |at: UnixMs| i64::try_from(at.0).unwrap_or(i64::MAX);
+    let reset = |reset: &Reset| {
+        let borders = (ms(reset.was), ms(reset.next));
+        match &level.clock {
+            Some(budget) => Change::ResetShared { budget: budget.clone(), borders },
+            None => Change::Reset { table, key: key.clone(), usd: reset.seen.usd(), borders },
+        }
+    };
+    let mut changes: Vec<Change> = unsaved.resets.iter().map(reset).collect();
+    changes.push(Change::Spend { table, key, usd: unsaved.spent.usd(), at });
+    changes
+}
+
+/// The row that has what a subject spent.
+pub(crate) fn row_of(subject: &Subject) -> Option<(TenantTable, RowKey)> {
+    let by = |table, column| Some((table, vec![(column, Box::from(&*subject.id))]));
+    match subject.kind {
+        SubjectKind::Key => by(TenantTable::Keys, "token"),
+        SubjectKind::Team => by(TenantTable::Teams, "team_id"),
+        SubjectKind::User => by(TenantTable::Users, "user_id"),
+        SubjectKind::Organization => by(TenantTable::Organizations, "organization_id"),
+        SubjectKind::EndUser => by(TenantTable::EndUsers, "user_id"),
+        SubjectKind::Member => {
+            let (team, user) = subject.id.split_once(':')?;
+            Some((
+                TenantTable::Memberships,
+                vec![("team_id", team.into()), ("user_id", user.into())],
+            ))
+        }
+        SubjectKind::ModelOfKey => None,
+    }
+}
+
+/// Whether rows say something else than before, besides what traffic changes.
+fn differ(before: &KeyRows, after: &KeyRows) -> bool {
+    let same = |one: &Record, other: &Record| {
+        let settings = |record: &Record| {
+            let mut record = record.clone();
+            COUNTERS.iter().for_each(|name| drop(record.remove(*name)));
+            record
+        };
+        settings(one) == settings(other)
+    };
+    let alike = |one: &Option<Record>, other: &Option<Record>| match (one, other) {
+        (Some(one), Some(other)) => same(one, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    !(same(&before.key, &after.key)
+        && alike(&before.budget, &after.budget)
+        && alike(&before.team, &after.team)
+        && alike(&before.team_aliases, &after.team_aliases)
+        && alike(&before.member, &after.member)
+        && alike(&before.member_budget, &after.member_budget)
+        && alike(&before.default_member_budget, &after.default_member_budget)
+        && alike(&before.user, &after.user)
+        && alike(&before.organization, &after.organization)
+        && alike(&before.organization_budget, &after.organization_budget)
+        && before.access_groups == after.access_groups)
+}

@@ -1,0 +1,174 @@
+//! What the admin API of keys, teams and users shares.
+//!
+//! Used by their pages. Always true: what is changed is written with its row of the audit log, in one transaction; a database that
+//! does not work is a 503.
+
+use hale_core::tenancy::access::KeyAccess;
+use hale_core::tenancy::{KeyHash, Record, Row};
+use hale_core::time::rfc3339;
+use hale_store::{Change, Changed, ColumnType, Error, Find, Store, TenantTable};
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::PageRequest;
+use crate::clock;
+use crate::http::auth::Principal;
+use crate::http::refusal::{self, Refusal};
+use crate::http::reply::{self, Reply};
+use crate::limits::Held;
+
+/// `error.type` of what the reference raises with an object.
+pub(super) const INTERNAL: &str = "internal_server_error";
+pub(super) const BAD_REQUEST: &str = "bad_request_error";
+pub(super) const NOT_FOUND: &str = "not_found_error";
+
+/// Who the audit log names for the master key.
+const MASTER_USER: &str = "default_user_id";
+const MASTER_KEY: &str = "litellm_proxy_master_key";
+
+pub(super) fn page(value: &Value) -> Response<Reply> {
+    reply::json(StatusCode::OK, value.to_string())
+}
+
+/// The store, if it has keys.
+pub(super) fn store<'a>(request: &PageRequest<'a>) -> Result<&'a Store, Refusal> {
+    let store = request.arrival.worker.process.keys.store();
+    store.map(|store| &**store).ok_or_else(|| {
+        let message = "No connected db. Keys need a store: name a directory that can be written in HALE_DATA_DIR, or set \
+                       DATABASE_URL";
+        refusal::of_admin(StatusCode::BAD_REQUEST, "no_db_connection", message.to_owned())
+    })
+}
+
+/// The database failed.
+pub(super) fn failed(error: &Error) -> Refusal {
+    let message = format!("the store does not work now: {error}");
+    let mut refusal =
+        refusal::of_admin(StatusCode::SERVICE_UNAVAILABLE, "no_db_connection", message);
+    refusal.retry_after_s = Some(1);
+    refusal
+}
+
+/// The object of the body.
+pub(super) async fn body(request: &PageRequest<'_>, incoming: Incoming) -> Result<Record, Refusal> {
+    let mut held = Held::none(&request.arrival.worker.process.buffered);
+    let body = request.arrival.read_body(&request.head.headers, incoming, &mut held).await?;
+    let trimmed = body.trim_ascii();
+    if trimmed.is_empty() {
+        return Ok(Record::new());
+    }
+    serde_json::from_slice(trimmed).map_err(|error| {
+        let message = format!("the body must be a JSON object: {error}");
+        refusal::of_admin(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request_error", message)
+    })
+}
+
+/// The row of the key that a request names by its text or its hash.
+pub(super) async fn row_of(store: &Store, hash: KeyHash) -> Result<Option<Record>, Refusal> {
+    let find = Find::with(TenantTable::Keys, "token", vec![hash.to_string().into()]);
+    let mut found = store.find(&find).await.map_err(|error| failed(&error))?;
+    Ok(found.pop())
+}
+
+/// Who does something: the user, and the hash of the key.
+pub(super) fn actor(request: &PageRequest<'_>) -> (Box<str>, Box<str>) {
+    match &request.arrival.principal {
+        Principal::Operator | Principal::Anyone => (MASTER_USER.into(), MASTER_KEY.into()),
+        Principal::Key(access) => {
+            let identity = &access.identity;
+            (identity.user.as_deref().unwrap_or_default().into(), (&*identity.key).into())
+        }
+    }
+}
+
+/// Whether the holder of a key sees that row: its own key, or one of its user.
+pub(super) fn is_own(access: &KeyAccess, row: Row<'_>) -> bool {
+    let user = access.identity.user.as_deref();
+    row.text("token") == Some(&*access.identity.key)
+        || user.is_some() && row.text("user_id") == user
+}
+
+/// An id of the form that the reference gives rows.
+pub(super) fn new_id() -> String {
+    let mut bytes = [0_u8; 16];
+    random(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// Fills in bytes that cannot be guessed.
+pub(super) fn random(bytes: &mut [u8]) {
+    aws_lc_rs::rand::fill(bytes).expect("the system's source of randomness does not fail");
+}
+
+/// A change, for the audit log.
+pub(super) struct Audited<'a> {
+    /// Of a row of this table.
+    pub(super) table: TenantTable,
+    /// What was done.
+    pub(super) action: &'static str,
+    /// The id of the row.
+    pub(super) object: &'a str,
+    /// The row before.
+    pub(super) before: Option<&'a Record>,
+    /// What was set.
+    pub(super) after: Option<&'a Record>,
+}
+
+/// A row for the archive `table`.
+pub(super) fn archived(
+    table: TenantTable,
+    row: &Record,
+    (user, key): &(Box<str>, Box<str>),
+) -> Record {
+    let mut archived = row.clone();
+    archived.retain(|name, _| table.column(name).is_some());
+    archived.insert("id".to_owned(), json!(new_id()));
+    archived.insert("deleted_at".to_owned(), json!(clock::unix_ms()));
+    archived.insert("deleted_by".to_owned(), json!(user));
+    archived.insert("deleted_by_api_key".to_owned(), json!(key));
+    archived
+}
+
+/// Makes changes together with their rows of the audit log.
+pub(super) async fn make(
+    request: &PageRequest<'_>,
+    mut changes: Vec<Change>,
+    audited: &[Audited<'_>],
+) -> Result<Changed, Refusal> {
+    let (user, key) = actor(request);
+    for one in audited {
+        let value =
+            |row: Option<&Record>| row.map_or(Value::Null, |row| Value::Object(row.clone()));
+        let Value::Object(row) = json!({
+            "id": new_id(), "updated_at": clock::unix_ms(), "changed_by": user, "changed_by_api_key": key,
+            "action": one.action, "table_name": one.table.name(), "object_id": one.object,
+            "before_value": value(one.before), "updated_values": value(one.after),
+        }) else {
+            continue;
+        };
+        changes.push(Change::Insert { table: TenantTable::AuditLog, row });
+    }
+    store(request)?.change(&changes, None).await.map_err(|error| failed(&error))
+}
+
+/// A row as pages show it: moments as text.
+pub(super) fn shown(table: TenantTable, row: &Record) -> Record {
+    let value = |(name, value): (&String, &Value)| {
+        let is_time = table.column(name) == Some(ColumnType::Time);
+        let value = match value.as_u64().filter(|_| is_time) {
+            Some(ms) => json!(rfc3339(ms)),
+            None => value.clone(),
+        };
+        (name.clone(), value)
+    };
+    row.iter().map(value).collect()
+}
+
+/// A request that is wrong.
+pub(super) fn bad(message: String) -> Refusal {
+    refusal::of_admin(StatusCode::BAD_REQUEST, BAD_REQUEST, message)
+}

@@ -1,0 +1,278 @@
+//! What changes keys: `/key/generate`, `/key/update`, `/key/delete`, `/key/block` and `/key/unblock`.
+//!
+//! Always true: only admins get here; a change that fails has changed nothing.
+
+use hale_core::tenancy::key_text::{check_custom, masked, new_key};
+use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
+use hale_store::{Change, Changed, Find, Store, TenantTable};
+use http::StatusCode;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::fields;
+use super::fields::Fields;
+use crate::clock;
+use crate::http::refusal::{self, Refusal};
+use crate::pages::admin::{
+    Audited, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
+    random, row_of, shown, store,
+};
+use crate::pages::{PageRequest, Waiting};
+
+/// `POST /key/generate`.
+pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(async move {
+        let body = body(&request, incoming).await?;
+        let (key, row) = create(&request, &body).await?;
+        let mut answer = shown(TenantTable::Keys, &row);
+        let nothing =
+            ["expires", "user_id", "team_id", "max_budget", "key_alias", "budget_duration"];
+        for name in nothing {
+            answer.entry(name).or_insert(Value::Null);
+        }
+        answer.insert("key".to_owned(), json!(key));
+        answer.insert("token_id".to_owned(), row["token"].clone());
+        answer.insert("litellm_budget_table".to_owned(), Value::Null);
+        Ok(page(&Value::Object(answer)))
+    })
+}
+
+/// Makes a key with the fields of `body`: its text and its row.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn create(
+    request: &PageRequest<'_>,
+    body: &Record,
+) -> Result<(String, Record), Refusal> {
+    let store = store(request)?;
+    let mut row = fields::columns(body, None, &Fields::KEY)?;
+    check_names(store, &row, None).await?;
+    let key = match Row(body).text("key") {
+        Some(chosen) => {
+            check_custom(chosen).map_err(|fault| bad(fault).param("key"))?;
+            chosen.to_owned()
+        }
+        None => {
+            let mut bytes = [0; 16];
+            random(&mut bytes);
+            new_key(bytes)
+        }
+    };
+    let hash = KeyHash::of(&key);
+    let (by, now) = (actor(request).0, clock::unix_ms());
+    let Value::Object(made) = json!({
+        "token": hash.to_string(), "key_name": masked(&key), "created_at": now, "created_by": by, "updated_at": now,
+        "updated_by": by,
+    }) else {
+        return Err(refusal::own_fault());
+    };
+    row.extend(made);
+    row.entry("models").or_insert_with(|| json!([]));
+    row.entry("spend").or_insert_with(|| json!(0.0));
+    let added = Change::Insert { table: TenantTable::Keys, row: row.clone() };
+    let object = hash.to_string();
+    let audited = Audited {
+        table: TenantTable::Keys,
+        action: "created",
+        object: &object,
+        before: None,
+        after: Some(&row),
+    };
+    match make(request, vec![added], &[audited]).await? {
+        Changed::Done(_) => {}
+        Changed::Exists(_) | Changed::Before => {
+            let message = "Key already exists; choose another value, or leave `key` out".to_owned();
+            return Err(refusal::of_admin(StatusCode::CONFLICT, BAD_REQUEST, message).param("key"));
+        }
+    }
+    request.arrival.worker.process.keys.added(hash);
+    Ok((key, row))
+}
+
+/// The alias is not another key's, and what the key would belong to is there.
+async fn check_names(store: &Store, row: &Record, own: Option<&str>) -> Result<(), Refusal> {
+    let find = async |table, column, text: &str| {
+        let find = Find::with(table, column, vec![text.into()]);
+        store.find(&find).await.map_err(|error| failed(&error))
+    };
+    let row = Row(row);
+    if let Some(alias) = row.text("key_alias") {
+        let found = find(TenantTable::Keys, "key_alias", alias).await?;
+        if found.iter().any(|other| Row(other).text("token") != own) {
+            let message = format!(
+                "Key with alias '{alias}' already exists. Unique key aliases across all keys are required."
+            );
+            return Err(bad(message).param("key_alias"));
+        }
+    }
+    let owners = [
+        ("team_id", TenantTable::Teams, "Team"),
+        ("organization_id", TenantTable::Organizations, "Organization"),
+        ("budget_id", TenantTable::Budgets, "Budget"),
+    ];
+    for (column, table, what) in owners {
+        let Some(id) = row.text(column) else { continue };
+        if find(table, column, id).await?.is_empty() {
+            return Err(bad(format!("{what} not found for {column}={id}")).param(column));
+        }
+    }
+    Ok(())
+}
+
+/// The row of the key that the body names by its text, its hash or its alias.
+async fn named(store: &Store, body: &Record) -> Result<Record, Refusal> {
+    let found = match (Row(body).text("key"), Row(body).text("key_alias")) {
+        (Some(key), _) => row_of(store, KeyHash::named(key)).await?,
+        (None, Some(alias)) => {
+            let find = Find::with(TenantTable::Keys, "key_alias", vec![alias.into()]);
+            store.find(&find).await.map_err(|error| failed(&error))?.pop()
+        }
+        (None, None) => return Err(bad("name the key in `key`".to_owned()).param("key")),
+    };
+    found.ok_or_else(|| {
+        refusal::of_admin(StatusCode::NOT_FOUND, NOT_FOUND, "Key not found.".to_owned())
+            .param("key")
+    })
+}
+
+/// Sets columns of a key; its row afterwards.
+async fn set(
+    request: &PageRequest<'_>,
+    before: &Record,
+    columns: Record,
+    action: &'static str,
+) -> Result<Record, Refusal> {
+    let token = Row(before).text("token").unwrap_or_default().to_owned();
+    let (by, now) = (actor(request).0, clock::unix_ms());
+    let mut set = columns.clone();
+    set.insert("updated_at".to_owned(), json!(now));
+    set.insert("updated_by".to_owned(), json!(by));
+    let key = vec![("token", token.as_str().into())];
+    let change = Change::Update { table: TenantTable::Keys, key, row: set.clone() };
+    let audited = Audited {
+        table: TenantTable::Keys,
+        action,
+        object: &token,
+        before: Some(before),
+        after: Some(&columns),
+    };
+    make(request, vec![change], &[audited]).await?;
+    let keys = &request.arrival.worker.process.keys;
+    if let Some(hash) = KeyHash::parse(&token) {
+        let subject = Subject::new(SubjectKind::Key, &token);
+        if let Some(account) = keys.account_of(&subject) {
+            let columns = Row(&columns);
+            match columns.money("spend") {
+                Some(spent) => {
+                    let before = Row(before).time("budget_reset_at");
+                    account.set(spent, columns.time("budget_reset_at").or(before));
+                }
+                None if columns.has("budget_reset_at") => {
+                    account.set_ends(columns.time("budget_reset_at"));
+                }
+                None => {}
+            }
+        }
+        keys.changed(hash);
+    }
+    let mut after = before.clone();
+    after.extend(set);
+    Ok(after)
+}
+
+/// `POST /key/update`.
+pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(async move {
+        let body = body(&request, incoming).await?;
+        let store = store(&request)?;
+        let before = named(store, &body).await?;
+        let mut columns = fields::columns(&body, Some(&before), &Fields::KEY)?;
+        if Row(&body).text("key").is_none() {
+            // It says which key.
+            columns.remove("key_alias");
+        }
+        check_names(store, &columns, Row(&before).text("token")).await?;
+        if columns.contains_key("spend") {
+            // What was spent before is in the row before it is replaced.
+            request.arrival.worker.process.keys.write().await;
+        }
+        let after = set(&request, &before, columns, "updated").await?;
+        let mut answer = shown(TenantTable::Keys, &after);
+        let key = body.get("key").cloned();
+        answer.insert("key".to_owned(), key.unwrap_or_else(|| after["token"].clone()));
+        Ok(page(&Value::Object(answer)))
+    })
+}
+
+/// `POST /key/block`.
+pub(crate) fn block(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(async move { blocked(request, incoming, ("blocked", true)).await })
+}
+
+/// `POST /key/unblock`.
+pub(crate) fn unblock(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(async move { blocked(request, incoming, ("unblocked", false)).await })
+}
+
+async fn blocked(
+    request: PageRequest<'_>,
+    incoming: Incoming,
+    (action, is): (&'static str, bool),
+) -> Result<http::Response<crate::http::reply::Reply>, Refusal> {
+    let body = body(&request, incoming).await?;
+    if Row(&body).text("key").is_none() {
+        return Err(bad("Invalid key format.".to_owned()).param("key"));
+    }
+    let before = named(store(&request)?, &body).await?;
+    let columns = Record::from_iter([("blocked".to_owned(), json!(is))]);
+    let after = set(&request, &before, columns, action).await?;
+    Ok(page(&Value::Object(shown(TenantTable::Keys, &after))))
+}
+
+/// `POST /key/delete`.
+pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(async move {
+        let body = body(&request, incoming).await?;
+        let store = store(&request)?;
+        let (keys, aliases) = (Row(&body).list("keys"), Row(&body).list("key_aliases"));
+        let hashes = keys.iter().map(|key| KeyHash::named(key).to_string().into()).collect();
+        let find = match (keys.is_empty(), aliases.is_empty()) {
+            (true, true) => return Err(bad("name the keys in `keys` or `key_aliases`".to_owned())),
+            (false, _) => Find::with(TenantTable::Keys, "token", hashes),
+            (true, false) => Find::with(TenantTable::Keys, "key_alias", aliases.clone()),
+        };
+        let in_use = &request.arrival.worker.process.keys;
+        // The archive has what they spent to the end.
+        in_use.write().await;
+        let found = store.find(&find).await.map_err(|error| failed(&error))?;
+        if found.is_empty() {
+            let message = "{'error': 'No keys found'}".to_owned();
+            return Err(refusal::of_admin(StatusCode::NOT_FOUND, INTERNAL, message));
+        }
+        let by = actor(&request);
+        let mut changes = Vec::new();
+        let mut audited = Vec::new();
+        for row in &found {
+            let token = Row(row).text("token").unwrap_or_default();
+            let archived = archived(TenantTable::DeletedKeys, row, &by);
+            changes.push(Change::Insert { table: TenantTable::DeletedKeys, row: archived });
+            let key = vec![("token", token.into())];
+            changes.push(Change::Delete { table: TenantTable::Keys, key });
+            let deleted = Audited {
+                table: TenantTable::Keys,
+                action: "deleted",
+                object: token,
+                before: Some(row),
+                after: None,
+            };
+            audited.push(deleted);
+        }
+        make(&request, changes, &audited).await?;
+        for hash in found.iter().filter_map(|row| KeyHash::parse(Row(row).text("token")?)) {
+            in_use.removed(hash);
+        }
+        let named = if keys.is_empty() { aliases } else { keys };
+        Ok(page(&json!({"deleted_keys": named})))
+    })
+}

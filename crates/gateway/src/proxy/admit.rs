@@ -1,0 +1,139 @@
+//! The phase between reading a request and its first attempt: what its key may use, and what it reserves.
+//!
+//! Called by [`super::opening`] for requests with a key other than the master key. Always true: a request that is not admitted has
+//! called no upstream and used nothing up; what is reserved is settled by the request's [`super::delivery::Delivery`].
+
+use std::sync::Arc;
+
+use hale_core::operation::Operation;
+use hale_core::record::RequestRecord;
+use hale_core::route::{ClientFallback, Controls, MayUse, RoutePlan};
+use hale_core::snapshot::Snapshot;
+use hale_core::tenancy::Money;
+use hale_core::tenancy::access::{Admission, KeyAccess, Renamed};
+use hale_core::tenancy::account::{Claim, Used};
+use hale_core::usage::Usage;
+use hale_wire::controls::estimated_input;
+use hale_wire::peek::Peek;
+
+use crate::arrival::Arrival;
+use crate::http::refusal::{self, Refusal};
+use crate::keys;
+use crate::state::Process;
+
+/// Tokens that an answer is expected to have if the request does not say how many it may have.
+const ANSWER_TOKENS: u64 = 1_024;
+/// Fields that say how many.
+const LIMITS: [&str; 3] = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
+
+impl Arrival {
+    /// Puts the model in the place of a name of the key's own, and checks that the key may use it.
+    ///
+    /// # Errors
+    /// The refusal to send.
+    pub(super) fn check_model(&self, model: &mut Box<str>) -> Result<(), Refusal> {
+        let Some(access) = self.principal.access() else { return Ok(()) };
+        let renamed = access.renamed(model);
+        MayUse::check(access, &self.serving.snapshot, renamed).map_err(refusal::denied)?;
+        if *renamed.name != **model {
+            *model = renamed.name.into();
+        }
+        Ok(())
+    }
+}
+
+/// Keeps a request within the models of its key, also where it falls back.
+///
+/// # Errors
+/// The refusal of a fallback that the client names.
+pub(super) fn restrict(
+    arrival: &Arrival,
+    access: &Arc<KeyAccess>,
+    controls: &mut Controls,
+) -> Result<(), Refusal> {
+    let snapshot = &arrival.serving.snapshot;
+    let lists = [
+        &mut controls.fallbacks,
+        &mut controls.context_window_fallbacks,
+        &mut controls.content_policy_fallbacks,
+    ];
+    for fallback in lists.into_iter().flatten().flatten() {
+        check_fallback(access, snapshot, fallback)?;
+    }
+    controls.may_use = MayUse::of(access);
+    Ok(())
+}
+
+fn check_fallback(
+    access: &KeyAccess,
+    snapshot: &Snapshot,
+    fallback: &mut ClientFallback,
+) -> Result<(), Refusal> {
+    let renamed: Renamed<'_> = access.renamed(&fallback.name);
+    MayUse::check(access, snapshot, renamed).map_err(refusal::denied)?;
+    if *renamed.name != *fallback.name {
+        fallback.name = renamed.name.into();
+    }
+    Ok(())
+}
+
+/// Reserves what a request is expected to use.
+///
+/// # Errors
+/// The refusal: a budget is spent, or a limit is reached.
+pub(super) fn admit(
+    arrival: &Arrival,
+    access: &Arc<KeyAccess>,
+    (operation, plan, peek): (Operation, &RoutePlan, &Peek),
+) -> Result<Admission, Refusal> {
+    let snapshot = &arrival.serving.snapshot;
+    let claim = match access.measures() {
+        true => claim(snapshot, plan, (operation, peek)),
+        false => Claim::default(),
+    };
+    let group = plan.target().name(snapshot);
+    access.admit(group, claim, keys::now()).map_err(refusal::denied)
+}
+
+/// Replaces what a key reserved for a request by what its record, and its answers that no client got, have used.
+#[cold]
+pub(super) fn settle(
+    process: &Process,
+    admission: Admission,
+    (record, passed_over_usd): (&RequestRecord, f64),
+) {
+    let tokens = record.usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
+    let usd = record.cost_usd.unwrap_or(passed_over_usd);
+    let cost = Money::of_usd(usd).unwrap_or_default();
+    process.keys.settle(admission, Used { tokens, cost });
+}
+
+/// What the request is expected to use, at the first member of its group.
+fn claim(snapshot: &Snapshot, plan: &RoutePlan, (operation, peek): (Operation, &Peek)) -> Claim {
+    let target = plan.target();
+    let first = target.pinned.or_else(|| snapshot.group(target.group).members.first().copied());
+    let facts = first.map(|index| &snapshot.deployment(index).facts);
+    let asked = LIMITS.iter().find_map(|field| peek.raw(field)?.parse::<u64>().ok());
+    let has_answer = operation.row().token_limit.is_some();
+    let most = facts.and_then(|facts| facts.max_output_tokens);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a limit is never negative, and the cast saturates"
+    )]
+    let most = most.map_or(u64::MAX, |tokens| tokens as u64);
+    let answers = peek.raw("n").and_then(|raw| raw.parse::<u64>().ok()).unwrap_or(1).max(1);
+    let answer = match has_answer {
+        true => asked.unwrap_or(ANSWER_TOKENS).min(most).saturating_mul(answers),
+        false => 0,
+    };
+    let input = estimated_input(peek);
+    let usage = Usage { input, output: answer, ..Usage::default() };
+    let usd = facts.and_then(|facts| facts.cost_usd(&usage));
+    Claim {
+        tokens: input.saturating_add(answer),
+        is_explicit: has_answer && asked.is_some(),
+        cost: usd.and_then(Money::of_usd).unwrap_or_default(),
+        is_free: usd == Some(0.0),
+    }
+}

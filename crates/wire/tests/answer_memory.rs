@@ -95,6 +95,21 @@ const LINES: &[&str] = &[
 ];
 const VECTORS: &[&str] = &[r#"{"embeddings":[[1]],"prompt_eval_count":1,@}"#];
 
+/// The same for messages of Cohere's format.
+const COHERE: &[&str] = &[
+    r#"{@,"id":"c","message":{"content":[{"type":"text","text":"a"}]},"finish_reason":"COMPLETE"}"#,
+    r#"{"message":{"content":[{"type":"text","text":"a"}],@},"finish_reason":"COMPLETE"}"#,
+    r#"{"message":{"content":[{"type":"text","text":"a"},{@}]}}"#,
+    r#"{"message":{"tool_calls":[{"id":"t",@,"function":{"name":"f",@}}]}}"#,
+    r#"{"message":{"content":[],"citations":[{"start":0,"end":1,@}]}}"#,
+];
+const COHERE_EVENTS: &[&str] = &[
+    r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{@}}}}"#,
+    r#"{"type":"tool-call-start","index":0,"delta":{"message":{"tool_calls":{"id":"t","function":{"name":"f",@}}}}}"#,
+    r#"{"type":"citation-start","index":0,"delta":{"message":{"citations":{"start":0,"end":1,@}}}}"#,
+    r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE",@}}"#,
+];
+
 /// What an answer of that many bytes may take in all.
 fn allowed(bytes: usize) -> usize {
     4 * bytes + (1 << 20)
@@ -155,6 +170,7 @@ fn places(operation: Operation) -> (&'static [&'static str], &'static [&'static 
         Operation::Messages => (MESSAGES, MESSAGE_EVENTS),
         Operation::Responses => (RESPONSES, RESPONSE_EVENTS),
         Operation::GenerateContent => (CONTENTS, CONTENTS),
+        Operation::CohereChat => (COHERE, COHERE_EVENTS),
         Operation::OllamaChat => (LINES, LINES),
         Operation::OllamaEmbed => (VECTORS, &[]),
         _ => (DATA, &[]),

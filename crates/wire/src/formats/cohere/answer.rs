@@ -16,6 +16,10 @@ use crate::formats::arguments;
 use crate::formats::errors::clean;
 use crate::formats::neutral::{Answer, CALLS_MAX, Citation, Content, Part, Stop, Text, check_call};
 
+/// Contents that an answer of any size may have, and beyond them one for so many bytes: a content takes more room than its text.
+const CONTENTS_ALWAYS: usize = 4096;
+const BYTES_PER_CONTENT: usize = 256;
+
 /// What is wrong with an answer.
 fn broken(why: &dyn std::fmt::Display) -> Fault {
     Fault::Malformed(format!("a broken answer: {why}"))
@@ -66,7 +70,11 @@ fn add_contents<'a>(
         return Ok(());
     }
     let contents = elements(content).ok_or_else(|| broken(&"content that is no list"))?;
+    let most = CONTENTS_ALWAYS + content.len() / BYTES_PER_CONTENT;
     for (index, raw) in contents.enumerate() {
+        if index >= most {
+            return Err(broken(&format!("more than {most} contents")));
+        }
         let Ok([kind, text, thinking]) = texts(raw, ["type", "text", "thinking"]) else {
             return Err(broken(&"a content that is no object"));
         };

@@ -11,6 +11,9 @@ use crate::bytes::members::texts;
 use crate::formats::neutral::{Citation, Text};
 use crate::formats::usage::count_of;
 
+/// The most texts of an answer whose beginning is noted; the citations of later ones count from the last of them.
+const STARTS_MAX: usize = 4096;
+
 /// The most citations of an answer.
 pub(super) const CITATIONS_MAX: usize = 10_000;
 
@@ -26,7 +29,8 @@ pub(super) struct Starts {
 impl Starts {
     /// A piece of the text with that index comes.
     pub(super) fn text(&mut self, index: u64, piece: &str) {
-        if self.texts.last().is_none_or(|(last, _)| *last != index) {
+        let is_new = self.texts.last().is_none_or(|(last, _)| *last != index);
+        if is_new && self.texts.len() < STARTS_MAX {
             self.texts.push((index, self.length));
         }
         self.length = self.length.saturating_add(piece.chars().count() as u64);

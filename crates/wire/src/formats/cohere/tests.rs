@@ -383,6 +383,18 @@ fn a_stream_that_fails_or_says_what_is_unknown_ends_with_an_error() {
 }
 
 #[test]
+fn an_answer_of_very_many_small_contents_is_refused() {
+    let content = json!({"type": "text", "text": "a"});
+    let many = answered(json!({"content": vec![content; 20_000]}), "COMPLETE");
+    let Err(Fault::Malformed(why)) = read(&many) else { panic!("passed") };
+    assert!(why.contains("contents"), "{why}");
+    let citation = json!({"start": 0, "end": 1, "sources": [{"id": "d"}]});
+    let many = answered(json!({"content": [], "citations": vec![citation; 10_001]}), "COMPLETE");
+    let Err(Fault::Malformed(why)) = read(&many) else { panic!("passed") };
+    assert!(why.contains("citations"), "{why}");
+}
+
+#[test]
 fn embeddings_are_of_texts_or_of_images() {
     let deployment = deployment("cohere");
     let asked = |more: Value| {

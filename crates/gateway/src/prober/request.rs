@@ -9,7 +9,7 @@ use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::probe::{ProbeKind, kind, model};
 use hale_core::operation::Operation;
 use hale_core::prices;
-use hale_core::provider::HostOwner;
+use hale_core::provider::{HostOwner, WireFormat};
 use hale_core::usage::{Units, Usage};
 use hale_wire::modes;
 use hale_wire::neutral::Unfit;
@@ -81,7 +81,7 @@ pub(super) fn build(
         model: &model,
         prompt: deployment.probing.prompt.as_deref().unwrap_or(&serving.snapshot.probing.prompt),
         max_tokens: tokens,
-        reasoning_effort: deployment.probing.reasoning_effort.as_deref(),
+        reasoning_effort: effort(deployment, operation, &model),
         voice: deployment.probing.voice.as_deref().unwrap_or(VOICE),
         params: &deployment.probing.params,
     };
@@ -106,6 +106,13 @@ pub(super) fn build(
     };
     let operation = Some(ProbeOperation { conversion, prepared });
     ProbeRequest { kind, model, tokens, units, operation }
+}
+
+/// How much the model is to reason. At Ollama those that can do so by themselves, and the model only has to run.
+fn effort<'d>(deployment: &'d Deployment, operation: Operation, model: &str) -> Option<&'d str> {
+    let configured = deployment.probing.reasoning_effort.as_deref();
+    let is_at_ollama = deployment.wire(operation, model) == WireFormat::Ollama;
+    configured.or(is_at_ollama.then_some("none"))
 }
 
 /// The most tokens that the answer may have.

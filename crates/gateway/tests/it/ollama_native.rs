@@ -178,6 +178,7 @@ fn probes_are_built_like_traffic_and_say_what_is_wrong() {
     let sent = last(&upstream);
     assert_eq!(sent.path, "/api/chat");
     assert_eq!(sent.json()["options"], json!({"num_predict": 1}));
+    assert_eq!(sent.json()["think"], false);
     assert_eq!((&sent.json()["keep_alive"], &sent.json()["stream"]), (&Value::Null, &json!(false)));
     let embedding = health(&config(&upstream, "nomic-embed-text").start());
     assert_eq!(embedding["healthy_count"], 1, "{embedding}");

@@ -69,15 +69,13 @@ pub(super) fn deployment(
     let vertex = troubles.vertex(provider, &params, (&credential, upstream.model));
     let bedrock = troubles.bedrock(provider, &params, (&credential, upstream.model));
     let routed = upstream::routed(provider, upstream.model);
-    let mut own = own_address(bedrock.as_ref(), &routed, &info);
-    own.default = own.default.or(vertex.as_ref().map(Vertex::address));
+    let own = own_address((bedrock.as_ref(), vertex.as_ref()), &routed, &info);
     let (provider, base) = troubles.place((provider, upstream.model), &params, &credential, own);
-    let mut aws = bedrock.map(|found| found.aws);
     let azure = troubles.azure(provider, &params, &credential);
-    let of_vertex = vertex.as_ref().is_some_and(|vertex| vertex.source.is_some());
-    let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let principal = troubles.principal(provider, &params, &credential);
-    let has_token = has_token || of_vertex || principal.is_some();
+    let has_token = principal.is_some()
+        || vertex.as_ref().is_some_and(|vertex| vertex.source.is_some())
+        || azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
     troubles.unfit_defaults(provider, &params);
     let misconfigured = troubles.first.take();
@@ -86,12 +84,9 @@ pub(super) fn deployment(
     let is_for_responses =
         routed.is_for_responses || has_responses_only((provider, owner), routed.model, &info);
     let mut routing = routing(&mut params, &mut info);
-    let upstream_model = match &mut aws {
-        Some(aws) => called_at_bedrock(aws, &routed, (&info, &mut routing)),
-        None => routed.model,
-    };
-    let location = vertex.as_ref().map(|vertex| vertex.location.clone());
-    routing.region = routing.region.or(location);
+    let mut aws = bedrock.map(|found| found.aws);
+    let upstream_model = called(aws.as_mut(), &routed, (&info, &mut routing));
+    routing.region = routing.region.or(vertex.as_ref().map(|vertex| vertex.location.clone()));
     let mut deployment = Deployment {
         index: DeploymentIndex(0),
         group: GroupIndex(0),
@@ -111,7 +106,6 @@ pub(super) fn deployment(
             mock: params.mock,
         },
         credential: deployment::Credential {
-            id: None,
             key_variable: key.as_ref().and(key_variable),
             api_key: key,
             principal,
@@ -121,12 +115,7 @@ pub(super) fn deployment(
         },
         routing,
         probing: info.check,
-        display: Display {
-            name: id.clone(),
-            declared_at: problems.place(entry.at).into(),
-            model_info: model_info(&id, &facts, entry.info),
-            public_params: Json::Object(json::public(entry.params)).to_string().into(),
-        },
+        display: display(&id, entry, &facts, problems),
         misconfigured,
         facts,
         state: Arc::new(DeploymentState::of(HealthSubject::Deployment(id.clone()))),
@@ -136,18 +125,42 @@ pub(super) fn deployment(
     Some(deployment)
 }
 
-/// The address that the region of an entry for Bedrock gives.
+/// How it is shown.
+fn display(id: &Arc<str>, entry: &Entry<'_>, facts: &ModelFacts, problems: &Problems) -> Display {
+    Display {
+        name: id.clone(),
+        declared_at: problems.place(entry.at).into(),
+        model_info: model_info(id, facts, entry.info),
+        public_params: Json::Object(json::public(entry.params)).to_string().into(),
+    }
+}
+
+/// The address that the region of an entry gives, at Bedrock or Vertex AI.
 fn own_address(
-    bedrock: Option<&super::aws::Found>,
+    (bedrock, vertex): (Option<&super::aws::Found>, Option<&Vertex>),
     routed: &upstream::Routed<'_>,
     info: &Info,
 ) -> OwnAddress {
-    let Some(found) = bedrock else { return OwnAddress::default() };
+    let Some(found) = bedrock else {
+        return OwnAddress { named: None, default: vertex.map(Vertex::address) };
+    };
     let name = info.base_model.as_deref().unwrap_or(routed.model);
     let listed = || prices::lookup("bedrock", name)?.mode.as_deref();
     let mode = info.facts.mode.as_deref().or_else(listed);
     let default = aws::address(&found.aws.region, mode);
     OwnAddress { named: found.endpoint.clone(), default: Some(default) }
+}
+
+/// The name of a model at its provider.
+fn called<'m>(
+    aws: Option<&mut Aws>,
+    routed: &upstream::Routed<'m>,
+    (info, routing): (&'m Info, &mut Routing),
+) -> &'m str {
+    match aws {
+        Some(aws) => called_at_bedrock(aws, routed, (info, routing)),
+        None => routed.model,
+    }
 }
 
 /// The name of a model at Bedrock, and where it is served. An ARN says not what model it is, which `base_model` may say.

@@ -121,13 +121,16 @@ fn an_outage_costs_each_session_of_the_member_a_few_cold_turns() {
     }
 }
 
+/// What it is called, agents, turns, and the members.
+type Case = (&'static str, u64, u64, fn() -> Vec<Upstream>);
+
 #[test]
 fn the_table_is_what_the_document_shows() {
     let mut text = String::from(
         "\n| 4 members, a turn each 180 s | affinity | tokens from the cache | cost of the prompts | reading before an answer | busiest member / mean |\n\
          |---|---|---|---|---|---|\n",
     );
-    let cases: [(&str, u64, u64, fn() -> Vec<Upstream>); 4] = [
+    let cases: [Case; 4] = [
         ("20 agents, 200 turns", 20, 200, four),
         ("400 agents, 50 turns", 400, 50, four),
         ("20 agents, a member is down for 2 minutes", 20, 200, || with_outage(120)),

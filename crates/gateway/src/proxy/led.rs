@@ -33,7 +33,7 @@ pub(crate) struct Led {
 /// How the client of the request that leads a stream reads it.
 enum Reading {
     /// First; the others get what it gets. The task waits until it does not read.
-    First(Stream, AbortHandle),
+    First(Box<Stream>, AbortHandle),
     /// As one who joined: the others did not wait for it.
     Behind(Follower),
     /// Not at all.
@@ -53,7 +53,7 @@ impl Led {
         let reading = Rc::new(RefCell::new(Reading::Over));
         let waiting = go_on_without(leader.watch(), Rc::downgrade(&reading));
         let task = tokio::task::spawn_local(waiting).abort_handle();
-        *reading.borrow_mut() = Reading::First(Stream { relay, leader, operation }, task);
+        *reading.borrow_mut() = Reading::First(Box::new(Stream { relay, leader, operation }), task);
         Led { reading, operation }
     }
 
@@ -75,7 +75,7 @@ async fn go_on_without(watch: Watch, reading: Weak<RefCell<Reading>>) {
     };
     reading.replace(Reading::Behind(stream.leader.follow_on()));
     drop(reading);
-    drained(Reply::stream(stream)).await;
+    drained(Reply::stream(*stream)).await;
 }
 
 /// The answer is complete: it is kept if nothing cut it short.
@@ -166,7 +166,7 @@ impl Drop for Led {
         task.abort();
         let may_go_on = !stream.relay.is_cut() && !std::thread::panicking();
         if may_go_on && stream.leader.watch().is_followed() {
-            tokio::task::spawn_local(drained(Reply::stream(stream)));
+            tokio::task::spawn_local(drained(Reply::stream(*stream)));
         }
     }
 }

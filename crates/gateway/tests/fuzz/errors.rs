@@ -60,6 +60,7 @@ fn parts(input: &[u8]) -> (u16, &[u8]) {
     (status.unwrap_or(500), body)
 }
 
+#[allow(clippy::too_many_lines, reason = "one case for each kind of reader")]
 fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
     let (status, body) = parts(input);
     let error = parse_provider_error(body);

@@ -418,6 +418,7 @@ fn keys_that_have_expired_are_replaced_once_and_the_client_sees_nothing_of_it() 
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "four sources, one after the other")]
 fn tokens_profiles_containers_and_instances_give_keys() {
     let upstream = FakeUpstream::with(bedrock::answer);
     let dir = hale_testkit::TempDir::new();

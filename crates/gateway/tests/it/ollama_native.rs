@@ -255,7 +255,7 @@ fn an_error_in_a_stream_moves_on_before_content_and_is_told_after_it() {
     let broken = [
         ollama::stream(&[half.clone(), error]),
         // The body ends, in the middle of a line or behind one.
-        ollama::stream(&[half.clone()]),
+        ollama::stream(std::slice::from_ref(&half)),
         Script::ok().chunked("application/x-ndjson").chunk(format!("{half}\n{{\"mess")).end(),
     ];
     for (script, said) in broken.into_iter().zip(["while running the model", "stream", "stream"]) {

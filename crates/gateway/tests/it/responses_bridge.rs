@@ -12,7 +12,10 @@ use crate::support::{Config, client, column, expect_error};
 pub(crate) const RESPONSES: &str = "/v1/responses";
 
 /// The models of the wires: the name, how it answers, what it says.
-const WIRES: [(&str, fn(&hale_testkit::Request) -> Script, &str); 3] = [
+/// A name, what its provider answers, and the model.
+type Wire = (&'static str, fn(&hale_testkit::Request) -> Script, &'static str);
+
+const WIRES: [Wire; 3] = [
     ("deepseek/deepseek-chat", Script::answer, openai::TEXT),
     ("anthropic/claude-sonnet-4-5", anthropic::answer, anthropic::TEXT),
     ("gemini/gemini-2.5-flash", gemini::answer, gemini::TEXT),

@@ -59,6 +59,7 @@ fn more_tools() -> Value {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn tools_of_all_kinds_are_functions_there_and_come_back_as_what_they_were() {
     let long = "a".repeat(64);
     let upstream = FakeUpstream::with(Script::answer);
@@ -273,6 +274,19 @@ fn the_signature_of_a_call_of_gemini_comes_back_and_its_id_stays_clean() {
     served(&hale, RESPONSES, &next(&body, &response));
     let sent = last(&upstream).json();
     assert_eq!(sent["contents"][1]["parts"][0]["thoughtSignature"], gemini::SIGNATURE, "{sent}");
+}
+
+#[test]
+fn a_wish_for_one_call_at_a_time_is_left_out_where_no_model_can_be_limited() {
+    let upstream = FakeUpstream::with(gemini::answer);
+    let hale = config(&upstream, "gemini/gemini-3-pro-preview").start();
+    let tool = |name| json!({"type": "function", "name": name, "parameters": {"type": "object"}});
+    let body = ask(json!({
+        "input": [user("go")], "tools": [tool("a"), tool("b")], "parallel_tool_calls": false,
+    }));
+    let answer = client(&hale).post_json(RESPONSES, &[], &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("x-hale-left-out"), Some("parallel_tool_calls"));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn every_column_of_every_table_comes_back_as_it_was_written() {
             }
             let added = Change::Insert { table, row: row.clone() };
             assert_eq!(
-                database.change(&[added.clone()], None, AT).await,
+                database.change(std::slice::from_ref(&added), None, AT).await,
                 Ok(Changed::Done(vec![1]))
             );
             let found = database.find(&Find::all(table)).await.unwrap();
@@ -190,7 +190,10 @@ fn a_budget_begins_anew_once_and_what_was_spent_meanwhile_stays() {
             usd: 2.5,
             borders: (AT, AT + 1_000),
         };
-        assert_eq!(database.change(&[reset.clone()], None, AT).await, Ok(Changed::Done(vec![1])));
+        assert_eq!(
+            database.change(std::slice::from_ref(&reset), None, AT).await,
+            Ok(Changed::Done(vec![1]))
+        );
         assert_eq!(database.change(&[reset], None, AT).await, Ok(Changed::Done(vec![0])));
         let row = one(&database, TenantTable::Keys, "token", "h").await;
         assert_eq!((row["spend"].as_f64(), row["total_spend"].as_f64()), (Some(0.5), Some(3.0)));
@@ -217,7 +220,10 @@ fn a_budget_that_others_name_takes_them_along_once() {
         ];
         database.change(&changes, None, AT).await.unwrap();
         let reset = Change::ResetShared { budget: "b".into(), borders: (AT, AT + 1_000) };
-        assert_eq!(database.change(&[reset.clone()], None, AT).await, Ok(Changed::Done(vec![3])));
+        assert_eq!(
+            database.change(std::slice::from_ref(&reset), None, AT).await,
+            Ok(Changed::Done(vec![3]))
+        );
         assert_eq!(database.change(&[reset], None, AT).await, Ok(Changed::Done(vec![0])));
         for (token, spend) in [("linked", 0.0), ("own", 1.0), ("other", 1.0)] {
             let row = one(&database, TenantTable::Keys, "token", token).await;

@@ -136,6 +136,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn each_class_has_its_cause_with_a_status_and_in_a_stream() {
         for (status, class, message, expected) in [
             (

@@ -21,7 +21,7 @@ use super::refreshing::{Granted, Issuer, Refreshing, Registry, Replaced};
 /// What gives tokens.
 enum BearerIssuer {
     /// Entra ID.
-    EntraId(EntraId),
+    EntraId(Box<EntraId>),
     /// Google.
     Google(Box<Google>),
     /// The provider's own server.
@@ -48,7 +48,7 @@ static ALL: Registry<Key, BearerIssuer> = Registry::new();
 impl Tokens {
     /// Those of an identity of Entra ID.
     pub(super) fn of_entra_id(identity: &Identity, kept: KeptConnections) -> Tokens {
-        let make = || BearerIssuer::EntraId(EntraId::new(identity, kept));
+        let make = || BearerIssuer::EntraId(Box::new(EntraId::new(identity, kept)));
         Tokens(ALL.of((Subject::EntraId(identity.clone()), kept), make))
     }
 

@@ -41,6 +41,11 @@ impl Model<'_> {
         self.0.contains("nova")
     }
 
+    /// Whether the number of its calls in one turn can be limited to one.
+    pub(crate) fn can_limit_calls(self) -> bool {
+        self.is_claude() || self.is_nova()
+    }
+
     /// Whether it is one of OpenAI's that are not open.
     fn is_gpt(self) -> bool {
         self.0.contains("openai.gpt-") && !self.0.contains("gpt-oss")

@@ -170,8 +170,7 @@ fn write_tool(
 
 /// Refuses what the model has no way to do.
 pub(super) fn check(request: &Request<'_>, order: &Order<'_>) -> Result<(), Unfit> {
-    let model = Model(order.upstream_model);
-    let can_limit = model.is_claude() || model.is_nova();
+    let can_limit = Model(order.upstream_model).can_limit_calls();
     if limits_calls(request) && !can_limit && request.tools.len() > 1 && !order.drop_params {
         let provider = &order.deployment.endpoint.provider.name;
         return Err(Unfit::unsupported("parallel_tool_calls", provider, FIX));

@@ -57,6 +57,7 @@ pub(crate) fn fit(
         begin::fit(request, order.wire());
     }
     names::fit(request, order.wire(), &mut notes);
+    leave_out_limit_of_calls(request, order, &mut notes);
     leave_out_thoughts(request, order, target);
     if is_strict {
         leave_out_blanks(request);
@@ -76,6 +77,22 @@ pub(crate) fn fit(
         turn_off(request, &mut notes, None);
     }
     Ok(notes)
+}
+
+/// Coding agents that speak responses limit their calls in every request: where the model cannot be limited, the wish is left
+/// out. Clients of other formats that ask for it are refused by the writers.
+fn leave_out_limit_of_calls(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes) {
+    let has_no_limit = match order.wire() {
+        WireFormat::Gemini | WireFormat::Cohere | WireFormat::Ollama => true,
+        WireFormat::Converse => !bedrock::Model(order.upstream_model).can_limit_calls(),
+        WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses => false,
+    };
+    if has_no_limit && notes.asked.is_some() && request.parallel_tools == Some(false) {
+        request.parallel_tools = None;
+        if request.tools.len() > 1 {
+            notes.leave_out("parallel_tool_calls");
+        }
+    }
 }
 
 /// Leaves out the reasoning that the target may not see.

@@ -24,50 +24,10 @@ pub(super) fn fit(
     order: &Order<'_>,
     notes: &mut Notes,
 ) -> Result<(), Unfit> {
-    let provider = order.deployment.endpoint.provider;
-    let needs_tool = match (&request.format, order.wire()) {
-        (None, _) | (Some(Format::JsonObject), WireFormat::OpenAi | WireFormat::Responses) => false,
-        (Some(_), WireFormat::Ollama) => false,
-        // Older models of Google's have no shape beside tools.
-        (Some(_), WireFormat::Gemini)
-            if request.tools.is_empty() || gemini::Model(order.upstream_model).is_newer() =>
-        {
-            false
-        }
-        (Some(_), WireFormat::Cohere) if request.tools.is_empty() => false,
-        (Some(Format::JsonObject), WireFormat::Converse) => {
-            if !bedrock::Model(order.upstream_model).is_claude() && !order.drop_params {
-                let fix = "ask for a schema (`json_schema`), or set `drop_params: true`";
-                return Err(Unfit::unsupported(FIELD, &provider.name, fix));
-            }
-            request.format = None;
-            false
-        }
-        (Some(Format::Schema { schema, .. }), WireFormat::Converse) => {
-            !bedrock::Model(order.upstream_model).has_schemas()
-                || schema::is_circular(schema)
-                || schema::is_composed(schema)
-        }
-        (Some(Format::Schema { .. }), WireFormat::Gemini | WireFormat::Cohere) => true,
-        (
-            Some(Format::JsonObject),
-            WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere,
-        ) => {
-            // The model is told in the prompt, as the format demands of its clients.
-            request.format = None;
-            false
-        }
-        (Some(Format::Schema { schema, .. }), WireFormat::Anthropic) => {
-            !effort::has_schemas(order.upstream_model)
-                || schema::is_circular(schema)
-                || schema::is_composed(schema)
-        }
-        (Some(Format::Schema { .. }), WireFormat::Responses) => false,
-        (Some(Format::Schema { .. }), WireFormat::OpenAi) => provider.quirks.lacks_json_schema,
-    };
-    if !needs_tool {
+    if !needs_tool(request, order)? {
         return Ok(());
     }
+    let provider = order.deployment.endpoint.provider;
     let Some(Format::Schema { schema, .. }) = request.format.take() else { return Ok(()) };
     if !schema::is_of_object(&schema) {
         return Err(Unfit::unsupported(
@@ -107,4 +67,49 @@ pub(super) fn fit(
     // A model that thinks cannot be made to call a tool.
     super::turn_off(request, notes, super::no_thinking(order.wire()));
     Ok(())
+}
+
+/// Whether the shape becomes the input of a tool. A shape that the model is told in the prompt is taken away.
+fn needs_tool(request: &mut Request<'_>, order: &Order<'_>) -> Result<bool, Unfit> {
+    let provider = order.deployment.endpoint.provider;
+    Ok(match (&request.format, order.wire()) {
+        (None, _) | (Some(Format::JsonObject), WireFormat::OpenAi | WireFormat::Responses) => false,
+        (Some(_), WireFormat::Ollama) => false,
+        // Older models of Google's have no shape beside tools.
+        (Some(_), WireFormat::Gemini)
+            if request.tools.is_empty() || gemini::Model(order.upstream_model).is_newer() =>
+        {
+            false
+        }
+        (Some(_), WireFormat::Cohere) if request.tools.is_empty() => false,
+        (Some(Format::JsonObject), WireFormat::Converse) => {
+            if !bedrock::Model(order.upstream_model).is_claude() && !order.drop_params {
+                let fix = "ask for a schema (`json_schema`), or set `drop_params: true`";
+                return Err(Unfit::unsupported(FIELD, &provider.name, fix));
+            }
+            request.format = None;
+            false
+        }
+        (Some(Format::Schema { schema, .. }), WireFormat::Converse) => {
+            !bedrock::Model(order.upstream_model).has_schemas()
+                || schema::is_circular(schema)
+                || schema::is_composed(schema)
+        }
+        (Some(Format::Schema { .. }), WireFormat::Gemini | WireFormat::Cohere) => true,
+        (
+            Some(Format::JsonObject),
+            WireFormat::Anthropic | WireFormat::Gemini | WireFormat::Cohere,
+        ) => {
+            // The model is told in the prompt, as the format demands of its clients.
+            request.format = None;
+            false
+        }
+        (Some(Format::Schema { schema, .. }), WireFormat::Anthropic) => {
+            !effort::has_schemas(order.upstream_model)
+                || schema::is_circular(schema)
+                || schema::is_composed(schema)
+        }
+        (Some(Format::Schema { .. }), WireFormat::Responses) => false,
+        (Some(Format::Schema { .. }), WireFormat::OpenAi) => provider.quirks.lacks_json_schema,
+    })
 }

@@ -93,11 +93,7 @@ pub(crate) fn read<'a>(
             _ => {}
         }
     }
-    if let Some(raw) = instructions {
-        let at = "instructions";
-        let said = Content::Text(field::<Str<'a>>(at, raw)?.0);
-        request.system.extend((!said.is_blank()).then(|| said.into()));
-    }
+    instruct(&mut request, instructions)?;
     let mut names = Tools::default();
     if let Some(raw) = tools {
         names.take("tools", raw, room)?;
@@ -124,6 +120,14 @@ pub(crate) fn read<'a>(
     let asked = Asked { echo, thoughts, tools: names.declared, compacting };
     request.asked = Some(Box::new(asked));
     Ok(request)
+}
+
+/// Adds the instructions, if they say something.
+fn instruct<'a>(request: &mut Request<'a>, instructions: Option<&'a str>) -> Result<(), Unfit> {
+    let Some(raw) = instructions else { return Ok(()) };
+    let said = Content::Text(field::<Str<'a>>("instructions", raw)?.0);
+    request.system.extend((!said.is_blank()).then(|| said.into()));
+    Ok(())
 }
 
 /// Fields that change the answer and that no other format has.

@@ -35,10 +35,9 @@ const FEATURES: [Feature; 19] = [
         parts: &["customer", "end_user"],
     },
     Feature {
-        about: "the user interface",
-        instead: "`/router/state`, `/health` and `/metrics` have the state",
+        about: "the pages of LiteLLM's user interface",
+        instead: "`/ui/` has the dashboard, and a master key signs in there",
         parts: &[
-            "ui",
             "sso",
             "login",
             "logout",

@@ -123,7 +123,7 @@ pub(super) fn format_of(path: &str) -> WireFormat {
     if path.starts_with("/anthropic/") {
         return WireFormat::Anthropic;
     }
-    if path.starts_with("/gemini/") {
+    if ["/gemini/", "/vertex_ai/", "/vertex-ai/"].iter().any(|begin| path.starts_with(begin)) {
         return WireFormat::Gemini;
     }
     if path.starts_with("/cohere/") {

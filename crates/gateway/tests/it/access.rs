@@ -129,7 +129,7 @@ fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
         ("POST", "/team/daily/activity", "teams and organizations"),
         ("POST", "/model/new", "models and settings that a database keeps"),
         ("GET", "/global/spend/report", "reports of costs"),
-        ("GET", "/ui/", "the user interface"),
+        ("GET", "/sso/callback", "the pages of LiteLLM's user interface"),
         ("POST", "/v1/vector_stores", "vector stores"),
     ] {
         let error = expect_error(&own.request(method, path, &[], b""), 404, "not_served");
@@ -225,7 +225,7 @@ fn a_short_key_of_ones_own_is_served_everywhere_with_a_warning() {
 
 #[test]
 fn a_gateway_that_can_serve_nothing_is_not_ready_and_says_so_when_it_starts() {
-    let text = "model_list:\n- {model_name: m, litellm_params: {model: bedrock/x}}\n";
+    let text = "model_list:\n- {model_name: m, litellm_params: {model: watsonx/x}}\n";
     let none = hale().config(text).start();
     let answer = none.client().get("/health/readiness");
     let told = (answer.status, answer.json()["status"].clone());

@@ -11,10 +11,10 @@ use crate::support::{Config, client, column, expect_error};
 
 pub(crate) const RESPONSES: &str = "/v1/responses";
 
-/// The models of the wires: the name, how it answers, what it says.
-/// A name, what its provider answers, and the model.
+/// A model, how its provider answers, and what that says.
 type Wire = (&'static str, fn(&hale_testkit::Request) -> Script, &'static str);
 
+/// The models of the wires.
 const WIRES: [Wire; 3] = [
     ("deepseek/deepseek-chat", Script::answer, openai::TEXT),
     ("anthropic/claude-sonnet-4-5", anthropic::answer, anthropic::TEXT),

@@ -108,7 +108,9 @@ pub fn answer(request: &Request) -> Script {
     if name.starts_with("missing") {
         return refusal(404, &format!("model '{name}' not found"));
     }
-    match &*request.path {
+    // An address may have a path of its own before it.
+    let path = request.path.find("/api/").map_or(&*request.path, |at| &request.path[at..]);
+    match path {
         "/api/embed" => {
             let count = body["input"].as_array().map_or(1, Vec::len);
             let embeddings: Vec<Value> = (0..count).map(|at| json!([0.5, at])).collect();

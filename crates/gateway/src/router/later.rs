@@ -37,15 +37,7 @@ const FEATURES: [Feature; 19] = [
     Feature {
         about: "the pages of LiteLLM's user interface",
         instead: "`/ui/` has the dashboard, and a master key signs in there",
-        parts: &[
-            "sso",
-            "login",
-            "logout",
-            "fallback",
-            "get_image",
-            "get_logo_url",
-            "get_favicon",
-        ],
+        parts: &["sso", "login", "logout", "fallback", "get_image", "get_logo_url", "get_favicon"],
     },
     Feature {
         about: "budgets that a database keeps",

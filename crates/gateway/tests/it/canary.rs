@@ -20,11 +20,12 @@ pub(crate) fn canary(name: &str) -> String {
 }
 
 /// The fields of `litellm_params` that may hold a credential.
-const PARAMS: [&str; 13] = [
+const PARAMS: [&str; 14] = [
     "api_key",
     "aws_access_key_id",
     "aws_secret_access_key",
     "aws_session_token",
+    "aws_web_identity_token",
     "azure_ad_token",
     "client_secret",
     "azure_password",

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
 use hale_testkit::{
-    FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, openai, responses,
+    FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, ollama, openai,
+    responses,
 };
 use serde_json::{Value, json};
 
@@ -74,6 +75,13 @@ fn asked_in_json() -> [(&'static str, Operation, &'static str, Value); 9] {
 /// A healthy upstream of every wire and mode.
 fn answer(request: &Request) -> Script {
     let path = request.path.split('?').next().unwrap_or_default();
+    if path.ends_with(":predict") {
+        let counted = json!({"values": [0.5], "statistics": {"token_count": 1}});
+        return Script::ok().json(&json!({"predictions": [{"embeddings": counted}]}));
+    }
+    if path.contains("/api/") {
+        return ollama::answer(request);
+    }
     if path.contains(':') {
         return gemini::answer_to_any_key(request);
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
 use hale_testkit::{
-    FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, openai,
+    FakeUpstream, Request, Script, anthropic, bedrock, cohere, forms, gemini, modes, ollama, openai,
 };
 use serde_json::{Value, json};
 
@@ -43,6 +43,10 @@ fn answer(request: &Request) -> Script {
         gemini::answer_to_any_key(request)
     } else if request.path.ends_with("/v2/chat") {
         cohere::answer_to_any_key(request)
+    } else if request.path.ends_with("/api/chat") {
+        ollama::answer(request)
+    } else if request.path.ends_with("/converse") {
+        bedrock::answer(request)
     } else {
         openai::answer(request)
     }

@@ -19,8 +19,9 @@ use crate::takes::Takes;
 use crate::vertex::Vertex;
 
 use super::draft::Context;
+use super::facts::overlay;
 use super::model_info::model_info;
-use super::params::{Info, Params, overlay};
+use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong};
 use super::tree::{Map, Node, Value};
 use super::troubles::{OwnAddress, Troubles};

@@ -19,6 +19,7 @@ mod credentials;
 mod deployments;
 mod draft;
 mod elsewhere;
+mod facts;
 mod fallbacks;
 mod features;
 mod field;

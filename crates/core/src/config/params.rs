@@ -15,12 +15,12 @@ use crate::prices::ModelFacts;
 use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
 
+use super::facts;
 use super::field::{Field, visit};
 use super::json;
 use super::keys::{NUMERIC_PARAMS, Section};
 use super::policies;
 use super::problem::{At, Path, Problems, Wrong, shown};
-use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map};
 use super::value;
 use super::{address, budget_terms, cache_points, headers, mock, probing, windows};
@@ -106,7 +106,7 @@ impl Params {
         let others = visit(Section::Params, map, path, problems, |field, problems| {
             let known = params.set(field, problems)
                 || params.set_limit(field, problems)
-                || set_fact(&mut params.facts, field, problems);
+                || facts::set(&mut params.facts, field, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
         let extra = std::mem::take(&mut params.extra_body);
@@ -299,7 +299,7 @@ impl Info {
                 info.tolerance.named = policies::read(Section::Fails, field, problems).named;
             }
             _ => {
-                let known = set_fact(&mut info.facts, field, problems)
+                let known = facts::set(&mut info.facts, field, problems)
                     || probing::rule(&mut info.check, field, problems);
                 debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
             }
@@ -307,95 +307,6 @@ impl Info {
         info.check.has_mode = info.facts.mode.is_some();
         info
     }
-}
-
-fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) -> bool {
-    let fact = match field.row.name {
-        "mode" => {
-            facts.mode = mode(field, problems);
-            return true;
-        }
-        "supports_function_calling" => {
-            facts.supports_function_calling = field.flag(problems);
-            return true;
-        }
-        "supports_vision" => {
-            facts.supports_vision = field.flag(problems);
-            return true;
-        }
-        "supports_reasoning" => {
-            facts.supports_reasoning = field.flag(problems);
-            return true;
-        }
-        "supports_response_schema" => {
-            facts.supports_response_schema = field.flag(problems);
-            return true;
-        }
-        "max_input_tokens" => &mut facts.max_input_tokens,
-        "max_output_tokens" => &mut facts.max_output_tokens,
-        "input_cost_per_token" => &mut facts.input_cost_per_token,
-        "output_cost_per_token" => &mut facts.output_cost_per_token,
-        "cache_read_input_token_cost" => &mut facts.cache_read_input_token_cost,
-        "cache_creation_input_token_cost" => &mut facts.cache_creation_input_token_cost,
-        "cache_creation_input_token_cost_above_1hr" => {
-            &mut facts.cache_creation_input_token_cost_above_1hr
-        }
-        "output_cost_per_reasoning_token" => &mut facts.output_cost_per_reasoning_token,
-        "input_cost_per_audio_token" => &mut facts.input_cost_per_audio_token,
-        "output_cost_per_audio_token" => &mut facts.output_cost_per_audio_token,
-        "input_cost_per_image" => &mut facts.input_cost_per_image,
-        "output_cost_per_image" => &mut facts.output_cost_per_image,
-        "input_cost_per_pixel" => &mut facts.input_cost_per_pixel,
-        "input_cost_per_character" => &mut facts.input_cost_per_character,
-        "input_cost_per_query" => &mut facts.input_cost_per_query,
-        "ocr_cost_per_page" => &mut facts.ocr_cost_per_page,
-        "input_cost_per_second" => &mut facts.input_cost_per_second,
-        "output_cost_per_second" => &mut facts.output_cost_per_second,
-        _ => return false,
-    };
-    *fact = field.number(problems);
-    true
-}
-
-/// `over` where it is set, else `base`.
-pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
-    fn put<T>(base: &mut Option<T>, over: Option<T>) {
-        if over.is_some() {
-            *base = over;
-        }
-    }
-    put(&mut base.litellm_provider, over.litellm_provider);
-    put(&mut base.mode, over.mode);
-    put(&mut base.supports_function_calling, over.supports_function_calling);
-    put(&mut base.supports_vision, over.supports_vision);
-    put(&mut base.supports_reasoning, over.supports_reasoning);
-    put(&mut base.supports_response_schema, over.supports_response_schema);
-    put(&mut base.max_input_tokens, over.max_input_tokens);
-    put(&mut base.max_output_tokens, over.max_output_tokens);
-    put(&mut base.input_cost_per_token, over.input_cost_per_token);
-    put(&mut base.output_cost_per_token, over.output_cost_per_token);
-    put(&mut base.cache_read_input_token_cost, over.cache_read_input_token_cost);
-    put(&mut base.cache_creation_input_token_cost, over.cache_creation_input_token_cost);
-    put(
-        &mut base.cache_creation_input_token_cost_above_1hr,
-        over.cache_creation_input_token_cost_above_1hr,
-    );
-    put(&mut base.output_cost_per_reasoning_token, over.output_cost_per_reasoning_token);
-    put(&mut base.input_cost_per_audio_token, over.input_cost_per_audio_token);
-    put(&mut base.output_cost_per_audio_token, over.output_cost_per_audio_token);
-    let of_images =
-        [over.input_cost_per_image, over.output_cost_per_image, over.input_cost_per_pixel];
-    if of_images.iter().any(Option::is_some) {
-        // A price in the config is for all sizes and replaces the list.
-        base.sized_images.clear();
-        [base.input_cost_per_image, base.output_cost_per_image, base.input_cost_per_pixel] =
-            of_images;
-    }
-    put(&mut base.input_cost_per_character, over.input_cost_per_character);
-    put(&mut base.input_cost_per_query, over.input_cost_per_query);
-    put(&mut base.ocr_cost_per_page, over.ocr_cost_per_page);
-    put(&mut base.input_cost_per_second, over.input_cost_per_second);
-    put(&mut base.output_cost_per_second, over.output_cost_per_second);
 }
 
 fn given(field: &Field<'_>, problems: &mut Problems) -> Option<Given> {
@@ -412,36 +323,6 @@ fn secret(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
             None
         }
     }
-}
-
-#[rustfmt::skip]
-const MODES: &[&str] = &[
-    "chat", "completion", "embedding", "responses", "anthropic_messages", "moderation",
-    "image_generation", "image_edit", "audio_transcription", "audio_speech", "rerank", "batch",
-    "realtime", "ocr", "video_generation", "search", "vector_store",
-];
-
-/// What people write for a mode, and the mode.
-const OTHER_NAMES: [(&str, &str); 5] = [
-    ("tts", "audio_speech"),
-    ("stt", "audio_transcription"),
-    ("messages", "anthropic_messages"),
-    ("image", "image_generation"),
-    ("text", "completion"),
-];
-
-fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
-    let mode = field.text(problems)?;
-    if !MODES.contains(&mode) {
-        let meant = OTHER_NAMES.iter().find(|(name, _)| *name == mode).map(|(_, meant)| *meant);
-        let near = meant.map_or_else(|| nearest(mode, MODES.iter().copied()), |meant| vec![meant]);
-        let hint = did_you_mean(&near);
-        let mode = shown(mode);
-        let problem =
-            format!("unknown mode `{mode}`: requests are served, and the deployment is not probed");
-        field.warn(Wrong::new(problem, hint), problems);
-    }
-    Some(mode.into())
 }
 
 fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {

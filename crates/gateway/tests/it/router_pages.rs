@@ -90,7 +90,7 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
     for upstream in [&a, &b, &f] {
         assert!(upstream.requests().is_empty());
     }
-    let rerank = Config::new().with("r", "r", &a, json!({"model": "cohere/rerank-v3.5"})).start();
+    let rerank = Config::new().with("r", "r", &a, json!({"model": "voyage/rerank-2.5"})).start();
     let chat = openai::chat_request("r", "hi");
     let page = client(&rerank).post_json("/router/explain", &[], &chat).json();
     let only = &page["groups"][0]["candidates"][0];

@@ -1,0 +1,129 @@
+//! The facts of a model that `model_info` and `litellm_params` may state: modes, abilities, limits, prices.
+//!
+//! Called by [`super::params`] and [`super::build`]. Always true: what is not stated stays unknown.
+
+use crate::prices::ModelFacts;
+
+use super::field::Field;
+use super::problem::{Problems, Wrong, shown};
+use super::suggest::{did_you_mean, nearest};
+
+/// Sets the fact that `field` states; false if it states none.
+pub(super) fn set(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) -> bool {
+    let fact = match field.row.name {
+        "mode" => {
+            facts.mode = mode(field, problems);
+            return true;
+        }
+        "supports_function_calling" => {
+            facts.supports_function_calling = field.flag(problems);
+            return true;
+        }
+        "supports_vision" => {
+            facts.supports_vision = field.flag(problems);
+            return true;
+        }
+        "supports_reasoning" => {
+            facts.supports_reasoning = field.flag(problems);
+            return true;
+        }
+        "supports_response_schema" => {
+            facts.supports_response_schema = field.flag(problems);
+            return true;
+        }
+        "max_input_tokens" => &mut facts.max_input_tokens,
+        "max_output_tokens" => &mut facts.max_output_tokens,
+        "input_cost_per_token" => &mut facts.input_cost_per_token,
+        "output_cost_per_token" => &mut facts.output_cost_per_token,
+        "cache_read_input_token_cost" => &mut facts.cache_read_input_token_cost,
+        "cache_creation_input_token_cost" => &mut facts.cache_creation_input_token_cost,
+        "cache_creation_input_token_cost_above_1hr" => {
+            &mut facts.cache_creation_input_token_cost_above_1hr
+        }
+        "output_cost_per_reasoning_token" => &mut facts.output_cost_per_reasoning_token,
+        "input_cost_per_audio_token" => &mut facts.input_cost_per_audio_token,
+        "output_cost_per_audio_token" => &mut facts.output_cost_per_audio_token,
+        "input_cost_per_image" => &mut facts.input_cost_per_image,
+        "output_cost_per_image" => &mut facts.output_cost_per_image,
+        "input_cost_per_pixel" => &mut facts.input_cost_per_pixel,
+        "input_cost_per_character" => &mut facts.input_cost_per_character,
+        "input_cost_per_query" => &mut facts.input_cost_per_query,
+        "ocr_cost_per_page" => &mut facts.ocr_cost_per_page,
+        "input_cost_per_second" => &mut facts.input_cost_per_second,
+        "output_cost_per_second" => &mut facts.output_cost_per_second,
+        _ => return false,
+    };
+    *fact = field.number(problems);
+    true
+}
+
+/// `over` where it is set, else `base`.
+pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
+    fn put<T>(base: &mut Option<T>, over: Option<T>) {
+        if over.is_some() {
+            *base = over;
+        }
+    }
+    put(&mut base.litellm_provider, over.litellm_provider);
+    put(&mut base.mode, over.mode);
+    put(&mut base.supports_function_calling, over.supports_function_calling);
+    put(&mut base.supports_vision, over.supports_vision);
+    put(&mut base.supports_reasoning, over.supports_reasoning);
+    put(&mut base.supports_response_schema, over.supports_response_schema);
+    put(&mut base.max_input_tokens, over.max_input_tokens);
+    put(&mut base.max_output_tokens, over.max_output_tokens);
+    put(&mut base.input_cost_per_token, over.input_cost_per_token);
+    put(&mut base.output_cost_per_token, over.output_cost_per_token);
+    put(&mut base.cache_read_input_token_cost, over.cache_read_input_token_cost);
+    put(&mut base.cache_creation_input_token_cost, over.cache_creation_input_token_cost);
+    put(
+        &mut base.cache_creation_input_token_cost_above_1hr,
+        over.cache_creation_input_token_cost_above_1hr,
+    );
+    put(&mut base.output_cost_per_reasoning_token, over.output_cost_per_reasoning_token);
+    put(&mut base.input_cost_per_audio_token, over.input_cost_per_audio_token);
+    put(&mut base.output_cost_per_audio_token, over.output_cost_per_audio_token);
+    let of_images =
+        [over.input_cost_per_image, over.output_cost_per_image, over.input_cost_per_pixel];
+    if of_images.iter().any(Option::is_some) {
+        // A price in the config is for all sizes and replaces the list.
+        base.sized_images.clear();
+        [base.input_cost_per_image, base.output_cost_per_image, base.input_cost_per_pixel] =
+            of_images;
+    }
+    put(&mut base.input_cost_per_character, over.input_cost_per_character);
+    put(&mut base.input_cost_per_query, over.input_cost_per_query);
+    put(&mut base.ocr_cost_per_page, over.ocr_cost_per_page);
+    put(&mut base.input_cost_per_second, over.input_cost_per_second);
+    put(&mut base.output_cost_per_second, over.output_cost_per_second);
+}
+
+#[rustfmt::skip]
+const MODES: &[&str] = &[
+    "chat", "completion", "embedding", "responses", "anthropic_messages", "moderation",
+    "image_generation", "image_edit", "audio_transcription", "audio_speech", "rerank", "batch",
+    "realtime", "ocr", "video_generation", "search", "vector_store",
+];
+
+/// What people write for a mode, and the mode.
+const OTHER_NAMES: [(&str, &str); 5] = [
+    ("tts", "audio_speech"),
+    ("stt", "audio_transcription"),
+    ("messages", "anthropic_messages"),
+    ("image", "image_generation"),
+    ("text", "completion"),
+];
+
+fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
+    let mode = field.text(problems)?;
+    if !MODES.contains(&mode) {
+        let meant = OTHER_NAMES.iter().find(|(name, _)| *name == mode).map(|(_, meant)| *meant);
+        let near = meant.map_or_else(|| nearest(mode, MODES.iter().copied()), |meant| vec![meant]);
+        let hint = did_you_mean(&near);
+        let mode = shown(mode);
+        let problem =
+            format!("unknown mode `{mode}`: requests are served, and the deployment is not probed");
+        field.warn(Wrong::new(problem, hint), problems);
+    }
+    Some(mode.into())
+}

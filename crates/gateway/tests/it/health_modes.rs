@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
 use hale_testkit::{
-    FakeUpstream, Request, Script, anthropic, cohere, forms, gemini, modes, ollama, openai,
-    responses,
+    FakeUpstream, Request, Script, anthropic, bedrock, cohere, forms, gemini, modes, ollama,
+    openai, responses,
 };
 use serde_json::{Value, json};
 
@@ -78,6 +78,9 @@ fn answer(request: &Request) -> Script {
     if path.ends_with(":predict") {
         let counted = json!({"values": [0.5], "statistics": {"token_count": 1}});
         return Script::ok().json(&json!({"predictions": [{"embeddings": counted}]}));
+    }
+    if path.ends_with("/converse") {
+        return bedrock::answer(request);
     }
     if path.contains("/api/") {
         return ollama::answer(request);

@@ -25,7 +25,8 @@ order by kept.until_at desc limit 128";
 pub(super) const TELL: &str = "select pg_notify($1, $2)";
 
 /// Asks for the leases with the names `$4`, with a word of `$5` about each, as `$2`, for `$3` milliseconds. Rows, in that
-/// order: holder, milliseconds left, leases that were cut.
+/// order: holder, milliseconds left, leases that were cut. Whether a lease is longer than a period is judged by the time at
+/// which its row is free: while this statement waited for it, another one may have taken it, at a later time than this one's.
 pub(super) const LEASE: &str = "
 with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now),
 asked as materialized (
@@ -45,7 +46,7 @@ taken as (
     select $1, 'lease', name, $2, now + $3 from asked, clock where word = 'hold' order by name
     on conflict (scope, kind, name) do update set value = excluded.value, until_at = excluded.until_at
     where kept.value = excluded.value or kept.until_at <= (select now from clock)
-    or kept.until_at > excluded.until_at returning kept.name
+    or kept.until_at > (extract(epoch from clock_timestamp()) * 1000)::bigint + $3 returning kept.name
 )
 select case when taken.name is not null then $2 when given.name is null then kept.value end,
 case when taken.name is not null then $3 else least(kept.until_at - now, $3) end,

@@ -49,8 +49,10 @@ pub struct KeyRows {
 /// What the accounts of subjects are made of: the row's spend, and when the budget begins anew.
 pub type Opening = (Money, Option<UnixMs>);
 
-/// Columns of a key, and members of its metadata, that limit something and that this version does not serve.
+/// Columns of a row, and members of its metadata, that limit something and that this version does not serve.
 const UNSERVED: &[&str] = &[
+    "soft_budget",
+    "tpd_limit",
     "budget_limits",
     "model_max_budget",
     "budget_fallbacks",
@@ -111,7 +113,7 @@ pub fn load(
         closed: closed(rows, &identity),
         allowed_routes: key.list("allowed_routes"),
         aliases: [of_team, own],
-        unserved: unserved(key, &metadata),
+        unserved: unserved(rows),
         identity: Arc::new(identity),
         models: builder.models,
         levels: builder.levels,
@@ -150,13 +152,28 @@ fn closed(rows: &KeyRows, identity: &Identity) -> Option<Closed> {
     is_inactive.then(|| Closed::User(identity.user.as_deref().unwrap_or_default().into()))
 }
 
-fn unserved(key: Row<'_>, metadata: &Record) -> Vec<Box<str>> {
-    let columns = UNSERVED.iter().filter(|column| key.has(column));
-    let members = UNSERVED_METADATA.iter().filter(|name| Row(metadata).has(name));
-    columns
-        .map(|name| Box::from(*name))
-        .chain(members.map(|name| format!("metadata.{name}").into()))
-        .collect()
+/// The rules that are not served, of the key and of all that it belongs to.
+fn unserved(rows: &KeyRows) -> Vec<Box<str>> {
+    let others = [
+        ("budget.", &rows.budget),
+        ("team.", &rows.team),
+        ("member.", &rows.member),
+        ("member_budget.", &rows.member_budget),
+        ("default_member_budget.", &rows.default_member_budget),
+        ("user.", &rows.user),
+        ("organization.", &rows.organization),
+        ("organization_budget.", &rows.organization_budget),
+    ];
+    let others = others.into_iter().filter_map(|(of, row)| Some((of, row.as_ref()?)));
+    let mut found = Vec::new();
+    for (of, row) in std::iter::once(("", &rows.key)).chain(others) {
+        let (row, metadata) = (Row(row), Row(row).object("metadata"));
+        let columns = UNSERVED.iter().filter(|column| row.has(column));
+        found.extend(columns.map(|name| Box::<str>::from(format!("{of}{name}"))));
+        let members = UNSERVED_METADATA.iter().filter(|name| Row(&metadata).has(name));
+        found.extend(members.map(|name| Box::<str>::from(format!("{of}metadata.{name}"))));
+    }
+    found
 }
 
 fn aliases(object: &Record) -> BTreeMap<Box<str>, Box<str>> {

@@ -202,6 +202,28 @@ fn what_limits_a_key_and_is_not_served_is_named() {
 }
 
 #[test]
+fn what_limits_all_that_a_key_belongs_to_and_is_not_served_is_named_with_where_it_stands() {
+    let mut rows = of_key(json!({"tpd_limit": 0, "team_id": "t", "user_id": "u"}));
+    rows.budget = Some(record(json!({"soft_budget": 5.0, "max_budget": 9.0})));
+    rows.team = Some(record(json!({
+        "tpd_limit": 9, "soft_budget": null, "metadata": {"guardrails": ["g"]},
+    })));
+    rows.member_budget = Some(record(json!({"model_max_budget": {"a": 1}})));
+    rows.user = Some(record(json!({"model_max_budget": {"a": 1}, "metadata": {"policies": []}})));
+    rows.organization_budget = Some(record(json!({"tpd_limit": 1})));
+    let named = [
+        "tpd_limit",
+        "budget.soft_budget",
+        "team.tpd_limit",
+        "team.metadata.guardrails",
+        "member_budget.model_max_budget",
+        "user.model_max_budget",
+        "organization_budget.tpd_limit",
+    ];
+    assert_eq!(loaded(&rows).unserved, named.map(Box::from));
+}
+
+#[test]
 fn a_row_without_a_hash_is_no_key() {
     for token in [json!(null), json!("sk-clear"), json!(7)] {
         let mut rows = KeyRows::default();

@@ -13,7 +13,6 @@ use crate::health::{CredentialId, DeploymentState, HealthSubject};
 use crate::route::{GroupAffinity, window};
 use crate::settings::RouterSettings;
 use crate::snapshot::{Inspects, Snapshot};
-use crate::time::Millis;
 
 use super::draft::Draft;
 use super::problem::{Problems, Wrong, shown};
@@ -145,9 +144,10 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
         tags: snapshot.groups.iter().any(|group| group.filters_tags)
             || !snapshot.budgets.by_tag.is_empty(),
         hours: any(|one| !one.routing.windows.is_empty()),
-        home: snapshot.groups.iter().any(|group| {
-            GroupAffinity::of(snapshot, &group.members, Millis(0)) == GroupAffinity::On
-        }),
+        home: snapshot
+            .groups
+            .iter()
+            .any(|group| GroupAffinity::may_be_on(snapshot, &group.members)),
     }
 }
 

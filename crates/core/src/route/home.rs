@@ -63,6 +63,12 @@ impl GroupAffinity {
         }
     }
 
+    /// Whether it can be on at some time with this config: what providers report now does not count.
+    #[must_use]
+    pub fn may_be_on(snapshot: &Snapshot, members: &[DeploymentIndex]) -> bool {
+        GroupAffinity::of(snapshot, members, Millis::NEVER) == GroupAffinity::On
+    }
+
     /// Why, in a sentence.
     #[must_use]
     pub const fn why(self) -> &'static str {

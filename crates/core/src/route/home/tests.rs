@@ -218,3 +218,20 @@ fn requests_keep_to_their_home_where_that_is_cheaper_unless_the_strategy_decides
     };
     assert_eq!(on(unused), GroupAffinity::BroughtNothing);
 }
+
+#[test]
+fn a_config_that_is_read_while_caches_bring_nothing_still_names_homes_for_later() {
+    let mut snapshot = snapshot_of(&[1.0, 1.0]);
+    let usage = Usage { input: 5_000, ..Usage::default() };
+    for one in &mut snapshot.deployments {
+        let one: &mut Deployment = Arc::get_mut(one).unwrap();
+        one.facts.input_cost_per_token = Some(2e-6);
+        one.facts.cache_read_input_token_cost = Some(1e-6);
+        (0..200).for_each(|_| one.state.prompt_cache().answered(&usage, Millis(5)));
+    }
+    let members = &snapshot.groups[0].members;
+    assert_eq!(GroupAffinity::of(&snapshot, members, Millis(5)), GroupAffinity::BroughtNothing);
+    assert!(GroupAffinity::may_be_on(&snapshot, members));
+    snapshot.router.affinity.keeps = Keeps::Never;
+    assert!(!GroupAffinity::may_be_on(&snapshot, &snapshot.groups[0].members));
+}

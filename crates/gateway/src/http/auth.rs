@@ -70,6 +70,15 @@ impl Principal {
         }
     }
 
+    /// Whether it may see something: everything, or what `is_own` says is its own.
+    pub(crate) fn sees(&self, is_own: impl FnOnce(&KeyAccess) -> bool) -> bool {
+        match self {
+            Principal::Operator => true,
+            Principal::Anyone => false,
+            Principal::Key(access) => access.role.sees_all() || is_own(access),
+        }
+    }
+
     /// Whose key it is.
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
         match self {

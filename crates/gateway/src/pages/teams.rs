@@ -119,13 +119,9 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
         let Some(id) = named.or_else(|| own.as_deref().map(Box::from)) else {
             return Err(refusal::missing_parameter("/team/info", "team_id"));
         };
-        let sees = |id: &str| {
-            principal
-                .access()
-                .is_none_or(|access| access.role.sees_all() || own.as_deref() == Some(id))
-        };
+        let sees = principal.sees(|access| access.identity.team.as_deref() == Some(&*id));
         let store = store(&request)?;
-        let found = team(store, &id).await?.filter(|_| sees(&id));
+        let found = team(store, &id).await?.filter(|_| sees);
         let Some(row) = found else {
             let message = format!("{{'message': 'Team not found, passed team id: {id}.'}}");
             return Err(refusal::of_admin(StatusCode::NOT_FOUND, "auth_error", message));

@@ -92,9 +92,7 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
         let Some(id) = named.or_else(|| own.as_deref().map(Box::from)) else {
             return Err(refusal::missing_parameter("/user/info", "user_id"));
         };
-        let sees = principal
-            .access()
-            .is_none_or(|access| access.role.sees_all() || own.as_deref() == Some(&*id));
+        let sees = principal.sees(|access| access.identity.user.as_deref() == Some(&*id));
         let store = store(&request)?;
         let find = |table, column| Find::with(table, column, vec![id.clone()]);
         let (user_find, key_find) =

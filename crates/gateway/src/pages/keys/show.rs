@@ -43,10 +43,9 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             }
         };
         let store = store(&request)?;
-        let own = principal.access().filter(|access| !access.role.sees_all());
         let row = row_of(store, hash).await?;
         // A key of another client is as one that is not there.
-        let row = row.filter(|row| own.is_none_or(|access| is_own(access, Row(row))));
+        let row = row.filter(|row| principal.sees(|access| is_own(access, Row(row))));
         let Some(row) = row else {
             let message = "Key not found in database".to_owned();
             return Err(refusal::of_admin(StatusCode::NOT_FOUND, NOT_FOUND, message).param("key"));

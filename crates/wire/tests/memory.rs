@@ -367,10 +367,29 @@ fn rewritten(bytes: usize) {
     }
 }
 
+/// Embeddings with long settings, which are copied, and with settings that are said again for each text.
+fn embeddings(bytes: usize) {
+    let long = format!("\"{}\"", "t".repeat(bytes));
+    let texts = filled("\"a\"", 12_000);
+    let fields = ["options", "mirostat_eta", "truncate", "keep_alive", "title", "task_type"];
+    for provider in ["cohere", "gemini", "mistral", "ollama", "openai"] {
+        let deployment = [deployment(provider)];
+        for (field, input) in fields.into_iter().flat_map(|it| [(it, "\"a\""), (it, &*texts)]) {
+            let value = if field == "options" { format!("{{\"a\":{long}}}") } else { long.clone() };
+            let input = if input.len() > 3 { format!("[{input}]") } else { input.to_owned() };
+            let body = format!("{{\"model\":\"m\",\"input\":{input},\"{field}\":{value}}}");
+            let length = body.len();
+            let cost = cost(Operation::Embedding, body.into_bytes(), &deployment);
+            assert!(cost <= allowed(length), "{field} at {provider}: {length} bytes, {cost} taken");
+        }
+    }
+}
+
 /// Never two tests at one time.
 #[test]
 fn no_field_costs_more_than_four_times_its_size() {
     crowds(256 << 10);
+    embeddings(1 << 20);
     rewritten(1 << 20);
     measure(1 << 20, &Sample { one_in: 9_000, one_in_content: 360, providers: 1 });
 }
@@ -379,5 +398,6 @@ fn no_field_costs_more_than_four_times_its_size() {
 #[ignore = "takes minutes: every case, with larger bodies"]
 fn no_field_of_a_large_body_costs_more_than_four_times_its_size() {
     crowds(4 << 20);
+    embeddings(4 << 20);
     measure(2 << 20, &Sample { one_in: 97, one_in_content: 4, providers: 4 });
 }

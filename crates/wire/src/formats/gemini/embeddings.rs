@@ -27,12 +27,47 @@ const TASKS: [(&str, &str); 4] = [
     ("\"clustering\"", "\"CLUSTERING\""),
 ];
 
+/// How many bytes stand around a text besides the model's name and what is said about it, at most.
+const AROUND_A_TEXT: usize = 160;
+/// How many bytes may be repeated for the texts of a request, beyond a quarter of its size.
+const MOST_REPEATED: usize = 256 << 10;
+
 /// What is said about each input.
 #[derive(Default)]
 struct About<'r> {
     task: Option<&'r str>,
     title: Option<&'r str>,
     dimensions: Option<&'r str>,
+}
+
+impl About<'_> {
+    /// How many bytes it takes to say it about each of so many texts, for a request of so many bytes.
+    ///
+    /// # Errors
+    /// If a short request would become a long one.
+    fn repeated(&self, bytes: usize, texts: usize) -> Result<usize, Unfit> {
+        let said =
+            [("task_type", self.task), ("title", self.title), ("dimensions", self.dimensions)];
+        let lengths = said.map(|(name, raw)| (name, raw.map_or(0, str::len)));
+        let repeated =
+            lengths.iter().map(|(_, length)| length).sum::<usize>().saturating_mul(texts);
+        let longest = lengths.into_iter().max_by_key(|(_, length)| *length);
+        match longest {
+            Some((name, _)) if texts > 1 && repeated > bytes / 4 + MOST_REPEATED => {
+                let why = "it is too long to be said about each text; embed fewer texts a request";
+                Err(Unfit::malformed(name, why))
+            }
+            _ => Ok(repeated),
+        }
+    }
+}
+
+/// The texts of `input`, as JSON.
+fn inputs<'r>(peek: &Peek, input: &'r str) -> Result<Vec<&'r str>, Unfit> {
+    match input.starts_with('"') {
+        true => Ok(vec![input]),
+        false => list_field("input", input, &Room::of(peek.body().len()))?.collect(),
+    }
 }
 
 /// The body for the inputs of `peek` with `edits`, and how the client wants the answer.
@@ -67,7 +102,14 @@ pub(crate) fn write(
         }
     }
     let way = Way::of(order);
-    let mut json = JsonText::with_room(input.len() + 256);
+    let inputs = inputs(peek, input)?;
+    if inputs.len() > 1 && way.takes_one() {
+        let fix = "this model embeds one text a request: send them one by one";
+        return Err(Unfit::unsupported("input", provider, fix));
+    }
+    let repeated = about.repeated(peek.body().len(), inputs.len())?;
+    let around = inputs.len() * (order.upstream_model.len() + AROUND_A_TEXT);
+    let mut json = JsonText::with_room(input.len() + repeated + around);
     json.open(b'{');
     let writing = Writing { way, about: &about, order };
     match way {
@@ -75,20 +117,8 @@ pub(crate) fn write(
         Way::Instances { .. } => json.key("instances").open(b'['),
         Way::One => &mut json,
     };
-    let mut count = 0;
-    match input.starts_with('"') {
-        true => writing.one(&mut json, input)?,
-        false => {
-            let room = Room::of(peek.body().len());
-            for one in list_field("input", input, &room)? {
-                count += 1;
-                if count > 1 && way.takes_one() {
-                    let fix = "this model embeds one text a request: send them one by one";
-                    return Err(Unfit::unsupported("input", provider, fix));
-                }
-                writing.one(&mut json, one?)?;
-            }
-        }
+    for one in inputs {
+        writing.one(&mut json, one)?;
     }
     match way {
         Way::Batch => {

@@ -47,7 +47,7 @@ pub(crate) fn write(
         }
     }
     check(input, order, &Room::of(peek.body().len()))?;
-    let mut json = JsonText::with_room(input.len() + 256);
+    let mut json = JsonText::with_room(peek.body().len() + 256);
     json.open(b'{').member("model", order.upstream_model).raw_member("input", input);
     for (name, raw) in beside {
         json.raw_member(name, raw);

@@ -209,6 +209,14 @@ impl KeyAccess {
         if may { Ok(()) } else { Err(self.admin_only(route.path)) }
     }
 
+    /// Whether its routes name that one: a group of routes, or all, names none.
+    #[must_use]
+    pub fn names_route(&self, route: Route<'_>) -> bool {
+        let paths = self.allowed_routes.iter().filter(|entry| entry.starts_with('/'));
+        let mut paths = paths.filter(|entry| !entry.trim_matches(['/', '*']).is_empty());
+        paths.any(|entry| route.is_in(std::slice::from_ref(entry)))
+    }
+
     /// The refusal of a route for admins.
     #[must_use]
     pub fn admin_only(&self, route: &str) -> Denied {

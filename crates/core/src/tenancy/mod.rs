@@ -10,6 +10,7 @@ pub mod duration;
 pub mod key_text;
 pub mod load;
 mod money;
+mod owner;
 pub mod rights;
 mod row;
 mod subject;
@@ -17,6 +18,7 @@ mod subject;
 pub use self::denied::{Denied, RateLimited};
 pub use self::key_text::KeyHash;
 pub use self::money::Money;
+pub use self::owner::Owner;
 pub use self::row::{Record, Row};
 pub use self::subject::{Subject, SubjectKind};
 

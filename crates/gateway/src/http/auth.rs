@@ -12,7 +12,7 @@ use hale_core::settings::GatewaySettings;
 use hale_core::tenancy::access::{Identity, KeyAccess, Needed, UserRole};
 use hale_core::tenancy::key_text::is_key;
 use hale_core::tenancy::rights::Route;
-use hale_core::tenancy::{Denied, KeyHash};
+use hale_core::tenancy::{Denied, KeyHash, Owner};
 use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderName, header};
 
@@ -84,6 +84,20 @@ impl Principal {
         match self {
             Principal::Operator | Principal::Anyone => None,
             Principal::Key(access) => Some(access.identity.clone()),
+        }
+    }
+
+    /// Whose is what it makes.
+    pub(crate) fn owner(&self) -> Owner {
+        self.access().map_or(Owner::NONE, |access| Owner::of(&access.identity))
+    }
+
+    /// Whether it may read and use what a provider keeps for that owner: its own, its team's and its user's, and an operator
+    /// everyone's.
+    pub(crate) fn may_use(&self, owner: &Owner) -> bool {
+        match self {
+            Principal::Operator | Principal::Anyone => true,
+            Principal::Key(_) => self.is_operator() || self.owner().shares(owner),
         }
     }
 

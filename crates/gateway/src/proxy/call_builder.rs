@@ -22,6 +22,7 @@ use hale_wire::stream::View;
 use super::attempt::{AnswerForm, Destination, Expect, OperationCall, PolicyStop, Unprepared};
 use super::model_request::ModelRequest;
 use super::simulated::Outcome;
+use super::stored_object::StoredObject;
 use crate::clock;
 use crate::limits::Held;
 use crate::offload;
@@ -253,6 +254,8 @@ impl<'a> CallBuilder<'a> {
             issuer: operation.kind().and(self.serving.ids.key()).map(|key| Issuer {
                 key: key.clone(),
                 deployment: destination.deployment.id.clone(),
+                owner: self.request.owner,
+                named: self.request.stored.as_ref().map(StoredObject::named),
             }),
             serial: if is_translated_response { random() } else { 0 },
         }

@@ -5,6 +5,7 @@
 
 use hale_core::operation::Operation;
 use hale_core::route::Controls;
+use hale_core::tenancy::Owner;
 use hale_core::usage::Units;
 use hale_wire::peek::Peek;
 
@@ -33,6 +34,8 @@ pub(super) struct ModelRequest {
     pub(super) model: Box<str>,
     /// The stored object (response, file, batch) that the request addresses or refers to.
     pub(super) stored: Option<StoredObject>,
+    /// Whose the stored objects of its answer are.
+    pub(super) owner: Owner,
     /// The path id and the query to send upstream for it.
     pub(super) object: Option<ObjectPath>,
     /// What the client asks of routing.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation};
 use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
+use hale_core::tenancy::Owner;
 use hale_core::usage::Units;
 use hale_wire::peek::Peek;
 use http::request::Parts;
@@ -245,6 +246,7 @@ impl Opening {
         if let Some(access) = self.arrival.principal.access() {
             admit::restrict(&self.arrival, access, &mut controls)?;
         }
+        let owner = stored_object::owner(&self.arrival, operation, addressed.stored.as_ref())?;
         let plan = self.route(&addressed, controls.clone())?;
         self.admit(&plan, peek)?;
         let simulated = match self.arrival.serving.snapshot.gateway.allows_mocks {
@@ -262,6 +264,7 @@ impl Opening {
             body: Some(body),
             model: addressed.model,
             stored: addressed.stored,
+            owner,
             object,
             controls,
             dialect,
@@ -279,6 +282,9 @@ impl Opening {
         incoming: Incoming,
     ) -> Result<(ModelRequest, RoutePlan), Refusal> {
         let passed = PassThrough::of(&self.head)?;
+        if let Some(access) = self.arrival.principal.access() {
+            passed.check_owner(access, self.head.uri.path())?;
+        }
         let mut held = Held::none(&self.arrival.worker.process.buffered);
         self.delivery.wait_begins();
         let body = self.arrival.read_body(&self.head.headers, incoming, &mut held).await;
@@ -317,6 +323,7 @@ impl Opening {
             body: Some(Body { peek, held }),
             model: model.unwrap_or_default(),
             stored: None,
+            owner: Owner::NONE,
             object: None,
             controls,
             dialect: Dialect::default(),

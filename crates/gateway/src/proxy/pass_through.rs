@@ -9,6 +9,8 @@ use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::route::{Resolved, Target, resolve};
 use hale_core::snapshot::Snapshot;
+use hale_core::tenancy::access::{KeyAccess, UserRole};
+use hale_core::tenancy::rights::Route;
 use hale_wire::peek::Peek;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -96,6 +98,26 @@ impl PassThrough {
         })
     }
 
+    /// Whether the holder of a key may send it. An id of the provider's own says nothing of whose it is, so that what reads, lists,
+    /// changes or deletes something that is kept needs an admin, or a key whose `allowed_routes` name the path.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn check_owner(&self, access: &KeyAccess, whole: &str) -> Result<(), Refusal> {
+        let reads = matches!(self.method, Method::GET | Method::HEAD);
+        let mut parts = self.path.split('/').skip_while(|part| is_version(part));
+        let is_of_models = reads && parts.next() == Some("models") && parts.count() <= 1;
+        let route = Route { path: whole, is_of_models: true };
+        if self.method == Method::POST
+            || is_of_models
+            || access.role == UserRole::ProxyAdmin
+            || access.names_route(route)
+        {
+            return Ok(());
+        }
+        Err(refusal::provider_objects(self.provider))
+    }
+
     /// The headers of the request, besides the `template` of the deployment.
     pub(super) fn headers(&self, template: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = self.headers.clone();
@@ -167,6 +189,13 @@ impl PassThrough {
         };
         Ok(Target { group: found.group, pinned: None, wildcard_name: None })
     }
+}
+
+/// Whether a segment of a path is the version of an API: `v1`, `v1beta`.
+fn is_version(segment: &str) -> bool {
+    segment
+        .strip_prefix('v')
+        .is_some_and(|number| number.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// Whether every server reads `path` as one below the place where it is put.

@@ -3,12 +3,14 @@
 //!
 //! Called by [`super::opening`] for ids in paths, bodies and queries. Always true: a request about a stored
 //! object goes only to the deployment that issued its id, or to one that uses the same credential of the
-//! same provider.
+//! same provider; who does not own an object learns no more of it than of one that is not there.
 
 use hale_core::deployment::DeploymentIndex;
 use hale_core::operation::{Carries, Kind, Operation};
 use hale_core::route::Target;
 use hale_core::snapshot::Snapshot;
+use hale_core::tenancy::Owner;
+use hale_wire::id::Named;
 use hale_wire::peek::Peek;
 
 use super::explain;
@@ -25,6 +27,10 @@ pub(super) struct StoredObject {
     field: Option<&'static str>,
     /// The provider's own id.
     pub(super) id: Box<str>,
+    /// The id as the client sent it.
+    shown: Box<str>,
+    /// Whose it is.
+    owner: Owner,
 }
 
 impl StoredObject {
@@ -57,7 +63,7 @@ impl StoredObject {
     /// The object behind the client's `id`. `field` of the body or query holds it; `None` for the path.
     ///
     /// # Errors
-    /// The id was not issued by this gateway, or its deployment is no longer configured.
+    /// The id was not issued by this gateway to this client, or its deployment is no longer configured.
     fn open(
         arrival: &Arrival,
         kind: Kind,
@@ -65,16 +71,31 @@ impl StoredObject {
         id: &str,
     ) -> Result<StoredObject, Refusal> {
         let issued = arrival.serving.ids.key().and_then(|key| key.open(kind, id));
+        let issued = issued.filter(|issued| arrival.principal.may_use(&issued.owner));
         let Some(issued) = issued else {
-            return Err(explain::foreign_id(kind, field, id));
+            let has_key = arrival.principal.access().is_some();
+            return Err(match has_key {
+                true => explain::not_the_keys_own(kind, field, id),
+                false => explain::foreign_id(kind, field, id),
+            });
         };
         match arrival.serving.snapshot.by_id.get(&*issued.deployment) {
             _ if issued.is_translated() => Err(explain::kept_nowhere(field, id)),
-            Some(deployment) => {
-                Ok(StoredObject { deployment: *deployment, kind, field, id: issued.id.into() })
-            }
+            Some(deployment) => Ok(StoredObject {
+                deployment: *deployment,
+                kind,
+                field,
+                id: issued.id.into(),
+                shown: id.into(),
+                owner: issued.owner,
+            }),
             None => Err(explain::stored_without_deployment(kind, field, &issued.deployment)),
         }
+    }
+
+    /// It, as the answer to its request names it.
+    pub(super) fn named(&self) -> Named {
+        Named { kind: self.kind, id: self.id.clone(), shown: self.shown.clone() }
     }
 
     /// The model name shown in the answer: the group's; empty if the group has many models.
@@ -111,6 +132,28 @@ impl StoredObject {
                 let field = self.field.unwrap_or("id");
                 Err(explain::stored_elsewhere(self.kind, field, group, target.name(snapshot)))
             }
+        }
+    }
+}
+
+/// Whose the objects are that a request makes or gets: those of an object that it is about belong to the same owner.
+///
+/// # Errors
+/// It asks for a list, which a provider makes of what all clients of its account keep there.
+pub(super) fn owner(
+    arrival: &Arrival,
+    operation: Operation,
+    stored: Option<&StoredObject>,
+) -> Result<Owner, Refusal> {
+    let Some(kind) = operation.kind() else { return Ok(Owner::NONE) };
+    match stored {
+        Some(stored) if operation.is_by_id() => Ok(stored.owner),
+        Some(_) | None => {
+            let lists = !operation.is_by_id() && operation.carries() == Carries::Nothing;
+            if lists && !arrival.principal.may_use(&Owner::NONE) {
+                return Err(explain::list_of_all(kind));
+            }
+            Ok(arrival.principal.owner())
         }
     }
 }
@@ -161,7 +204,14 @@ mod tests {
 
     fn asked(operation: Operation, field: Option<&'static str>, query: &str) -> (String, String) {
         let kind = operation.kind().unwrap();
-        let stored = StoredObject { deployment: DeploymentIndex(0), kind, field, id: "x_1".into() };
+        let stored = StoredObject {
+            deployment: DeploymentIndex(0),
+            kind,
+            field,
+            id: "x_1".into(),
+            shown: "ours".into(),
+            owner: Owner::NONE,
+        };
         let object = object(operation, Some(&stored), query).unwrap();
         (object.id.into(), object.query.into())
     }

@@ -52,6 +52,7 @@ impl ObjectIds {
 #[cfg(test)]
 mod tests {
     use hale_core::operation::Kind;
+    use hale_core::tenancy::Owner;
 
     use super::*;
 
@@ -62,7 +63,7 @@ mod tests {
         assert!(ids.key().is_none());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(ids.ready());
-        let id = ids.key().unwrap().seal(Kind::File, "d", "file-1");
+        let id = ids.key().unwrap().seal(Kind::File, "d", "file-1", &Owner::NONE);
         assert!(IdKey::derived(b"sk-1").open(Kind::File, &id).is_some());
         assert!(ids.is_of(Some(&secret)) && !ids.is_of(None));
     }

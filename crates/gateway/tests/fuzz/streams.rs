@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
+use hale_core::tenancy::Owner;
 use hale_wire::events::{Data, Splitter, data, events};
 use hale_wire::id::{IdKey, Issuer};
 use hale_wire::prepare::Conversion;
@@ -170,7 +171,12 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
         answer_id: None,
         upstream_model: None,
         notes: None,
-        issuer: Some(Issuer { key: IdKey::new(b"k"), deployment: "d".into() }),
+        issuer: Some(Issuer {
+            key: IdKey::new(b"k"),
+            deployment: "d".into(),
+            owner: Owner::NONE,
+            named: None,
+        }),
         serial: 7,
     };
     let mut reader = Reader::new(conversion, view);

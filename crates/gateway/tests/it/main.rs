@@ -90,6 +90,7 @@ mod ollama;
 mod ollama_native;
 mod own_fields;
 mod own_limits;
+mod owners;
 mod packed;
 mod parameters;
 mod pass_through;

@@ -138,6 +138,7 @@ fn an_id_of_this_gateways_file_within_a_request_is_refused_before_a_provider_see
         hale_core::operation::Kind::File,
         "a",
         "file-of-the-provider",
+        &hale_core::tenancy::Owner::NONE,
     );
     let block = |value: Value| json!([{"role": "user", "content": [value]}]);
     for (path, request) in [

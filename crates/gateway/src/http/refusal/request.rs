@@ -77,6 +77,15 @@ pub(crate) fn no_provider(provider: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "no_such_provider", message)
 }
 
+/// What the provider keeps under ids of its own has no owner that the gateway knows.
+pub(crate) fn provider_objects(provider: &str) -> Refusal {
+    let message = format!(
+        "this key may not read or change by ids of its own what {provider} keeps: those ids do not say whose it is; use \
+         `/v1/files`, `/v1/batches` or `/v1/responses`, or ask an admin to put the path into the key's `allowed_routes`"
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "owner_unknown", message)
+}
+
 /// A field would set credentials or addresses.
 pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
     let message = format!(

@@ -54,6 +54,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         body: Some(Body { peek, held }),
         model: "m".into(),
         stored: None,
+        owner: hale_core::tenancy::Owner::NONE,
         object: None,
         controls,
         form: AnswerForm::Events,

@@ -28,6 +28,35 @@ pub(crate) fn foreign_id(kind: Kind, field: Option<&str>, id: &str) -> Refusal {
         clean(id, 80),
         kind.name()
     );
+    unknown(kind, field, message)
+}
+
+/// The same for the holder of a key: an id that was issued to others is like one that was never issued.
+pub(crate) fn not_the_keys_own(kind: Kind, field: Option<&str>, id: &str) -> Refusal {
+    let message = format!(
+        "'{}' is not the id of a {} that this gateway issued to this key, its user or its team; send an id that they \
+         got under the current master key, or ask an admin",
+        clean(id, 80),
+        kind.name()
+    );
+    unknown(kind, field, message)
+}
+
+/// A provider lists what all clients of its account keep there, and says of none whose it is.
+pub(crate) fn list_of_all(kind: Kind) -> Refusal {
+    let (name, kinds) = match kind {
+        Kind::Response => ("response", "responses"),
+        Kind::File => ("file", "files"),
+        Kind::Batch => ("batch", "batches"),
+    };
+    let message = format!(
+        "a list has the {kinds} of everyone who uses the provider's account, so that only an admin's key may ask for it; \
+         keep the id of each {name} that you make: what is yours can be read by its id"
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "list_of_all", message)
+}
+
+fn unknown(kind: Kind, field: Option<&str>, message: String) -> Refusal {
     let reason = match kind {
         Kind::Response => "unknown_response",
         Kind::File => "unknown_file",

@@ -70,13 +70,20 @@ fn patches(text: &str, kind: Kind, view: &View) -> Vec<Patch> {
 mod tests {
     use std::sync::Arc;
 
+    use hale_core::tenancy::Owner;
+
     use super::*;
     use crate::bytes::edit::patched;
     use crate::bytes::id::{IdKey, Issuer};
     use crate::formats::codec::{self, Codec};
 
     fn view() -> View {
-        let issuer = Issuer { key: IdKey::new(b"k"), deployment: Arc::from("d") };
+        let issuer = Issuer {
+            key: IdKey::new(b"k"),
+            deployment: Arc::from("d"),
+            owner: Owner::NONE,
+            named: None,
+        };
         View { issuer: Some(issuer), ..crate::fixture::view() }
     }
 
@@ -99,13 +106,13 @@ mod tests {
         let key = IdKey::new(b"k");
         let batch = r#"{"id":"b1", "object":"batch","input_file_id" : "f1","output_file_id":null,"error_file_id":"","status":"completed","model":"up","metadata":{"id":"x"}}"#;
         let expected = batch
-            .replace("\"b1\"", &format!("\"{}\"", key.seal(Kind::Batch, "d", "b1")))
-            .replace("\"f1\"", &format!("\"{}\"", key.seal(Kind::File, "d", "f1")))
+            .replace("\"b1\"", &format!("\"{}\"", key.seal(Kind::Batch, "d", "b1", &Owner::NONE)))
+            .replace("\"f1\"", &format!("\"{}\"", key.seal(Kind::File, "d", "f1", &Owner::NONE)))
             .replace("\"up\"", "\"mine\"");
         assert_eq!(seen(Operation::GetBatch, batch), expected);
         let list =
             format!(r#"{{"object":"list","data":[{batch} , 5],"first_id":"b1","last_id":"b2"}}"#);
-        let ends = |id: &str| format!("\"{}\"", key.seal(Kind::Batch, "d", id));
+        let ends = |id: &str| format!("\"{}\"", key.seal(Kind::Batch, "d", id, &Owner::NONE));
         let expected = format!(
             r#"{{"object":"list","data":[{expected} , 5],"first_id":{},"last_id":{}}}"#,
             ends("b1"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hale_core::provider::WireFormat;
+use hale_core::tenancy::Owner;
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,12 +15,17 @@ use crate::conversion::stream::Reader;
 use crate::fixture::{body, data, testdata};
 
 fn view() -> View {
-    let issuer = Issuer { key: IdKey::new(b"k"), deployment: Arc::from("d") };
+    let issuer = Issuer {
+        key: IdKey::new(b"k"),
+        deployment: Arc::from("d"),
+        owner: Owner::NONE,
+        named: None,
+    };
     View { issuer: Some(issuer), ..crate::fixture::view() }
 }
 
 fn sealed(id: &str) -> Value {
-    json!(IdKey::new(b"k").seal(Kind::Response, "d", id))
+    json!(IdKey::new(b"k").seal(Kind::Response, "d", id, &Owner::NONE))
 }
 
 fn conversion(operation: Operation) -> Conversion {

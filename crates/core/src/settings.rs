@@ -177,6 +177,8 @@ pub struct GatewaySettings {
     pub user_headers: Vec<Box<str>>,
     /// The origins whose pages may read answers, once there is a secret key.
     pub origins: Origins,
+    /// Which addresses of images and files are fetched, for providers that need the data itself.
+    pub fetch: FetchSettings,
     /// Whether `/metrics` needs a key.
     pub metrics_need_key: bool,
     /// What `/metrics` shows.
@@ -273,6 +275,27 @@ pub enum Origins {
     Only(Vec<Box<str>>),
 }
 
+/// Which addresses of images and files in requests are fetched: `fetch_urls` and `user_url_allowed_hosts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchSettings {
+    /// Where they may be.
+    pub from: FetchFrom,
+    /// Hosts that may be anywhere, in lower case: `host` or `host:port`.
+    pub hosts: Vec<Box<str>>,
+}
+
+/// Where the addresses may be that are fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FetchFrom {
+    /// Nowhere: a provider that needs the data itself refuses the request.
+    Nowhere,
+    /// On the public internet.
+    #[default]
+    Public,
+    /// Anywhere, private networks included.
+    Anywhere,
+}
+
 /// How connections to upstreams are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeptConnections {
@@ -347,6 +370,7 @@ impl Default for GatewaySettings {
             key_header: None,
             user_headers: Vec::new(),
             origins: Origins::Any,
+            fetch: FetchSettings::default(),
             metrics_need_key: true,
             metrics: MetricsSettings::default(),
             allows_mocks: false,

@@ -87,6 +87,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             drop_params: false,
             known: Known::default(),
             seals: None,
+            fetched: None,
         };
         prepare(&peek, &order).unwrap()
     });

@@ -82,6 +82,7 @@ pub(crate) fn order<'o>(
         drop_params: false,
         known: Known::default(),
         seals: None,
+        fetched: None,
     }
 }
 
@@ -92,6 +93,7 @@ pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
         Prepared::Body(_, body, _) => serde_json::from_slice(&body.joined()).unwrap(),
         Prepared::Estimate(body) => serde_json::from_slice(&body).unwrap(),
         Prepared::Count(count) => serde_json::from_slice(&count.answer()).unwrap(),
+        Prepared::Fetch(addresses) => addresses.iter().map(|one| &**one).collect(),
     })
 }
 

@@ -89,6 +89,7 @@ fn serve(operation: Operation, read: Option<Peek>, deployments: &[Deployment]) {
                 drop_params,
                 known: hale_core::health::Known::default(),
                 seals: None,
+                fetched: None,
             };
             if let Ok(Prepared::Count(count)) = prepare(&peek, &order) {
                 drop(count.estimate());

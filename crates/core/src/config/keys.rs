@@ -250,7 +250,8 @@ const LITELLM: &[Row] = &[
     not_yet("disable_copilot_system_to_assistant", "GitHub Copilot is not served."),
     served("forward_traceparent_to_llm_provider", Kind::Bool, "true", "Whether providers get the header `traceparent` of a request that is traced."),
     lacks("default_max_internal_user_budget", &features::VIRTUAL_KEYS),
-    not_yet("user_url_validation", "Image addresses are the provider's to fetch."),
+    served("user_url_validation", Kind::Bool, "true", "`false`: as `general_settings.fetch_urls: any`, which wins."),
+    served("user_url_allowed_hosts", Kind::List, "", "Hosts that `general_settings.fetch_urls: public` reaches wherever they are: `host` or `host:port`."),
     not_yet("api_base", "Set it per deployment."),
     not_yet("api_key", "Set it per deployment."),
 ];
@@ -262,6 +263,7 @@ const GENERAL: &[Row] = &[
     served("litellm_key_header_name", Kind::Text, "", "A further header that may carry the key."),
     served("dangerously_allow_mock_testing_request_params", Kind::Bool, "false", "Let a request ask for a simulated answer or failure: `mock_response`, `mock_delay`, `mock_timeout`, `mock_testing_fallbacks` and its kin. No upstream is called and no deployment is blamed."),
     served("cors_origins", Kind::List, "`LITELLM_CORS_ORIGINS`, else any", "Origins whose pages may read answers, as `https://host:port`; `[]` for none. It applies once there is a secret master key: without one pages of other origins are refused. Credentials of browsers (cookies) are never allowed; pages send the key."),
+    served("fetch_urls", Kind::Text, "`public`", "Which addresses of images and files in requests are fetched, for providers that need the data itself: `public` (http and https, to addresses of the public internet only), `off`, or `any` (private networks too). At most 20 MiB each, within 10 s; [wires.md](wires.md#images-and-files-by-address)."),
     served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream even if the client did not ask for it."),
     served("health_check_details", Kind::Bool, "true", "`false` cuts `/health` to models and ids, and `/health/readiness` to `status` and `db`."),
     served("cooldown_time", COOLDOWN, "", "As `router_settings.cooldown_time`, which wins."),

@@ -22,6 +22,7 @@ mod elsewhere;
 mod facts;
 mod fallbacks;
 mod features;
+mod fetch;
 mod field;
 mod filters;
 mod flow;

@@ -20,8 +20,8 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, affinity, alerts, budgets, cache, filters, metrics, open_pages, origins, probing,
-    shared, sinks, store, user_headers,
+    address, affinity, alerts, budgets, cache, fetch, filters, metrics, open_pages, origins,
+    probing, shared, sinks, store, user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -181,6 +181,9 @@ impl<'n> Settings<'n> {
             "modify_params" => {
                 field.flag(problems);
             }
+            "user_url_validation" | "user_url_allowed_hosts" => {
+                fetch::reference(field, &mut self.gateway.fetch, problems);
+            }
             "vertex_project" | "vertex_location" => _ = field.text(problems),
             "check_provider_endpoint" => {
                 put(&mut self.gateway.check_provider_endpoint, field.flag(problems));
@@ -301,6 +304,7 @@ impl<'n> Settings<'n> {
                 put(&mut gateway.permit_weak_master_key, field.flag(problems));
             }
             "use_shared_health_check" => put(&mut self.shared.probes, field.flag(problems)),
+            "fetch_urls" => put(&mut gateway.fetch.from, fetch::from(field, problems)),
             "cors_origins" => put(&mut gateway.origins, origins::read(field, problems)),
             "litellm_key_header_name" => gateway.key_header = header(field, problems),
             "user_header_name" => gateway.user_headers.extend(header(field, problems)),

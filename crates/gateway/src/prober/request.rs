@@ -95,6 +95,7 @@ pub(super) fn build(
         client_version: None,
         known: deployment.known(&model),
         seals: None,
+        fetched: None,
     };
     let conversion = Conversion { operation, wire: order.wire() };
     let (units, prepared) = match probe.request() {

@@ -27,6 +27,7 @@ use hale_core::health::{Evidence, Lack};
 use hale_core::operation::{self, Operation};
 use hale_core::provider::Called;
 use hale_core::route::SetBy;
+use hale_wire::neutral::Unfit;
 use hale_wire::payload::Payload;
 use hale_wire::prepare::{Conversion, Prepared};
 use hale_wire::token_count::Count;
@@ -155,6 +156,11 @@ impl Attempt<'_> {
             },
             Ok(Prepared::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
             Ok(Prepared::Count(count)) => Ok(self.own_answer(counted(count).await)),
+            // The exchange fetches before it attempts, and a probe has no addresses.
+            Ok(Prepared::Fetch(_)) => {
+                let why = "what it names by address was not fetched";
+                Err(Failed::unfit(&Unfit::malformed("messages", why)))
+            }
             Err(why) => Err(Failed::unprepared(why)),
         }
     }

@@ -4,6 +4,7 @@
 //! attempt.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hale_core::health::Known;
 use hale_core::operation::Operation;
@@ -12,6 +13,7 @@ use hale_core::route::{Overrides, RoutePlan};
 use hale_core::settings::RouterSettings;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
+use hale_wire::fetched::Fetched;
 use hale_wire::id::Issuer;
 use hale_wire::neutral::Unfit;
 use hale_wire::order::Order;
@@ -20,6 +22,7 @@ use hale_wire::prepare::{Conversion, Prepared, prepare};
 use hale_wire::stream::View;
 
 use super::attempt::{AnswerForm, Destination, Expect, OperationCall, PolicyStop, Unprepared};
+use super::fetched_body::{self, FetchedBody};
 use super::model_request::ModelRequest;
 use super::simulated::Outcome;
 use super::stored_object::StoredObject;
@@ -74,7 +77,7 @@ async fn apart(
     peek: &Peek,
     changes: Changes<'_>,
     order: &Order<'_>,
-    destination: &Destination<'_>,
+    (destination, fetched): (&Destination<'_>, Option<Arc<Fetched>>),
 ) -> Result<Prepared, Unfit> {
     let Order { operation, ask_usage, drop_params, known, .. } = *order;
     let seals = order.seals.cloned();
@@ -94,6 +97,7 @@ async fn apart(
             drop_params,
             known,
             seals: seals.as_ref(),
+            fetched: fetched.as_deref(),
         };
         overridden(&peek, &changes, &order)
     })
@@ -135,7 +139,9 @@ impl<'a> CallBuilder<'a> {
         let view = View {
             notes: match &prepared {
                 Ok(Prepared::Body(_, _, notes)) => notes.clone(),
-                Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => None,
+                Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) | Err(_) => {
+                    None
+                }
             },
             ..self.view(conversion, &shown_model, destination)
         };
@@ -175,7 +181,13 @@ impl<'a> CallBuilder<'a> {
                 || destination.deployment.endpoint.rules.drops_params,
             known: self.known,
             seals: self.serving.ids.key(),
+            fetched: fetched_body::found(self.serving, self.fetched()),
         }
+    }
+
+    /// What was fetched for the request.
+    fn fetched(self) -> Option<&'a FetchedBody> {
+        self.request.body.as_ref().and_then(|body| body.fetched.as_deref())
     }
 
     /// The request to `destination`. What it takes besides the client's body is counted in `held`.
@@ -197,7 +209,11 @@ impl<'a> CallBuilder<'a> {
         let changes = Changes::of(overrides, &self.serving.snapshot.router);
         let copies = copies + usize::from(overrides.is_some());
         let copies = copies + usize::from(self.known.has_no_images());
-        let bytes = peek.size();
+        let fetched = self.fetched();
+        if fetched.is_some_and(|fetched| fetched.is_full) {
+            return Err(Unprepared::NoRoom);
+        }
+        let bytes = peek.size() + order.fetched.map_or(0, Fetched::bytes);
         let limit = self.serving.snapshot.gateway.bounds.buffered_bytes;
         if !held.add_copy(bytes * copies, limit).await {
             return Err(Unprepared::NoRoom);
@@ -205,12 +221,16 @@ impl<'a> CallBuilder<'a> {
         let prepared = if bytes <= offload::LARGE {
             overridden(peek, &changes, &order)
         } else {
-            Box::pin(apart(peek, changes, &order, destination)).await
+            let fetched = order.fetched.map(|fetched| match self.fetched() {
+                Some(body) => body.found.clone(),
+                None => Arc::new(fetched.clone()),
+            });
+            Box::pin(apart(peek, changes, &order, (destination, fetched))).await
         };
         held.shrink_to(match &prepared {
             Ok(Prepared::Body(_, payload, _)) => peek.not_shared(payload),
             // Answers of the gateway's own, and errors, are short.
-            Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => 0,
+            Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) | Err(_) => 0,
         });
         prepared.map_err(Unprepared::Unfit)
     }

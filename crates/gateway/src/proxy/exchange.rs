@@ -314,8 +314,8 @@ impl Exchange {
             model: self.plan.target().upstream_model(&serving.snapshot, deployment),
         };
         let context = self.plan.failure_context(&serving.snapshot, plan);
-        let worker = &self.arrival.worker;
-        let entry = Entry::new(worker, deployment, plan, (self.number, context));
+        let worker = self.arrival.worker.clone();
+        let entry = Entry::new(&worker, deployment, plan, (self.number, context));
         self.known = deployment.known(&destination.model);
         let operation = self.request.operation;
         let model = self.plan.target().model_in_many(&serving.snapshot, deployment);
@@ -327,6 +327,8 @@ impl Exchange {
         if deployment.sees_no_images(clock::recent().millis(), &destination.model) {
             self.known = self.known.without_images();
         }
+        let mut held = Held::none(&worker.process.buffered);
+        let prepared = self.prepared(&serving, &destination, &mut held).await?;
         let builder = CallBuilder {
             serving: &serving,
             request: &self.request,
@@ -334,8 +336,6 @@ impl Exchange {
             known: self.known,
             call_id: &self.arrival.call_id,
         };
-        let mut held = Held::none(&self.arrival.worker.process.buffered);
-        let prepared = builder.prepared(&destination, &mut held).await;
         // What was left of the time is gone: an attempt now would prove nothing.
         if self.plan.is_late(clock::recent().millis()) {
             return None;
@@ -396,7 +396,9 @@ impl Exchange {
                 };
                 entry.take_slot(model, times)
             }
-            Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => Some(entry.stay_local()),
+            Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) | Err(_) => {
+                Some(entry.stay_local())
+            }
         }
     }
 

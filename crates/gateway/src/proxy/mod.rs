@@ -21,6 +21,8 @@ pub(crate) mod exchange;
 pub(crate) mod explain;
 mod facts;
 mod fallbacks;
+mod fetched_body;
+mod fetching;
 mod followed;
 pub(crate) mod handshake;
 

@@ -12,6 +12,7 @@ use hale_wire::peek::Peek;
 use super::attempt::AnswerForm;
 use super::cache_wish::CacheWish;
 use super::dialect::Dialect;
+use super::fetched_body::FetchedBody;
 use super::pass_through::PassThrough;
 use super::simulated::Simulated;
 use super::stored_object::StoredObject;
@@ -62,6 +63,15 @@ pub(super) struct Body {
     pub(super) peek: Peek,
     /// Its bytes are counted until this is dropped.
     pub(super) held: Held,
+    /// What was fetched of what it names by address.
+    pub(super) fetched: Option<Box<FetchedBody>>,
+}
+
+impl Body {
+    /// A body of which nothing was fetched.
+    pub(super) fn new(peek: Peek, held: Held) -> Body {
+        Body { peek, held, fetched: None }
+    }
 }
 
 /// Extras that a client asked to see besides the answer.
@@ -93,7 +103,8 @@ impl ModelRequest {
     /// bounds all bodies of the process, bytes.
     pub(super) fn keep_small_body(&mut self, limit: usize) {
         let keeps = self.body.as_mut().is_some_and(|body| {
-            body.held.bytes() <= KEPT_BODY_MAX && body.held.keep(limit / KEPT_SHARE)
+            let is_small = body.held.bytes() <= KEPT_BODY_MAX && body.fetched.is_none();
+            is_small && body.held.keep(limit / KEPT_SHARE)
         });
         if !keeps {
             self.body = None;

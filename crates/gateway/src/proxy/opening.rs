@@ -143,10 +143,10 @@ impl Opening {
         self.delivery.note(|record| record.request_bytes = body.len() as u64);
         if body.len() > offload::LARGE {
             let (peek, apart) = Box::pin(self.read_apart(body)).await?;
-            return Ok((dialect, Body { peek, held }, Some(apart)));
+            return Ok((dialect, Body::new(peek, held), Some(apart)));
         }
         let peek = content::read(self.operation, &self.head.headers, body)?;
-        Ok((dialect, Body { peek, held }, None))
+        Ok((dialect, Body::new(peek, held), None))
     }
 
     /// Reads a large body, and finds what it says, apart from the worker.
@@ -320,7 +320,7 @@ impl Opening {
             operation: self.operation,
             units: Units::default(),
             form: AnswerForm::Json,
-            body: Some(Body { peek, held }),
+            body: Some(Body::new(peek, held)),
             model: model.unwrap_or_default(),
             stored: None,
             owner: Owner::NONE,

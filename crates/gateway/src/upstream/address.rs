@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use hale_core::settings::KeptConnections;
 
+use super::reach::Reach;
+
 /// A scheme, host and port, with what follows from them.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -24,6 +26,8 @@ pub(crate) struct Upstream {
     pub(crate) key: String,
     /// How its connections are used again.
     pub(super) kept: KeptConnections,
+    /// Where its connections may lead.
+    pub(super) reach: Reach,
 }
 
 impl Upstream {
@@ -41,6 +45,7 @@ impl Upstream {
         Upstream {
             tls,
             kept: KeptConnections::default(),
+            reach: Reach::Anywhere,
             key: format!("{}{host}:{port}", if tls { "https://" } else { "http://" }),
             host,
             port,
@@ -52,6 +57,11 @@ impl Upstream {
     /// The same, with connections that are used again as `kept` says.
     pub(super) fn keeping(self, kept: KeptConnections) -> Upstream {
         Upstream { kept, ..self }
+    }
+
+    /// The same, with connections that lead no further than `reach`.
+    pub(super) fn within(self, reach: Reach) -> Upstream {
+        Upstream { reach, ..self }
     }
 
     /// The host as an IP address, if it is one.

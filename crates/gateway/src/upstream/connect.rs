@@ -23,6 +23,7 @@ use super::dns::{self, Resolved, Unresolved};
 use super::error::SendError;
 use super::link::Link;
 use super::progress::{SendProgress, Stage};
+use super::reach::Reach;
 use super::stream::Stream;
 use super::{pool, tls};
 use crate::clock;
@@ -79,18 +80,20 @@ fn late(upstream: &Upstream, stage: Stage) -> SendError {
 
 /// Resolves the name, connects, and makes the TLS session.
 async fn open(upstream: &Upstream, progress: &SendProgress) -> Result<Stream, SendError> {
-    let host = match upstream.address() {
-        Some(address) if address.is_ipv6() => format!("[{}]", upstream.host),
-        _ => upstream.host.clone(),
-    };
-    let scheme = if upstream.tls { "https" } else { "http" };
-    let target: Uri = format!("{scheme}://{host}:{}/", upstream.port).parse().map_err(|_| {
-        let reason = format!("{host} is not a valid host name");
-        SendError::Connect { reason, obstacle: Obstacle::NoConnection }
-    })?;
+    let target = uri(upstream, upstream.address())?;
     let proxy = if upstream.tls { PROXIES.intercept(&target) } else { None };
     let tcp = match proxy {
-        Some(proxy) => through_proxy(&proxy, target, progress).await?,
+        Some(proxy) => {
+            // A proxy resolves names by itself: where it may not lead anywhere, it gets the address that was checked.
+            let target = match upstream.reach {
+                Reach::Anywhere => target,
+                Reach::Public => {
+                    let checked = addresses(upstream, progress).await?;
+                    uri(upstream, checked.first().copied())?
+                }
+            };
+            through_proxy(&proxy, target, progress).await?
+        }
         None => directly(upstream, target, progress).await?,
     };
     if !upstream.tls {
@@ -100,28 +103,46 @@ async fn open(upstream: &Upstream, progress: &SendProgress) -> Result<Stream, Se
     Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
 }
 
-/// The stages of the two steps of a connector.
-#[derive(Clone, Copy)]
-struct Steps {
-    resolving: Stage,
-    connecting: Stage,
+/// Where a connection to `upstream` leads, by its name, or to that address of it.
+fn uri(upstream: &Upstream, address: Option<IpAddr>) -> Result<Uri, SendError> {
+    let scheme = if upstream.tls { "https" } else { "http" };
+    let host = match address {
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        None => upstream.host.clone(),
+    };
+    format!("{scheme}://{host}:{}/", upstream.port).parse().map_err(|_| {
+        let reason = format!("{host} is not a valid host name");
+        SendError::Connect { reason, obstacle: Obstacle::NoConnection }
+    })
 }
 
-/// A connector to `host`, whose name is resolved first.
-async fn connector(
-    host: &str,
-    progress: &SendProgress,
-    steps: Steps,
-) -> Result<HttpConnector<Resolved>, Unresolved> {
-    progress.enter(steps.resolving);
-    let is_address = host.parse::<IpAddr>().is_ok();
-    let addresses = if is_address { Vec::new() } else { dns::addresses(host).await? };
-    progress.enter(steps.connecting);
+/// The addresses of `upstream` that a connection may lead to.
+async fn addresses(upstream: &Upstream, progress: &SendProgress) -> Result<Vec<IpAddr>, SendError> {
+    progress.enter(Stage::Name);
+    let host = &upstream.host;
+    let all = match upstream.address() {
+        Some(address) => vec![address],
+        None => dns::addresses(host).await.map_err(|Unresolved(reason)| SendError::Dns {
+            host: host.clone(),
+            reason,
+            obstacle: Obstacle::NoAddress,
+        })?,
+    };
+    // One is enough: which of them is connected to is not known yet.
+    match all.iter().find_map(|ip| upstream.reach.bars(*ip)) {
+        None => Ok(all),
+        Some(what) => Err(SendError::Barred { host: host.clone(), what }),
+    }
+}
+
+/// A connector to a host with these addresses; to the host itself if it is an address.
+fn connector(addresses: Vec<IpAddr>) -> HttpConnector<Resolved> {
     let mut connector = HttpConnector::new_with_resolver(Resolved::new(addresses));
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_keepalive(Some(Duration::from_secs(60)));
-    Ok(connector)
+    connector
 }
 
 async fn directly(
@@ -129,11 +150,8 @@ async fn directly(
     target: Uri,
     progress: &SendProgress,
 ) -> Result<TcpStream, SendError> {
-    let host = &upstream.host;
-    let own = Steps { resolving: Stage::Name, connecting: Stage::Tcp };
-    let mut connector = connector(host, progress, own).await.map_err(|Unresolved(reason)| {
-        SendError::Dns { host: host.clone(), reason, obstacle: Obstacle::NoAddress }
-    })?;
+    let mut connector = connector(addresses(upstream, progress).await?);
+    progress.enter(Stage::Tcp);
     let first = match connector.call(target.clone()).await {
         Ok(stream) => return Ok(stream.into_inner()),
         Err(error) => explain(&error),
@@ -163,11 +181,13 @@ async fn through_proxy(
         )));
     }
     let through = |why: &str| failed(format!("through the proxy {host}: {why}"));
-    let steps = Steps { resolving: Stage::Proxy, connecting: Stage::Proxy };
+    progress.enter(Stage::Proxy);
     let own_name = host.trim_start_matches('[').trim_end_matches(']');
-    let connector = connector(own_name, progress, steps).await;
-    let connector = connector.map_err(|Unresolved(reason)| through(&reason))?;
-    let mut tunnel = Tunnel::new(address.clone(), connector);
+    let addresses = match own_name.parse::<IpAddr>() {
+        Ok(address) => vec![address],
+        Err(_) => dns::addresses(own_name).await.map_err(|Unresolved(why)| through(&why))?,
+    };
+    let mut tunnel = Tunnel::new(address.clone(), connector(addresses));
     if let Some(auth) = proxy.basic_auth() {
         tunnel = tunnel.with_auth(auth.clone());
     }
@@ -232,6 +252,15 @@ mod tests {
         for (one, name) in dead.into_iter().zip(["a.example", "b.example", "c.example"]) {
             let both = vec![one, IpAddr::V4(Ipv4Addr::LOCALHOST)];
             assert!(connect_to(name, both).is_ok(), "{one}");
+        }
+        // What a client named leads nowhere if one of its addresses is not public: the check sees what is connected to.
+        let mixed = vec![IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        for (name, all) in [("mixed.example", mixed), ("own.example", vec![dead[2]])] {
+            dns::remember(name, all);
+            let upstream = Upstream::parse(&format!("http://{name}:{port}/")).within(Reach::Public);
+            let barred = runtime.block_on(connect(&upstream, &SendProgress::default()));
+            let why = barred.map(drop).unwrap_err().to_string();
+            assert_eq!(why, format!("{name} is a loopback address"));
         }
         let error = connect_to("all-dead.example", dead.to_vec()).unwrap_err();
         assert!(

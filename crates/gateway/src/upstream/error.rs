@@ -11,6 +11,9 @@ pub(crate) enum SendError {
     /// The name did not resolve.
     #[error("the name {host} does not resolve: {reason}")]
     Dns { host: String, reason: String, obstacle: Obstacle },
+    /// What a client named leads to an address that it may not lead to.
+    #[error("{host} is {what}")]
+    Barred { host: String, what: &'static str },
     /// No connection.
     #[error("no connection: {reason}")]
     Connect { reason: String, obstacle: Obstacle },
@@ -41,7 +44,7 @@ impl SendError {
             SendError::Dns { obstacle, .. }
             | SendError::Connect { obstacle, .. }
             | SendError::Tls { obstacle, .. } => Some(*obstacle),
-            SendError::NoDescriptors => None,
+            SendError::NoDescriptors | SendError::Barred { .. } => None,
             SendError::Closed | SendError::Reset | SendError::Cut => Some(Obstacle::Closed),
             SendError::Protocol(_) => Some(Obstacle::NotHttp),
         }

@@ -86,6 +86,7 @@ fn resend_reason(error: &SendError) -> Option<ResendReason> {
         SendError::Dns { .. }
         | SendError::Connect { .. }
         | SendError::NoDescriptors
+        | SendError::Barred { .. }
         | SendError::Tls { .. }
         | SendError::Cut
         | SendError::Protocol(_) => None,

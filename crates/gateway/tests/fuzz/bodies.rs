@@ -135,10 +135,11 @@ fn every_provider_gets_json(peek: &Peek) {
                 drop_params: ask_usage,
                 known: hale_core::health::Known::default(),
                 seals: None,
+                fetched: None,
             };
             let body = |peek: &Peek| match prepare(peek, &order) {
                 Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
-                Ok(Prepared::Estimate(_) | Prepared::Count(_)) => {
+                Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) => {
                     panic!("no count was requested")
                 }
                 Err(unfit) => {

@@ -71,10 +71,13 @@ fn sent(operation: Operation, body: Bytes) -> Option<Bytes> {
         drop_params: false,
         known: hale_core::health::Known::default(),
         seals: None,
+        fetched: None,
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
-        Ok(Prepared::Estimate(_) | Prepared::Count(_)) => panic!("Google counts"),
+        Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) => {
+            panic!("Google counts")
+        }
         Err(unfit) => {
             assert!(!unfit.message.is_empty(), "{unfit:?}");
             None

@@ -64,6 +64,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 drop_params: true,
                 known: hale_core::health::Known::default(),
                 seals: None,
+                fetched: None,
             };
             let Ok(Prepared::Body(_, sent, _)) = prepare(&peek, &order) else {
                 panic!("what passes is never unfit")

@@ -74,10 +74,13 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         drop_params: false,
         known: hale_core::health::Known::default(),
         seals: None,
+        fetched: None,
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
-        Ok(Prepared::Estimate(_) | Prepared::Count(_)) => panic!("no count was requested"),
+        Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) => {
+            panic!("no count was requested")
+        }
         Err(unfit) => {
             // The name of a field may be empty.
             assert!(!unfit.message.is_empty(), "{unfit:?}");

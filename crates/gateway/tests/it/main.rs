@@ -44,6 +44,7 @@ mod failed_requests;
 mod fallbacks;
 mod fault_list;
 mod faults;
+mod fetched;
 mod files;
 mod fleet;
 mod fleet_database;

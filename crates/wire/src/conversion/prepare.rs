@@ -14,6 +14,7 @@ use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::conversion::token_count::{self, Count};
+use crate::formats::by_address;
 use crate::formats::cache_points;
 use crate::formats::codec::{self, Codec};
 use crate::formats::fit::fit;
@@ -83,6 +84,23 @@ pub enum Prepared {
     Estimate(Bytes),
     /// Nothing: the gateway counts the tokens itself.
     Count(Count),
+    /// Nothing yet: the provider needs what is at these addresses. With that in the order it is prepared again.
+    Fetch(Vec<Box<str>>),
+}
+
+/// A translated body, or the addresses of what it lacks.
+enum Made<B> {
+    Body(B, Notes),
+    Wants(Vec<Box<str>>),
+}
+
+impl<B> Made<B> {
+    fn map<C>(self, change: impl FnOnce(B) -> C) -> Made<C> {
+        match self {
+            Made::Body(body, notes) => Made::Body(change(body), notes),
+            Made::Wants(addresses) => Made::Wants(addresses),
+        }
+    }
 }
 
 /// What an attempt sends for the request `peek`.
@@ -117,6 +135,11 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?, None));
     }
     if !conversion.translates() {
+        let (wanted, changed) = by_address::in_blocks(peek, order)?;
+        if let Some(addresses) = wanted.addresses() {
+            return Ok(Prepared::Fetch(addresses));
+        }
+        let peek = changed.as_ref().unwrap_or(peek);
         let mut notes = Notes::default();
         left_out(peek, order, &mut notes);
         let body = match codec::of(upstream) {
@@ -142,7 +165,10 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body, notes));
     }
     let called = called(upstream, order);
-    let (body, mut notes) = translated(peek, order)?;
+    let (body, mut notes) = match translated(peek, order)? {
+        Made::Body(body, notes) => (body, notes),
+        Made::Wants(addresses) => return Ok(Prepared::Fetch(addresses)),
+    };
     lowered(peek, order, &mut notes);
     Ok(Prepared::Body(called.into(), body, Some(Arc::new(notes))))
 }
@@ -157,73 +183,68 @@ fn called(upstream: Operation, order: &Order<'_>) -> Operation {
 }
 
 /// The body in the provider's format.
-fn translated(peek: &Peek, order: &Order<'_>) -> Result<(Payload, Notes), Unfit> {
-    let bytes = peek.body().len();
+fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
     let parsed = |written: Vec<u8>| {
         let written = Peek::parse(Bytes::from(written));
         written.map_err(|why| Unfit::malformed("request_body", why))
     };
-    match order.wire() {
-        WireFormat::OpenAi => {
-            let mut request = read(peek, &[], order)?;
-            let notes = fit(&mut request, order, bytes)?;
-            let written = openai::write_request::write(&request, order, bytes)?;
-            drop(request);
-            Ok((openai::edits::request_body(&parsed(written)?, order), notes))
-        }
-        WireFormat::Anthropic => {
-            let (written, notes) = with_defaults(peek, order, anthropic::write_request::write)?;
-            Ok((anthropic::edits::written_body(&parsed(written)?, order), notes))
-        }
-        WireFormat::Gemini => {
-            let (written, notes) = match order.operation {
-                Operation::Embedding => {
-                    gemini::embeddings::write(peek, &defaults(peek, order), order)?
+    let made = |(written, notes)| Ok(Made::Body(Payload::from(Bytes::from(written)), notes));
+    let defaults = || defaults(peek, order);
+    match (order.wire(), order.operation) {
+        (WireFormat::OpenAi, _) => match fitted(peek, &[], order, openai::write_request::write)? {
+            Made::Body(written, notes) => {
+                Ok(Made::Body(openai::edits::request_body(&parsed(written)?, order), notes))
+            }
+            Made::Wants(addresses) => Ok(Made::Wants(addresses)),
+        },
+        (WireFormat::Responses, _) => {
+            match fitted(peek, &[], order, responses::write_request::write)? {
+                Made::Body(written, notes) => {
+                    Ok(Made::Body(responses::edits::request_body(&parsed(written)?, order), notes))
                 }
-                Operation::GenerateImage => {
-                    let edits = defaults(peek, order);
-                    (gemini::images::write(peek, &edits, order)?, Notes::default())
+                Made::Wants(addresses) => Ok(Made::Wants(addresses)),
+            }
+        }
+        (WireFormat::Anthropic, _) => {
+            match with_defaults(peek, order, anthropic::write_request::write)? {
+                Made::Body(written, notes) => {
+                    Ok(Made::Body(anthropic::edits::written_body(&parsed(written)?, order), notes))
                 }
-                Operation::CountTokens => {
-                    with_defaults(peek, order, gemini::write_request::write_counted)?
-                }
-                _ => with_defaults(peek, order, gemini::write_request::write)?,
-            };
-            Ok((Bytes::from(written).into(), notes))
+                Made::Wants(addresses) => Ok(Made::Wants(addresses)),
+            }
         }
-        WireFormat::Cohere => {
-            let (written, notes) = match order.operation {
-                Operation::Embedding => {
-                    cohere::embeddings::write(peek, &defaults(peek, order), order)?
-                }
-                _ => with_defaults(peek, order, cohere::write_request::write)?,
-            };
-            Ok((Bytes::from(written).into(), notes))
+        (WireFormat::Gemini, Operation::GenerateImage) => {
+            made((gemini::images::write(peek, &defaults(), order)?, Notes::default()))
         }
-        WireFormat::Responses => {
-            let mut request = read(peek, &[], order)?;
-            let notes = fit(&mut request, order, bytes)?;
-            let written = responses::write_request::write(&request, order, bytes)?;
-            drop(request);
-            Ok((responses::edits::request_body(&parsed(written)?, order), notes))
+        (WireFormat::Gemini, Operation::Embedding) => {
+            made(gemini::embeddings::write(peek, &defaults(), order)?)
         }
-        WireFormat::Converse => {
-            let writer: Writer = match order.operation {
-                Operation::CountTokens => bedrock::write_request::write_counted,
-                _ => bedrock::write_request::write,
-            };
-            let (written, notes) = with_defaults(peek, order, writer)?;
-            Ok((Bytes::from(written).into(), notes))
+        (WireFormat::Cohere, Operation::Embedding) => {
+            made(cohere::embeddings::write(peek, &defaults(), order)?)
         }
-        WireFormat::Ollama => {
-            let (written, notes) = match order.operation {
-                Operation::Embedding => {
-                    ollama::embeddings::write(peek, &defaults(peek, order), order)?
-                }
-                _ => with_defaults(peek, order, ollama::write_request::write)?,
-            };
-            Ok((Bytes::from(written).into(), notes))
+        (WireFormat::Ollama, Operation::Embedding) => {
+            made(ollama::embeddings::write(peek, &defaults(), order)?)
         }
+        (wire, operation) => {
+            let written = with_defaults(peek, order, writer(wire, operation))?;
+            Ok(written.map(|written| Bytes::from(written).into()))
+        }
+    }
+}
+
+/// Writes requests of clients for a wire that needs no further edits.
+fn writer(wire: WireFormat, operation: Operation) -> Writer {
+    let is_count = operation == Operation::CountTokens;
+    match wire {
+        WireFormat::Gemini if is_count => gemini::write_request::write_counted,
+        WireFormat::Gemini => gemini::write_request::write,
+        WireFormat::Converse if is_count => bedrock::write_request::write_counted,
+        WireFormat::Converse => bedrock::write_request::write,
+        WireFormat::Cohere => cohere::write_request::write,
+        WireFormat::Ollama => ollama::write_request::write,
+        WireFormat::OpenAi => openai::write_request::write,
+        WireFormat::Responses => responses::write_request::write,
+        WireFormat::Anthropic => anthropic::write_request::write,
     }
 }
 
@@ -232,17 +253,8 @@ type Writer = fn(&Request<'_>, &Order<'_>, usize) -> Result<Vec<u8>, Unfit>;
 
 /// The request as `writer` writes it. A deployment's defaults are in the client's format and are translated too; one that
 /// cannot be is left out, because the client did not send it.
-fn with_defaults(
-    peek: &Peek,
-    order: &Order<'_>,
-    writer: Writer,
-) -> Result<(Vec<u8>, Notes), Unfit> {
-    let bytes = peek.body().len();
-    let write = |edits: &[Edit<'_>]| {
-        let mut request = read(peek, edits, order)?;
-        let notes = fit(&mut request, order, bytes)?;
-        Ok((writer(&request, order, bytes)?, notes))
-    };
+fn with_defaults(peek: &Peek, order: &Order<'_>, writer: Writer) -> Result<Made<Vec<u8>>, Unfit> {
+    let write = |edits: &[Edit<'_>]| fitted(peek, edits, order, writer);
     let mut edits = defaults(peek, order);
     edits.extend(cache_points::edits(peek, order, None));
     loop {
@@ -260,6 +272,22 @@ fn with_defaults(
         edits.retain(is_removal);
         return if edits.len() < before { write(&edits) } else { Err(why) };
     }
+}
+
+/// The request with `edits` as `writer` writes it, with the data of its addresses where the provider needs it.
+fn fitted(
+    peek: &Peek,
+    edits: &[Edit<'_>],
+    order: &Order<'_>,
+    writer: Writer,
+) -> Result<Made<Vec<u8>>, Unfit> {
+    let mut request = read(peek, edits, order)?;
+    if let Some(addresses) = by_address::place(&mut request, peek, order)?.addresses() {
+        return Ok(Made::Wants(addresses));
+    }
+    let bytes = peek.body().len() + order.fetched.map_or(0, |fetched| fetched.bytes());
+    let notes = fit(&mut request, order, bytes)?;
+    Ok(Made::Body(writer(&request, order, bytes)?, notes))
 }
 
 fn is_removal(edit: &Edit<'_>) -> bool {

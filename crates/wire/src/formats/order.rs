@@ -10,6 +10,7 @@ use hale_core::provider::WireFormat;
 use hale_core::takes::Takes;
 use hale_core::vertex;
 
+use super::fetched::Fetched;
 use crate::bytes::id::IdKey;
 
 /// What one attempt sends.
@@ -33,6 +34,8 @@ pub struct Order<'o> {
     pub known: Known,
     /// Opens what was sealed for a client, where its format has such.
     pub seals: Option<&'o IdKey>,
+    /// What was found at the addresses of the request; `None` if addresses are not fetched.
+    pub fetched: Option<&'o Fetched>,
 }
 
 impl Order<'_> {

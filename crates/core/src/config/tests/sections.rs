@@ -182,12 +182,41 @@ fn settings_out_of_range_or_of_the_wrong_type_are_ignored() {
 }
 
 #[test]
+fn what_is_fetched_is_said_by_one_key_and_by_those_of_the_reference() {
+    use crate::settings::{FetchFrom, FetchSettings};
+    for (section, from) in [
+        ("general_settings: {fetch_urls: public}", FetchFrom::Public),
+        ("general_settings: {fetch_urls: off}", FetchFrom::Nowhere),
+        ("general_settings: {fetch_urls: false}", FetchFrom::Nowhere),
+        ("general_settings: {fetch_urls: any}", FetchFrom::Anywhere),
+        ("litellm_settings: {user_url_validation: false}", FetchFrom::Anywhere),
+        ("litellm_settings: {user_url_validation: true}", FetchFrom::Public),
+        (
+            "general_settings: {fetch_urls: public}\nlitellm_settings: {user_url_validation: false}",
+            FetchFrom::Public,
+        ),
+    ] {
+        let gateway = with(&format!("{section}\n")).clean().gateway.clone();
+        assert_eq!(gateway.fetch, FetchSettings { from, hosts: Vec::new() }, "{section}");
+    }
+    let hosts = "litellm_settings: {user_url_allowed_hosts: [Files.Corp, 'cdn.corp:8443']}\n";
+    let fetch = with(hosts).clean().gateway.fetch.clone();
+    assert_eq!(fetch.hosts, ["files.corp".into(), "cdn.corp:8443".into()]);
+}
+
+#[test]
 fn what_is_no_section_and_what_is_about_security_or_money_is_refused() {
     for (section, reason) in [
         ("router_settings: [a]", "router_settings: expected a mapping, got a list"),
         ("general_settings: text", "general_settings: expected a mapping, got text"),
         ("general_settings: {max_buffered_mb: 10}", "max_buffered_mb is smaller than"),
         ("general_settings: {cors_origins: ['a b']}", "general_settings.cors_origins[0]"),
+        ("general_settings: {fetch_urls: private}", "is neither `public` nor `off` nor `any`"),
+        ("litellm_settings: {user_url_validation: maybe}", "expected true or false"),
+        (
+            "litellm_settings: {user_url_allowed_hosts: ['http://a/b']}",
+            "litellm_settings.user_url_allowed_hosts[0]",
+        ),
         ("general_settings: {health_check_details: no way}", "expected true or false"),
         ("general_settings: {health_check_daily_budget_usd: -1}", "expected a number from 0"),
         (

@@ -234,7 +234,7 @@ impl Failed {
             SendError::NoDescriptors => {
                 (Observation::NoRoom, "the gateway cannot open more connections")
             }
-            SendError::Connect { .. } => {
+            SendError::Connect { .. } | SendError::Barred { .. } => {
                 (Observation::Connect, "the connection to the deployment failed")
             }
             SendError::Closed | SendError::Reset => {

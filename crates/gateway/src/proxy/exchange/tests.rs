@@ -51,7 +51,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
     let peek = Peek::parse(Bytes::from(body)).unwrap();
     let request = ModelRequest {
         operation: Operation::Chat,
-        body: Some(Body { peek, held }),
+        body: Some(Body::new(peek, held)),
         model: "m".into(),
         stored: None,
         owner: hale_core::tenancy::Owner::NONE,

@@ -297,6 +297,20 @@ fn is_read(url: &str, order: &Order<'_>) -> bool {
     url.starts_with("https://") || (is_at_vertex && url.starts_with("gs://"))
 }
 
+/// Whether the provider reads by itself what is at that address of the web: films of YouTube, its own files, and at Vertex AI what
+/// its name says the type of. Source: <https://ai.google.dev/api/caching#FileData>.
+pub(crate) fn reads_address(url: &str, order: &Order<'_>) -> bool {
+    const OWN: [&str; 4] = [
+        "https://www.youtube.com/",
+        "https://youtube.com/",
+        "https://youtu.be/",
+        "https://generativelanguage.googleapis.com/",
+    ];
+    let is_at_vertex = order.deployment.endpoint.vertex.is_some();
+    let is_named = is_at_vertex && url.starts_with("https://") && type_by_name(url).is_some();
+    is_named || OWN.iter().any(|own| url.starts_with(own))
+}
+
 /// The type that the name of a file says.
 fn type_by_name(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next().unwrap_or_default();

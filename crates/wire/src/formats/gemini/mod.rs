@@ -22,6 +22,7 @@ mod usage;
 pub(crate) mod write_request;
 
 pub(crate) use self::chunk::{is_empty, is_stopped};
+pub(crate) use self::contents::reads_address;
 pub(crate) use self::model::Model;
 
 /// What a request lacks a place for can be left out, or sent to another provider.

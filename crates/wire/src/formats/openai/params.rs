@@ -277,6 +277,7 @@ mod tests {
             let order = Order {
                 known: known(lesson),
                 seals: None,
+                fetched: None,
                 ask_usage: true,
                 ..order(&deployment, Operation::Chat, "up")
             };

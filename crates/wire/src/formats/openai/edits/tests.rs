@@ -22,6 +22,7 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
         drop_params: false,
         known: Known::default(),
         seals: None,
+        fetched: None,
     };
     String::from_utf8(request_body(&peek, &order).joined().to_vec()).unwrap()
 }
@@ -99,6 +100,7 @@ fn drop_params_leaves_out_what_only_openai_knows() {
         drop_params: true,
         known: Known::default(),
         seals: None,
+        fetched: None,
     };
     assert_eq!(request_body(&peek, &order).joined(), r#"{"model":"up","top_p":1}"#);
     order.drop_params = false;

@@ -131,6 +131,33 @@ impl ModelFacts {
         prices.iter().any(Option::is_some) || !self.sized_images.is_empty()
     }
 
+    /// Whether it is known to cost nothing, whatever is asked of it.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        let prices = [
+            self.input_cost_per_token,
+            self.output_cost_per_token,
+            self.cache_read_input_token_cost,
+            self.cache_creation_input_token_cost,
+            self.cache_creation_input_token_cost_above_1hr,
+            self.output_cost_per_reasoning_token,
+            self.input_cost_per_audio_token,
+            self.output_cost_per_audio_token,
+            self.input_cost_per_image,
+            self.output_cost_per_image,
+            self.input_cost_per_pixel,
+            self.input_cost_per_character,
+            self.input_cost_per_query,
+            self.ocr_cost_per_page,
+            self.input_cost_per_second,
+            self.output_cost_per_second,
+        ];
+        let costs = |usd: &f64| *usd != 0.0;
+        self.has_price()
+            && !prices.iter().flatten().any(costs)
+            && !self.sized_images.iter().any(|image| costs(&image.usd))
+    }
+
     /// Whether the price is one of `provider`, by the name that the list gives: it has several for the parts of one. A proxy
     /// calls models of all providers, and Azure sells those of OpenAI.
     #[must_use]
@@ -297,6 +324,24 @@ mod tests {
         assert_eq!(lookup("openai", "gpt-4o").unwrap().mode.as_deref(), Some("chat"));
         let (name, text) = everything("azure", "gpt-4o").unwrap();
         assert!(name == "azure/gpt-4o" && text.contains("\"supports_vision\""), "{text}");
+    }
+
+    #[test]
+    fn a_model_is_free_only_if_everything_that_it_does_is_known_to_cost_nothing() {
+        let free = ModelFacts {
+            input_cost_per_token: Some(0.0),
+            output_cost_per_token: Some(0.0),
+            ..ModelFacts::default()
+        };
+        assert!(free.is_free());
+        assert!(!ModelFacts::default().is_free(), "its price is not known");
+        let speaks = ModelFacts { output_cost_per_audio_token: Some(1e-6), ..free.clone() };
+        let draws = ModelFacts { output_cost_per_image: Some(0.04), ..free.clone() };
+        let sized = SizedImage { quality: None, size: (1, 1), usd: 0.01 };
+        let sized = ModelFacts { sized_images: vec![sized], ..free };
+        assert!(!speaks.is_free() && !draws.is_free() && !sized.is_free());
+        // A request without a token of its own is not free for that.
+        assert!(!lookup("openai", "gpt-realtime").unwrap().is_free());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::account::{Account, Claim, Full, Terms, Used};
 use super::denied::Denied;
 use super::key_text::KeyHash;
+use super::money::Money;
 use super::rights::{Model, Route};
 use super::subject::{Subject, SubjectKind};
 use crate::time::{Millis, UnixMs, WallClock};
@@ -178,20 +179,28 @@ pub struct KeyAccess {
 }
 
 impl KeyAccess {
+    /// Whether it has not ended, and is not blocked.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check_alive(&self, now: UnixMs) -> Result<(), Denied> {
+        if let Some(ended) = self.expires.filter(|ends| *ends <= now) {
+            return Err(Denied::expired(&self.masked, ended, now));
+        }
+        match &self.closed {
+            None => Ok(()),
+            Some(Closed::Key) => Err(Denied::key_blocked()),
+            Some(Closed::Team(team)) => Err(Denied::team_blocked(team)),
+            Some(Closed::User(user)) => Err(Denied::user_inactive(user)),
+        }
+    }
+
     /// Whether it may call that route at all.
     ///
     /// # Errors
     /// The refusal: it has ended, is blocked, or has not the right.
     pub fn check(&self, needed: Needed, route: Route<'_>, now: UnixMs) -> Result<(), Denied> {
-        if let Some(ended) = self.expires.filter(|ends| *ends <= now) {
-            return Err(Denied::expired(&self.masked, ended, now));
-        }
-        match &self.closed {
-            None => {}
-            Some(Closed::Key) => return Err(Denied::key_blocked()),
-            Some(Closed::Team(team)) => return Err(Denied::team_blocked(team)),
-            Some(Closed::User(user)) => return Err(Denied::user_inactive(user)),
-        }
+        self.check_alive(now)?;
         if !self.allowed_routes.is_empty() && !route.is_in(&self.allowed_routes) {
             return Err(Denied::route(&self.allowed_routes, route.path));
         }
@@ -289,7 +298,7 @@ impl KeyAccess {
             return Err(denied(level, &full));
         }
         let access = Some(self.clone());
-        Ok(Admission { access, of_model, claim, began: at.now })
+        Ok(Admission { access, of_model, claim, spent: Money::ZERO, began: at.now })
     }
 }
 
@@ -300,6 +309,8 @@ pub struct Admission {
     access: Option<Arc<KeyAccess>>,
     of_model: Option<Arc<Level>>,
     claim: Claim,
+    /// What is spent already, of what goes on.
+    spent: Money,
     began: Millis,
 }
 
@@ -310,6 +321,42 @@ impl Admission {
         levels.chain(&self.of_model)
     }
 
+    /// Whose it is, until it is settled.
+    #[must_use]
+    pub fn access(&self) -> Option<&Arc<KeyAccess>> {
+        self.access.as_ref()
+    }
+
+    /// Counts the cost of what was used so far as spent, in the place of what was reserved for it. `dirty` gets the levels with
+    /// something to write.
+    pub fn spend(&mut self, so_far: Used, mut dirty: impl FnMut(&Arc<Level>)) {
+        let more = so_far.cost.minus(self.spent);
+        if more <= Money::ZERO {
+            return;
+        }
+        for level in self.levels() {
+            level.account.spend(&self.claim, more);
+            dirty(level);
+        }
+        self.claim.cost = self.claim.cost.minus(more).max(Money::ZERO);
+        self.spent = self.spent.plus(more);
+    }
+
+    /// Whether no budget that it counts against is spent, by the terms of its key as they are `now`.
+    ///
+    /// # Errors
+    /// The refusal, of the first that is.
+    pub fn check_budgets(&self, now: &KeyAccess, at: WallClock) -> Result<(), Denied> {
+        if self.claim.is_free {
+            return Ok(());
+        }
+        for level in now.levels.iter().chain(&self.of_model) {
+            let spent = level.account.spent(&level.terms, at);
+            spent.map_err(|full| Denied::full(&level.subject, &full, at))?;
+        }
+        Ok(())
+    }
+
     /// Replaces what was reserved by what was used. `dirty` gets the levels with something to write.
     pub fn settle(mut self, used: Used, mut dirty: impl FnMut(&Arc<Level>)) {
         self.release(used, &mut dirty);
@@ -317,6 +364,7 @@ impl Admission {
 
     fn release(&mut self, used: Used, dirty: &mut dyn FnMut(&Arc<Level>)) {
         let Some(access) = self.access.take() else { return };
+        let used = Used { cost: used.cost.minus(self.spent).max(Money::ZERO), ..used };
         for level in access.levels.iter().chain(&self.of_model) {
             if level.account.settle(&level.terms, &self.claim, &used, self.began) {
                 dirty(level);

@@ -246,6 +246,13 @@ impl Account {
         inner.tokens.take_back(began, tokens_of(terms, claim));
     }
 
+    /// Counts `cost` as spent while its call goes on, in the place of what `claim` still reserves.
+    pub(super) fn spend(&self, claim: &Claim, cost: Money) {
+        let mut inner = self.0.lock();
+        inner.reserved = inner.reserved.minus(claim.cost.min(cost));
+        inner.unsaved = inner.unsaved.plus(cost);
+    }
+
     /// Replaces what was taken at `began` by what was used. Returns whether there is something to write.
     pub(super) fn settle(&self, terms: &Terms, claim: &Claim, used: &Used, began: Millis) -> bool {
         let mut inner = self.0.lock();

@@ -6,6 +6,7 @@
 //! has spent.
 
 mod read;
+mod standing;
 mod task;
 
 use std::collections::{HashMap, HashSet};
@@ -22,6 +23,7 @@ use hale_store::{Address, Status, Store};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::standing::Standing;
 use crate::clock;
 
 /// Look-ups of unknown keys a second.
@@ -52,6 +54,8 @@ pub(crate) struct Keys {
     unknown: Mutex<Unknown>,
     /// Look-ups under way: each hash is looked up once at a time.
     under_way: Mutex<HashMap<KeyHash, Arc<Semaphore>>>,
+    /// Keys that streams and sessions ask for.
+    wanted: Mutex<HashSet<KeyHash>>,
     /// Levels with something to write.
     dirty: Mutex<HashMap<Subject, Arc<Level>>>,
     /// When the store last worked, milliseconds.
@@ -136,6 +140,7 @@ impl Default for Keys {
             accounts: Mutex::default(),
             unknown: Mutex::default(),
             under_way: Mutex::default(),
+            wanted: Mutex::default(),
             dirty: Mutex::default(),
             verified: AtomicU64::new(0),
             writes: Mutex::new(Some(task::Writes::default())),
@@ -276,6 +281,13 @@ impl Keys {
     /// Something that keys belong to was changed: all of them are read again when they are next used.
     pub(crate) fn all_changed(&self) {
         self.known.write().clear();
+    }
+
+    /// Counts what a session has used so far as spent.
+    pub(crate) fn spend(&self, admission: &mut Admission, used: Used) {
+        admission.spend(used, |level| {
+            self.dirty.lock().insert(level.subject.clone(), level.clone());
+        });
     }
 
     /// Replaces what a request had reserved by what it has used.

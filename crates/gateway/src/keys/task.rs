@@ -53,6 +53,7 @@ impl Keys {
                 if !is_read || is_shared && tick.is_multiple_of(HASHES_AGAIN) {
                     self.read_hashes().await;
                 }
+                self.read_wanted().await;
                 if is_shared {
                     self.read_again().await;
                 }

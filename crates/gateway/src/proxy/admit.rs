@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use hale_core::operation::Operation;
+use hale_core::operation::{Carries, Kind, Operation};
+use hale_core::prices::ModelFacts;
 use hale_core::record::RequestRecord;
 use hale_core::route::{ClientFallback, Controls, MayUse, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::Money;
 use hale_core::tenancy::access::{Admission, KeyAccess, Renamed};
 use hale_core::tenancy::account::{Claim, Used};
-use hale_core::usage::Usage;
+use hale_core::usage::{Units, Usage};
 use hale_wire::controls::estimated_input;
 use hale_wire::peek::Peek;
 
@@ -77,6 +78,15 @@ fn check_fallback(
     Ok(())
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) operation: Operation,
+    /// Billing units besides tokens, as far as it states them.
+    pub(super) units: Units,
+    pub(super) peek: &'a Peek,
+}
+
 /// Reserves what a request is expected to use.
 ///
 /// # Errors
@@ -84,11 +94,12 @@ fn check_fallback(
 pub(super) fn admit(
     arrival: &Arrival,
     access: &Arc<KeyAccess>,
-    (operation, plan, peek): (Operation, &RoutePlan, &Peek),
+    plan: &RoutePlan,
+    asked: Asked<'_>,
 ) -> Result<Admission, Refusal> {
     let snapshot = &arrival.serving.snapshot;
     let claim = match access.measures() {
-        true => claim(snapshot, plan, (operation, peek)),
+        true => claim(snapshot, plan, asked),
         false => Claim::default(),
     };
     let group = plan.target().name(snapshot);
@@ -109,10 +120,20 @@ pub(super) fn settle(
 }
 
 /// What the request is expected to use, at the first member of its group.
-fn claim(snapshot: &Snapshot, plan: &RoutePlan, (operation, peek): (Operation, &Peek)) -> Claim {
+fn claim(snapshot: &Snapshot, plan: &RoutePlan, asked: Asked<'_>) -> Claim {
+    let Asked { operation, units, peek } = asked;
     let target = plan.target();
-    let first = target.pinned.or_else(|| snapshot.group(target.group).members.first().copied());
-    let facts = first.map(|index| &snapshot.deployment(index).facts);
+    let members = match &target.pinned {
+        Some(only) => std::slice::from_ref(only),
+        None => &snapshot.group(target.group).members,
+    };
+    let mut all = members.iter().map(|index| &snapshot.deployment(*index).facts);
+    let is_free = !members.is_empty() && all.clone().all(ModelFacts::is_free);
+    // What is kept already costs nothing to read.
+    let reads = operation.is_by_id()
+        || operation.kind() == Some(Kind::File)
+        || operation.kind().is_some() && operation.carries() == Carries::Nothing;
+    let facts = all.next();
     let asked = LIMITS.iter().find_map(|field| peek.raw(field)?.parse::<u64>().ok());
     let has_answer = operation.row().token_limit.is_some();
     let most = facts.and_then(|facts| facts.max_output_tokens);
@@ -128,12 +149,12 @@ fn claim(snapshot: &Snapshot, plan: &RoutePlan, (operation, peek): (Operation, &
         false => 0,
     };
     let input = estimated_input(peek);
-    let usage = Usage { input, output: answer, ..Usage::default() };
+    let usage = Usage { input, output: answer, units, ..Usage::default() };
     let usd = facts.and_then(|facts| facts.cost_usd(&usage));
     Claim {
         tokens: input.saturating_add(answer),
         is_explicit: has_answer && asked.is_some(),
         cost: usd.and_then(Money::of_usd).unwrap_or_default(),
-        is_free: usd == Some(0.0),
+        is_free: is_free || reads,
     }
 }

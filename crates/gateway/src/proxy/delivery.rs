@@ -6,6 +6,7 @@
 //! decides whether a request was done, cut, left by its client, or hit by a panic.
 
 mod from_cache;
+mod going_on;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -23,6 +24,7 @@ use hale_core::usage::{CountedBy, Usage};
 use http::Response;
 use http::request::Parts;
 
+use self::going_on::Looked;
 use super::admit;
 use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
@@ -65,6 +67,7 @@ pub(crate) struct Delivery {
     attempt: Option<AttemptGuard>,
     /// What its key has reserved for it.
     admission: Option<Box<Admission>>,
+    looked: Looked,
     /// How far its attempts have come. It stands here because the client may leave in the middle of one.
     pub(super) sending: SendProgress,
     /// What sinks want to know besides the record.
@@ -132,6 +135,7 @@ impl Delivery {
             passed_over_usd: 0.0,
             attempt: None,
             admission: None,
+            looked: Looked::NEVER,
             sending: SendProgress::default(),
             is_ended: false,
             record: Some(RequestRecord {
@@ -216,6 +220,7 @@ impl Delivery {
     /// Its key reserved what it is expected to use, until it ends.
     pub(super) fn admitted(&mut self, admission: Admission) {
         self.admission = Some(Box::new(admission));
+        self.looked = Looked::at(clock::recent().millis());
     }
 
     /// The request goes on in another config.

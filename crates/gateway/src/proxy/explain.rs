@@ -253,6 +253,8 @@ pub(super) fn reason_of_break(failed: &Failed) -> &'static str {
         (Cause::Gateway, Some(504)) => "stream_too_long",
         (Cause::Gateway, _) => "shutting_down",
         (Cause::ClientTimeout, _) => "deadline_exceeded",
+        // Nothing else has a status behind the head of an answer.
+        (Cause::BadRequest, Some(_)) => "key_ended",
         _ => "upstream_stream_interrupted",
     }
 }

@@ -248,7 +248,7 @@ impl Opening {
         }
         let owner = stored_object::owner(&self.arrival, operation, addressed.stored.as_ref())?;
         let plan = self.route(&addressed, controls.clone())?;
-        self.admit(&plan, peek)?;
+        self.admit(&plan, peek, units)?;
         let simulated = match self.arrival.serving.snapshot.gateway.allows_mocks {
             true => Simulated::of(peek)?.map(Box::new),
             false => None,
@@ -311,7 +311,7 @@ impl Opening {
             ..header_controls(&self.head.headers)?
         };
         let plan = RoutePlan::new(snapshot, target, controls.clone(), clock::recent().millis());
-        self.admit(&plan, &peek)?;
+        self.admit(&plan, &peek, Units::default())?;
         if let Some(model) = &model {
             let name = self.recorded_name(model);
             self.delivery.note(|record| record.requested_model = Some(name));
@@ -336,9 +336,10 @@ impl Opening {
     }
 
     /// Reserves what the request is expected to use, if it has a key with limits.
-    fn admit(&mut self, plan: &RoutePlan, peek: &Peek) -> Result<(), Refusal> {
+    fn admit(&mut self, plan: &RoutePlan, peek: &Peek, units: Units) -> Result<(), Refusal> {
         if let Some(access) = self.arrival.principal.access() {
-            let admission = admit::admit(&self.arrival, access, (self.operation, plan, peek))?;
+            let asked = admit::Asked { operation: self.operation, units, peek };
+            let admission = admit::admit(&self.arrival, access, plan, asked)?;
             self.delivery.admitted(admission);
         }
         Ok(())

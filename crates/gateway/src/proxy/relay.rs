@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hale_core::route::{AttemptPlan, SetBy};
 use hale_core::secret::Secret;
+use hale_core::tenancy::Denied;
 use hale_core::time::Millis;
+use hale_wire::errors::ErrorReply;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 
@@ -20,6 +22,7 @@ use super::exchange::Exchange;
 use super::explain;
 use super::silence_timeout::SilenceTimeout;
 use crate::clock;
+use crate::http::refusal;
 use crate::http::reply::{Broken, StreamedBody};
 
 /// How long an upstream may take to end its body after the last event, so that its connection can be kept.
@@ -146,7 +149,26 @@ impl Relay {
             (false, true) => self.silence_ms.min(END_MAX_MS),
             (false, false) => self.silence_ms,
         };
-        self.last_event.plus(patience).min(self.ends)
+        let due = self.last_event.plus(patience).min(self.ends);
+        if self.reader.is_complete() { due } else { due.min(self.exchange.delivery.key_due()) }
+    }
+
+    /// Looks at the key, if it is time to; ends the stream of one that is no longer good. Whether it was time.
+    fn looks_at_key(&mut self) -> bool {
+        let delivery = &mut self.exchange.delivery;
+        if self.reader.is_complete() || clock::now().millis() < delivery.key_due() {
+            return false;
+        }
+        if let Err(denied) = delivery.check_key() {
+            self.key_ended(denied);
+        }
+        true
+    }
+
+    #[cold]
+    fn key_ended(&mut self, denied: Denied) {
+        let failed = Failed::denied(&denied);
+        self.fail_with(&failed, &refusal::denied(denied).reply);
     }
 
     fn complete(&mut self) {
@@ -159,13 +181,26 @@ impl Relay {
     }
 
     fn fail(&mut self, failed: &Failed) {
-        self.over = true;
-        if let Some(deployment) = self.exchange.delivery.deployment() {
-            let reply = explain::broken_stream(deployment, failed);
-            self.ready.extend_from_slice(&self.reader.failure(&reply));
-        } else {
-            self.end = End::BreakSoon;
+        match self.exchange.delivery.deployment() {
+            Some(deployment) => {
+                let reply = explain::broken_stream(deployment, failed);
+                self.fail_with(failed, &reply);
+            }
+            None => {
+                self.end = End::BreakSoon;
+                self.fails(failed);
+            }
         }
+    }
+
+    /// The same; the client is told `reply`.
+    fn fail_with(&mut self, failed: &Failed, reply: &ErrorReply) {
+        self.ready.extend_from_slice(&self.reader.failure(reply));
+        self.fails(failed);
+    }
+
+    fn fails(&mut self, failed: &Failed) {
+        self.over = true;
         let Exchange { delivery, request, .. } = &mut *self.exchange;
         delivery.fail(self.carrier, failed, Counted::of_stream(&self.reader, request));
         if self.reader.is_bytes() {
@@ -197,6 +232,7 @@ impl StreamedBody for Relay {
                 Poll::Pending if !self.ready.is_empty() => break,
                 Poll::Pending => match self.silence.poll(cx, self.due()) {
                     Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) if self.looks_at_key() => {}
                     Poll::Ready(()) if self.reader.is_complete() => self.complete(),
                     Poll::Ready(()) if self.is_too_long() => self.fail(&Failed::too_long()),
                     Poll::Ready(()) => {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hale_core::route::AttemptPlan;
+use hale_core::tenancy::Denied;
 use hale_core::time::Millis;
 use hale_core::usage::Usage;
 use hale_wire::realtime;
@@ -57,6 +58,8 @@ pub(crate) struct Tunnel {
     /// Whether the upstream closed first.
     upstream_closed_first: bool,
     farewell: Option<Farewell>,
+    /// Why its key may not go on.
+    denied: Option<Denied>,
 }
 
 /// Why a session ends.
@@ -67,6 +70,7 @@ enum Why {
     ClientGone,
     Idle,
     TooLong,
+    KeyEnded,
     Stopping,
 }
 
@@ -93,6 +97,7 @@ impl Tunnel {
             closes: Millis::NEVER,
             upstream_closed_first: false,
             farewell: None,
+            denied: None,
         }
     }
 
@@ -107,7 +112,10 @@ impl Tunnel {
     fn due(&self) -> Millis {
         match &self.farewell {
             Some(farewell) => farewell.until(),
-            None => self.last_moved.plus(self.idle_ms).min(self.ends).min(self.closes),
+            None => {
+                let ends = self.last_moved.plus(self.idle_ms).min(self.ends).min(self.closes);
+                ends.min(self.exchange.delivery.key_due())
+            }
         }
     }
 
@@ -164,8 +172,19 @@ impl Tunnel {
         }
     }
 
-    /// Which time limit ends it.
-    fn overdue(&self, now: Millis) -> Why {
+    /// Which time limit ends it, if one does. Its key is looked at once a second.
+    fn overdue(&mut self, now: Millis) -> Option<Why> {
+        if now >= self.exchange.delivery.key_due() {
+            let so_far = Counted::reported(self.usage);
+            self.denied = self.exchange.delivery.check_session(so_far).err();
+            if self.denied.is_some() {
+                return Some(Why::KeyEnded);
+            }
+        }
+        (now >= self.due()).then(|| self.past_limit(now))
+    }
+
+    fn past_limit(&self, now: Millis) -> Why {
         if now >= self.closes {
             if self.is_closed() { Why::Closed } else { Why::UpstreamGone }
         } else if now >= self.ends {
@@ -193,6 +212,10 @@ impl Tunnel {
                 delivery.fail(Carrier::WebSocket, &failed, counted);
             }
             Why::TooLong => delivery.fail(Carrier::WebSocket, &Failed::too_long(), counted),
+            Why::KeyEnded => {
+                let failed = self.denied.as_ref().map_or_else(Failed::stopping, Failed::denied);
+                delivery.fail(Carrier::WebSocket, &failed, counted);
+            }
             Why::Stopping => delivery.fail(Carrier::WebSocket, &Failed::stopping(), counted),
         }
         let until = clock::now().millis().plus(FAREWELL_MS);
@@ -217,6 +240,11 @@ impl Tunnel {
                 (1001, format!("the session was idle for {idle} s (websocket_idle_timeout_s)"))
             }
             Why::TooLong => (1001, "the session took longer than max_stream_duration".to_owned()),
+            Why::KeyEnded => {
+                let denied = self.denied.as_ref();
+                let text = denied.map(|denied| format!("{}: {}", denied.reason, denied.message));
+                (1008, text.unwrap_or_default())
+            }
             Why::Stopping => (1001, "the gateway is shutting down; connect again".to_owned()),
         }
     }
@@ -285,7 +313,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
             if self.tunnel.farewell.is_some() {
                 return Poll::Ready(());
             }
-            self.tunnel.end(self.tunnel.overdue(clock::now().millis()));
+            if let Some(why) = self.tunnel.overdue(clock::now().millis()) {
+                self.tunnel.end(why);
+            }
         }
     }
 

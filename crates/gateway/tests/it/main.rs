@@ -75,6 +75,7 @@ mod hostile_upstream;
 mod input;
 mod kept_connections;
 mod keys;
+mod keys_ending;
 mod keys_reference;
 mod limits;
 mod messages;

@@ -3,7 +3,7 @@
 use super::super::money::Money;
 use super::super::time_of_tests::at;
 use super::*;
-use crate::tenancy::account::Budget;
+use crate::tenancy::account::{Account, Budget};
 
 fn level(kind: SubjectKind, id: &str, terms: Terms) -> Arc<Level> {
     let account = Arc::default();
@@ -196,4 +196,43 @@ fn what_was_admitted_is_settled_once_also_when_it_is_dropped() {
     drop(access.admit("m", claim, at(0)).unwrap());
     let balance = key.account.balance(key.terms.budget.as_ref(), at(0));
     assert_eq!((balance.spent, balance.reserved, balance.in_flight), (usd(0.25), Money::ZERO, 0));
+}
+
+#[test]
+fn what_goes_on_is_spent_while_it_does_and_never_twice() {
+    let account: Arc<Account> = Arc::default();
+    let level = |max: f64| {
+        let zone = jiff::tz::TimeZone::UTC;
+        let budget = Some(Budget { max: usd(max), duration: None, raised: None, zone });
+        let terms = Terms { budget, ..Terms::default() };
+        let subject = Subject::new(SubjectKind::Key, "k");
+        Arc::new(Level { subject, terms, account: account.clone(), clock: None })
+    };
+    let own = Arc::new(access(vec![level(1.0)]));
+    let claim = Claim { cost: usd(0.3), ..Claim::default() };
+    let mut admission = own.admit("m", claim, at(0)).unwrap();
+    let used = |cost: f64| Used { tokens: 0, cost: usd(cost) };
+    let balance = || {
+        let balance = account.balance(None, at(0));
+        (balance.spent, balance.reserved)
+    };
+    let mut told = 0;
+    admission.spend(used(0.2), |_| told += 1);
+    assert_eq!((balance(), told), ((usd(0.2), usd(0.1)), 1));
+    admission.spend(used(0.2), |_| told += 1);
+    assert_eq!((balance(), told), ((usd(0.2), usd(0.1)), 1), "the same cost is spent once");
+    assert!(admission.check_budgets(&own, at(0)).is_ok());
+    admission.spend(used(1.1), |_| told += 1);
+    assert_eq!(balance(), (usd(1.1), Money::ZERO));
+    let denied = admission.check_budgets(&own, at(0)).unwrap_err();
+    assert_eq!((denied.status, denied.reason), (422, "budget_exceeded"));
+    let raised = access(vec![level(2.0)]);
+    assert!(admission.check_budgets(&raised, at(0)).is_ok(), "the terms of now count");
+    admission.settle(used(1.25), |_| {});
+    assert_eq!(balance(), (usd(1.25), Money::ZERO));
+
+    let mut dropped = own.admit("m", Claim { is_free: true, ..claim }, at(0)).unwrap();
+    dropped.spend(used(0.5), |_| {});
+    drop(dropped);
+    assert_eq!(balance(), (usd(1.75), Money::ZERO), "what is spent stays spent");
 }

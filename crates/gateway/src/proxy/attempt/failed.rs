@@ -11,6 +11,7 @@ use hale_core::health::outcome::{
 use hale_core::health::{Failure, Known, Obstacle};
 use hale_core::provider::WireFormat;
 use hale_core::route::SetBy;
+use hale_core::tenancy::Denied;
 use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
 use hale_wire::stream::Broken;
@@ -212,6 +213,11 @@ impl Failed {
     pub(crate) fn too_long() -> Failed {
         let message = "the stream took longer than max_stream_duration".to_owned();
         Failed::because(&Observation::NoRoom, Some(504), message)
+    }
+
+    /// A stream or a session whose key may not go on.
+    pub(crate) fn denied(denied: &Denied) -> Failed {
+        Failed::of(Cause::BadRequest, Some(denied.status), denied.message.clone())
     }
 
     /// A stream that is cut because the process stops.

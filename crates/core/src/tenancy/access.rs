@@ -10,6 +10,7 @@ use super::account::{Account, Claim, Full, Terms, Used};
 use super::denied::Denied;
 use super::key_text::KeyHash;
 use super::money::Money;
+use super::owner::Owner;
 use super::rights::{Model, Route};
 use super::subject::{Subject, SubjectKind};
 use crate::time::{Millis, UnixMs, WallClock};
@@ -152,6 +153,10 @@ pub struct Renamed<'a> {
 pub struct KeyAccess {
     /// The key.
     pub hash: KeyHash,
+    /// What its client presents: the same, or the key that it replaced.
+    pub presented: KeyHash,
+    /// The hashes that it had before.
+    pub former: Vec<Box<str>>,
     /// `sk-...` and its last four characters.
     pub masked: Box<str>,
     /// Whose it is.
@@ -193,6 +198,14 @@ impl KeyAccess {
             Some(Closed::Team(team)) => Err(Denied::team_blocked(team)),
             Some(Closed::User(user)) => Err(Denied::user_inactive(user)),
         }
+    }
+
+    /// Whether it may use what that owner made: a key with which it shares a team or a user, or itself, under the hash of now or
+    /// of before.
+    #[must_use]
+    pub fn may_use(&self, owner: &Owner) -> bool {
+        Owner::of(&self.identity).shares(owner)
+            || self.former.iter().any(|hash| Owner::of_key(hash).shares(owner))
     }
 
     /// Whether it may call that route at all.

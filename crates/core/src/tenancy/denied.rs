@@ -33,6 +33,10 @@ pub struct Denied {
 pub struct RateLimited {
     /// `requests`, `tokens` or `max_parallel_requests`.
     pub of: &'static str,
+    /// Whose.
+    pub kind: SubjectKind,
+    /// How much there may be.
+    pub limit: u64,
     /// When there is room again.
     pub resets_at: UnixMs,
 }
@@ -231,7 +235,7 @@ fn rate_limited(
     );
     Denied {
         retry_after_s: Some(seconds),
-        limit: Some(RateLimited { of, resets_at }),
+        limit: Some(RateLimited { of, kind: subject.kind, limit, resets_at }),
         ..Denied::new(429, "throttling_error", message).reason("rate_limited")
     }
 }

@@ -24,6 +24,8 @@ use crate::time::UnixMs;
 pub struct KeyRows {
     /// The key.
     pub key: Record,
+    /// What its client presents instead, if the key was replaced a while ago: the hash of the key before, and until when it is good.
+    pub before: Option<(KeyHash, UnixMs)>,
     /// The budget that it names.
     pub budget: Option<Record>,
     /// Its team.
@@ -48,6 +50,9 @@ pub struct KeyRows {
 
 /// What the accounts of subjects are made of: the row's spend, and when the budget begins anew.
 pub type Opening = (Money, Option<UnixMs>);
+
+/// The member of a key's metadata with the hashes that it had before it was replaced: what it made under them is its own.
+pub const FORMER_KEYS: &str = "hale_former_keys";
 
 /// Columns of a row, and members of its metadata, that limit something and that this version does not serve.
 const UNSERVED: &[&str] = &[
@@ -105,11 +110,14 @@ pub fn load(
     let own = aliases(&key.object("aliases"));
     let of_team = rows.team_aliases.as_ref();
     let of_team = of_team.map(|row| aliases(&Row(row).object("aliases"))).unwrap_or_default();
+    let ends = rows.before.map(|(_, until)| until);
     Some(KeyAccess {
         hash,
+        presented: rows.before.map_or(hash, |(before, _)| before),
+        former: Row(&metadata).list(FORMER_KEYS),
         masked: key.text("key_name").unwrap_or("sk-...").into(),
         role: UserRole::named(user.and_then(|user| user.text("user_role"))),
-        expires: key.time("expires"),
+        expires: key.time("expires").into_iter().chain(ends).min(),
         closed: closed(rows, &identity),
         allowed_routes: key.list("allowed_routes"),
         aliases: [of_team, own],

@@ -37,6 +37,12 @@ impl Owner {
         Owner { marks }
     }
 
+    /// What that key made, without a team and a user.
+    #[must_use]
+    pub fn of_key(hash: &str) -> Owner {
+        Owner { marks: [Some(mark_of(WHAT[0], hash)), None, None] }
+    }
+
     /// Whether both are the same key, keys of one team, or keys of one user.
     #[must_use]
     pub fn shares(&self, other: &Owner) -> bool {

@@ -97,7 +97,7 @@ impl Principal {
     pub(crate) fn may_use(&self, owner: &Owner) -> bool {
         match self {
             Principal::Operator | Principal::Anyone => true,
-            Principal::Key(_) => self.is_operator() || self.owner().shares(owner),
+            Principal::Key(access) => self.is_operator() || access.may_use(owner),
         }
     }
 

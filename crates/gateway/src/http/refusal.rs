@@ -15,6 +15,7 @@ use hale_wire::websocket::VERSION;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::connection::LateBody;
+use super::limit_headers;
 use super::reply::{self, Reply};
 use crate::unpack::{Coding, Fault, GROWTH_MAX};
 
@@ -24,8 +25,6 @@ pub(crate) const LINE_MAX: usize = 300;
 /// The protocol of a WebSocket in `upgrade`.
 const WEBSOCKET: &str = "websocket";
 /// The kind of a limit that was reached, and when there is room again, seconds since 1970.
-const RATE_LIMIT_TYPE: HeaderName = HeaderName::from_static("rate_limit_type");
-const RESET_AT: HeaderName = HeaderName::from_static("reset_at");
 /// Tells the SDKs not to try again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -118,8 +117,7 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(limited) = &self.limited {
-            headers.insert(RATE_LIMIT_TYPE, HeaderValue::from_static(limited.of));
-            headers.insert(RESET_AT, HeaderValue::from(limited.resets_at.0 / 1_000));
+            limit_headers::refused(headers, limited);
         }
         if let Some(method) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(method));

@@ -17,7 +17,7 @@ use hale_core::tenancy::access::{Admission, KeyAccess, Level};
 use hale_core::tenancy::account::{Account, Used};
 use hale_core::tenancy::key_text::masked;
 use hale_core::tenancy::load::{KeyRows, Opening};
-use hale_core::tenancy::{Denied, KeyHash, Subject};
+use hale_core::tenancy::{Denied, KeyHash, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs, WallClock};
 use hale_store::{Address, Status, Store};
 use parking_lot::{Mutex, RwLock};
@@ -62,6 +62,15 @@ pub(crate) struct Keys {
     verified: AtomicU64,
     /// What was spent, on its way to the store; `None` while it is being written.
     writes: Mutex<Option<task::Writes>>,
+}
+
+/// Whether a key that was replaced goes on working for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grace {
+    /// It does.
+    Some,
+    /// It does not.
+    None,
 }
 
 /// A key that is known.
@@ -162,8 +171,12 @@ impl Keys {
 
     /// Whether there may be keys besides the master key: some are there, or the store could not say yet.
     pub(crate) fn are_used(&self) -> bool {
-        let may_be = || self.is_used.load(Ordering::Relaxed) || self.hashes.read().is_none();
-        self.store().is_some() && may_be()
+        // Another process may make the first one on a server.
+        self.store().is_some_and(|store| {
+            matches!(store.address(), Address::Server(_))
+                || self.is_used.load(Ordering::Relaxed)
+                || self.hashes.read().is_none()
+        })
     }
 
     /// What the holder of a key may do, if the key is known.
@@ -238,7 +251,7 @@ impl Keys {
         }
         let one =
             Known { access: access.clone(), rows: Arc::new(rows), used: AtomicU64::new(used.0) };
-        known.insert(access.hash, one);
+        known.insert(access.presented, one);
         Some(access)
     }
 
@@ -263,6 +276,30 @@ impl Keys {
         if let Some(hashes) = &mut *self.hashes.write() {
             hashes.insert(hash);
         }
+    }
+
+    /// A key was replaced by another one, which has its accounts: what calls in flight use is its own.
+    pub(crate) fn replaced(&self, before: KeyHash, after: KeyHash, grace: Grace) {
+        let (old, new) = (before.to_string(), after.to_string());
+        let mut accounts = self.accounts.lock();
+        let own = accounts.iter().filter_map(|(subject, account)| {
+            let id = match subject.kind {
+                SubjectKind::Key if *subject.id == *old => new.clone(),
+                SubjectKind::ModelOfKey => format!("{new}{}", subject.id.strip_prefix(&*old)?),
+                _ => return None,
+            };
+            Some((Subject::new(subject.kind, &id), account.clone()))
+        });
+        let own: Vec<_> = own.collect();
+        accounts.extend(own);
+        drop(accounts);
+        self.added(after);
+        match grace {
+            Grace::Some => self.changed(before),
+            Grace::None => self.removed(before),
+        }
+        // Keys that were replaced by this one before.
+        self.known.write().retain(|_, one| one.access.hash != before);
     }
 
     /// A key was deleted.

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use hale_core::tenancy::load::KeyRows;
 use hale_core::tenancy::{KeyHash, Record, Row};
+use hale_core::time::UnixMs;
 use hale_store::{Error, Find, Store, TenantTable};
+
+use crate::clock;
 
 /// The rows with one of these ids, if there are any ids.
 async fn with(
@@ -44,8 +47,16 @@ fn number(row: Option<&Record>, column: &str) -> Option<Box<str>> {
 
 /// The rows of those keys that are there.
 pub(super) async fn rows(store: &Store, hashes: &[KeyHash]) -> Result<Vec<KeyRows>, Error> {
-    let hashes = hashes.iter().map(|hash| hash.to_string().into()).collect();
-    let keys = with(store, TenantTable::Keys, "token", hashes).await?;
+    let texts_of = |hashes: &[KeyHash]| hashes.iter().map(|hash| hash.to_string().into()).collect();
+    let mut keys = with(store, TenantTable::Keys, "token", texts_of(hashes)).await?;
+    let has = |hash: &KeyHash| keys.iter().any(|row| hash_of(row, "token") == Some(*hash));
+    let missing: Vec<KeyHash> = hashes.iter().copied().filter(|hash| !has(hash)).collect();
+    let replaced = replaced(store, texts_of(&missing)).await?;
+    let now_tokens =
+        replaced.iter().filter_map(|(_, _, now)| (!has(now)).then(|| now.to_string().into()));
+    let named = keys.len();
+    let others = with(store, TenantTable::Keys, "token", now_tokens.collect()).await?;
+    keys.extend(others);
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -72,7 +83,40 @@ pub(super) async fn rows(store: &Store, hashes: &[KeyHash]) -> Result<Vec<KeyRow
     budgets.extend(teams.iter().filter_map(default_budget));
     let budgets = with(store, TenantTable::Budgets, "budget_id", budgets).await?;
     let all = Found { teams, users, members, organizations, groups, aliases, budgets };
-    Ok(keys.into_iter().map(|key| all.of(key)).collect())
+    let mut rows: Vec<KeyRows> = Vec::with_capacity(hashes.len());
+    for (before, until, now) in replaced {
+        let key = keys.iter().find(|row| hash_of(row, "token") == Some(now));
+        rows.extend(
+            key.map(|key| KeyRows { before: Some((before, until)), ..all.of(key.clone()) }),
+        );
+    }
+    keys.truncate(named);
+    rows.extend(keys.into_iter().map(|key| all.of(key)));
+    Ok(rows)
+}
+
+fn hash_of(row: &Record, column: &str) -> Option<KeyHash> {
+    KeyHash::parse(Row(row).text(column)?)
+}
+
+/// What the client of a key with those rows presents.
+pub(super) fn presented(rows: &KeyRows) -> Option<KeyHash> {
+    let before = rows.before.map(|(before, _)| before);
+    before.or_else(|| hash_of(&rows.key, "token"))
+}
+
+/// Of those hashes the keys that were replaced and still work: until when, and the key of now.
+async fn replaced(
+    store: &Store,
+    hashes: BTreeSet<Box<str>>,
+) -> Result<Vec<(KeyHash, UnixMs, KeyHash)>, Error> {
+    let rows = with(store, TenantTable::DeprecatedKeys, "token", hashes).await?;
+    let now = UnixMs(clock::unix_ms());
+    let found = rows.iter().filter_map(|row| {
+        let until = Row(row).time("revoke_at").filter(|until| now < *until)?;
+        Some((hash_of(row, "token")?, until, hash_of(row, "active_token_id")?))
+    });
+    Ok(found.collect())
 }
 
 /// The memberships of the users of keys, in whatever team.
@@ -138,6 +182,7 @@ impl Found {
             organization,
             team,
             key,
+            before: None,
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use hale_core::tenancy::KeyHash;
 use hale_core::tenancy::access::KeyAccess;
-use hale_core::tenancy::{KeyHash, Row};
 use hale_core::time::Millis;
 
 use super::{Keys, read};
@@ -47,7 +47,7 @@ impl Keys {
             let Ok(rows) = read::rows(store, hashes).await else { return };
             let mut gone: Vec<KeyHash> = hashes.to_vec();
             for rows in rows {
-                let hash = Row(&rows.key).text("token").and_then(KeyHash::parse);
+                let hash = read::presented(&rows);
                 gone.retain(|one| Some(*one) != hash);
                 self.learn(rows);
             }

@@ -13,7 +13,7 @@ use hale_core::tenancy::account::Reset;
 use hale_core::tenancy::load::{KeyRows, load};
 use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs};
-use hale_store::{Address, Change, Changed, Find, Once, RowKey, TenantTable};
+use hale_store::{Address, Change, Changed, Find, Once, RowKey, Store, TenantTable};
 
 use super::{Keys, read};
 use crate::clock;
@@ -82,9 +82,25 @@ impl Keys {
             }
             find.skip += HASHES_AT_ONCE;
         }
+        for row in self.replaced_keys(store).await {
+            hashes.extend(KeyHash::parse(Row(&row).text("token").unwrap_or_default()));
+        }
         let is_used = !hashes.is_empty() || self.is_used.load(Ordering::Relaxed);
         *self.hashes.write() = Some(hashes);
         self.is_used.store(is_used, Ordering::Relaxed);
+    }
+
+    /// The rows of keys that were replaced and still work.
+    async fn replaced_keys(&self, store: &Store) -> Vec<Record> {
+        let find = Find {
+            sorted_by: Some("revoke_at"),
+            limit: HASHES_AT_ONCE,
+            ..Find::all(TenantTable::DeprecatedKeys)
+        };
+        let now = UnixMs(clock::unix_ms());
+        let mut rows = store.find(&find).await.unwrap_or_default();
+        rows.retain(|row| Row(row).time("revoke_at").is_some_and(|until| now < until));
+        rows
     }
 
     /// Reads the rows of the keys in use again: what others changed, deleted or blocked counts from here on.
@@ -103,8 +119,7 @@ impl Keys {
             let Ok(rows) = read::rows(store, hashes).await else { return };
             let mut gone: HashSet<KeyHash> = hashes.iter().copied().collect();
             for rows in rows {
-                let hash = Row(&rows.key).text("token").and_then(KeyHash::parse);
-                let Some(hash) = hash else { continue };
+                let Some(hash) = read::presented(&rows) else { continue };
                 gone.remove(&hash);
                 let loaded = load(&rows, |subject, opening| {
                     let account = self.account(subject, opening);
@@ -227,5 +242,6 @@ fn differ(before: &KeyRows, after: &KeyRows) -> bool {
         && alike(&before.user, &after.user)
         && alike(&before.organization, &after.organization)
         && alike(&before.organization_budget, &after.organization_budget)
+        && before.before == after.before
         && before.access_groups == after.access_groups)
 }

@@ -217,12 +217,6 @@ impl Delivery {
         self.tag_budgets = budgets.to_vec();
     }
 
-    /// Its key reserved what it is expected to use, until it ends.
-    pub(super) fn admitted(&mut self, admission: Admission) {
-        self.admission = Some(Box::new(admission));
-        self.looked = Looked::at(clock::recent().millis());
-    }
-
     /// The request goes on in another config.
     pub(super) fn in_config(&mut self, serving: &Arc<Serving>, tag_budgets: &[BudgetIndex]) {
         self.serving = serving.clone();

@@ -188,7 +188,8 @@ impl Exchange {
     /// What every answer has.
     fn headers(&self, winner: &Winner) -> HeaderMap {
         let durations = self.delivery.durations(clock::recent());
-        answer_headers::common(&self.arrival, &self.plan, &winner.plan, durations)
+        let common = answer_headers::common(&self.arrival, &self.plan, &winner.plan, durations);
+        self.delivery.with_limits(common)
     }
 
     /// Adds what the client asked to see of the route.

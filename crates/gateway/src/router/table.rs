@@ -109,6 +109,12 @@ const PAGES: &[Endpoint] = &[
     post("keygenerate", &["/key/generate"], Role::Admin, WaitingPage(keys::generate)),
     post("keyupdate", &["/key/update"], Role::Admin, WaitingPage(keys::update)),
     post("keydelete", &["/key/delete"], Role::Admin, WaitingPage(keys::delete)),
+    post(
+        "keyregenerate",
+        &["/key/regenerate", "/key/{}/regenerate"],
+        Role::Admin,
+        WaitingPage(keys::regenerate),
+    ),
     post("keyblock", &["/key/block"], Role::Admin, WaitingPage(keys::block)),
     post("keyunblock", &["/key/unblock"], Role::Admin, WaitingPage(keys::unblock)),
     post("teamnew", &["/team/new"], Role::Admin, WaitingPage(teams::new)),

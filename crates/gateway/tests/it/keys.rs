@@ -352,3 +352,50 @@ fn fields_that_are_wrong_or_not_served_are_refused_by_name_and_make_nothing() {
     let size = client(&hale).get("/key/list?size=101");
     assert_eq!(size.status, 422);
 }
+
+#[test]
+fn answers_say_what_the_limits_of_every_level_leave_and_refusals_which_is_reached() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    client(&hale).post_json("/team/new", &[], &json!({"team_id": "t1", "rpm_limit": 5}));
+    let (key, _) = make(
+        &hale,
+        &json!({"team_id": "t1", "rpm_limit": 2, "tpm_limit": 10_000, "max_parallel_requests": 3,
+                "max_budget": 7, "model_rpm_limit": {"m": 9}}),
+    );
+    let answer = ask(&hale, &key, "m");
+    for (name, value) in [
+        ("x-ratelimit-api_key-limit-requests", "2"),
+        ("x-ratelimit-api_key-remaining-requests", "1"),
+        ("x-ratelimit-api_key-limit-tokens", "10000"),
+        ("x-ratelimit-api_key-limit-max_parallel_requests", "3"),
+        ("x-ratelimit-team-limit-requests", "5"),
+        ("x-ratelimit-team-remaining-requests", "4"),
+        ("x-ratelimit-model_per_key-remaining-requests", "8"),
+        ("x-litellm-key-remaining-requests-m", "8"),
+        ("x-litellm-key-rpm-limit", "2"),
+        ("x-litellm-key-tpm-limit", "10000"),
+        ("x-litellm-key-max-budget", "7.0"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{name}");
+    }
+    let left = answer.header("x-ratelimit-api_key-remaining-tokens").unwrap();
+    assert!(left.parse::<u64>().unwrap() < 10_000, "{left}");
+    let stream =
+        hale.client_with_key(&key).stream(CHAT, &[], &openai::stream_request("m", "hi")).status;
+    assert_eq!(stream, 200);
+    let refused = ask(&hale, &key, "m");
+    assert_eq!(refused.status, 429);
+    for (name, value) in [
+        ("rate_limit_type", "requests"),
+        ("x-ratelimit-api_key-limit-requests", "2"),
+        ("x-ratelimit-api_key-remaining-requests", "0"),
+    ] {
+        assert_eq!(refused.header(name), Some(value), "{name}");
+    }
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    let (free, _) = make(&hale, &json!({}));
+    let names = format!("{:?}", ask(&hale, &free, "m").headers);
+    assert!(!names.contains("x-ratelimit-api_key") && !names.contains("x-litellm-key"), "{names}");
+}

@@ -77,6 +77,7 @@ mod kept_connections;
 mod keys;
 mod keys_ending;
 mod keys_reference;
+mod keys_replaced;
 mod limits;
 mod messages;
 mod messages_strange;

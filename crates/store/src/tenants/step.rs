@@ -219,7 +219,15 @@ impl Place {
         (usd, at): (f64, i64),
     ) -> (String, Vec<Value>) {
         let mut values = vec![Value::Real(usd)];
-        let found = is_row(key, &mut values);
+        let mut found = is_row(key, &mut values);
+        if table == TenantTable::Keys && self.has(TenantTable::DeprecatedKeys, "active_token_id") {
+            // What calls in flight spend of a key that was replaced meanwhile.
+            found = format!(
+                "({found} or \"token\" in (select \"active_token_id\" from {} where \"token\" = ${}))",
+                self.name(TenantTable::DeprecatedKeys),
+                values.len()
+            );
+        }
         let mut set = vec!["\"spend\" = \"spend\" + $1".to_owned()];
         if self.has(table, "total_spend") {
             set.push("\"total_spend\" = \"total_spend\" + $1".to_owned());

@@ -13,6 +13,8 @@ fn level(kind: SubjectKind, id: &str, terms: Terms) -> Arc<Level> {
 fn access(levels: Vec<Arc<Level>>) -> KeyAccess {
     KeyAccess {
         hash: KeyHash::of("sk-1"),
+        presented: KeyHash::of("sk-1"),
+        former: Vec::new(),
         masked: "sk-...abcd".into(),
         identity: Arc::default(),
         role: UserRole::InternalUser,

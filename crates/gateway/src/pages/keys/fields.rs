@@ -4,6 +4,7 @@
 //! number that is negative or not finite is refused; what is not named stays as it is.
 
 use hale_core::tenancy::duration::BudgetDuration;
+use hale_core::tenancy::load::FORMER_KEYS;
 use hale_core::tenancy::{Money, Record, Row};
 use hale_core::time::UnixMs;
 use hale_store::TenantTable;
@@ -220,7 +221,11 @@ pub(crate) fn columns(
             }
             Kind::Object if *name == "metadata" => {
                 has_metadata = true;
+                // The gateway's own member is not a client's to set.
+                let former = metadata.remove(FORMER_KEYS);
                 metadata = Row(body).object("metadata");
+                metadata.remove(FORMER_KEYS);
+                metadata.extend(former.map(|former| (FORMER_KEYS.to_owned(), former)));
             }
             Kind::List | Kind::Text | Kind::Count | Kind::Money | Kind::Flag | Kind::Object => {
                 row.insert((*name).to_owned(), value);

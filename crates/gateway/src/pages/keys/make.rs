@@ -50,7 +50,7 @@ pub(crate) async fn create(
     check_names(store, &row, None).await?;
     let key = match Row(body).text("key") {
         Some(chosen) => {
-            check_custom(chosen).map_err(|fault| bad(fault).param("key"))?;
+            check_chosen(store, chosen, "key").await?;
             chosen.to_owned()
         }
         None => {
@@ -81,17 +81,37 @@ pub(crate) async fn create(
     };
     match make(request, vec![added], &[audited]).await? {
         Changed::Done(_) => {}
-        Changed::Exists(_) | Changed::Before => {
-            let message = "Key already exists; choose another value, or leave `key` out".to_owned();
-            return Err(refusal::of_admin(StatusCode::CONFLICT, BAD_REQUEST, message).param("key"));
-        }
+        Changed::Exists(_) | Changed::Before => return Err(exists("key")),
     }
     request.arrival.worker.process.keys.added(hash);
     Ok((key, row))
 }
 
+/// The text of a key is there already, or was before that key got another one.
+fn exists(field: &str) -> Refusal {
+    let message = format!("Key already exists; choose another value, or leave `{field}` out");
+    refusal::of_admin(StatusCode::CONFLICT, BAD_REQUEST, message).param(field)
+}
+
+/// The text that a client chose for a key, in that field, can be one, and no other key has or had it.
+pub(super) async fn check_chosen(store: &Store, chosen: &str, field: &str) -> Result<(), Refusal> {
+    check_custom(chosen).map_err(|fault| bad(fault).param(field))?;
+    let hash: Box<str> = KeyHash::of(chosen).to_string().into();
+    for table in [TenantTable::Keys, TenantTable::DeprecatedKeys] {
+        let find = Find::with(table, "token", vec![hash.clone()]);
+        if !store.find(&find).await.map_err(|error| failed(&error))?.is_empty() {
+            return Err(exists(field));
+        }
+    }
+    Ok(())
+}
+
 /// The alias is not another key's, and what the key would belong to is there.
-async fn check_names(store: &Store, row: &Record, own: Option<&str>) -> Result<(), Refusal> {
+pub(super) async fn check_names(
+    store: &Store,
+    row: &Record,
+    own: Option<&str>,
+) -> Result<(), Refusal> {
     let find = async |table, column, text: &str| {
         let find = Find::with(table, column, vec![text.into()]);
         store.find(&find).await.map_err(|error| failed(&error))

@@ -5,8 +5,10 @@
 
 pub(super) mod fields;
 mod make;
+mod replace;
 mod show;
 
 pub(super) use self::make::create;
 pub(crate) use self::make::{block, delete, generate, unblock, update};
+pub(crate) use self::replace::regenerate;
 pub(crate) use self::show::{info, list};

@@ -10,7 +10,11 @@ use hale_core::tenancy::account::Used;
 use hale_core::tenancy::{Denied, Money};
 use hale_core::time::Millis;
 
+use http::HeaderMap;
+
 use super::Delivery;
+use crate::clock;
+use crate::http::limit_headers;
 use crate::keys::{self, Standing};
 use crate::proxy::counted::Counted;
 
@@ -32,6 +36,20 @@ impl Looked {
 }
 
 impl Delivery {
+    /// Its key reserved what it is expected to use, until it ends.
+    pub(in crate::proxy) fn admitted(&mut self, admission: Admission) {
+        self.admission = Some(Box::new(admission));
+        self.looked = Looked::at(clock::recent().millis());
+    }
+
+    /// Those headers, and what the limits of its key leave.
+    pub(in crate::proxy) fn with_limits(&self, mut headers: HeaderMap) -> HeaderMap {
+        if let Some(admission) = &self.admission {
+            limit_headers::left(&mut headers, admission, keys::now());
+        }
+        headers
+    }
+
     /// When its key is to be looked at.
     pub(in crate::proxy) fn key_due(&self) -> Millis {
         self.looked.0
@@ -51,7 +69,7 @@ impl Delivery {
         self.looked = Looked::at(at.now);
         let admission = self.admission.as_deref();
         let Some(access) = admission.and_then(Admission::access) else { return Ok(None) };
-        let now = match self.worker.process.keys.standing(access.hash, at.now) {
+        let now = match self.worker.process.keys.standing(access.presented, at.now) {
             Standing::Known(now) => now,
             // Its end is known without the database.
             Standing::Unread => access.clone(),

@@ -25,7 +25,7 @@ pub struct Denied {
     /// When the client may come again, seconds; `None` if that is of no use or not known.
     pub retry_after_s: Option<u64>,
     /// Which limit of a minute was reached, and when there is room.
-    pub limit: Option<RateLimited>,
+    pub limit: Option<Box<RateLimited>>,
 }
 
 /// Which limit was reached.
@@ -235,7 +235,7 @@ fn rate_limited(
     );
     Denied {
         retry_after_s: Some(seconds),
-        limit: Some(RateLimited { of, kind: subject.kind, limit, resets_at }),
+        limit: Some(Box::new(RateLimited { of, kind: subject.kind, limit, resets_at })),
         ..Denied::new(429, "throttling_error", message).reason("rate_limited")
     }
 }

@@ -193,7 +193,7 @@ pub(crate) fn denied(denied: Denied) -> Refusal {
     denied.kind.clone_into(&mut refusal.reply.kind);
     refusal.reply.param = denied.param.map(String::from);
     refusal.retry_after_s = denied.retry_after_s;
-    refusal.limited = denied.limit.map(Box::new);
+    refusal.limited = denied.limit;
     refusal
 }
 

@@ -52,8 +52,8 @@ pub(super) async fn rows(store: &Store, hashes: &[KeyHash]) -> Result<Vec<KeyRow
     let has = |hash: &KeyHash| keys.iter().any(|row| hash_of(row, "token") == Some(*hash));
     let missing: Vec<KeyHash> = hashes.iter().copied().filter(|hash| !has(hash)).collect();
     let replaced = replaced(store, texts_of(&missing)).await?;
-    let now_tokens =
-        replaced.iter().filter_map(|(_, _, now)| (!has(now)).then(|| now.to_string().into()));
+    let now_tokens = replaced.iter().map(|(_, _, now)| now).filter(|now| !has(now));
+    let now_tokens = now_tokens.map(|now| now.to_string().into());
     let named = keys.len();
     let others = with(store, TenantTable::Keys, "token", now_tokens.collect()).await?;
     keys.extend(others);

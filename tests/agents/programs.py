@@ -41,7 +41,7 @@ class Program:
     package: str
     version: str
     registry: str
-    #: The client format that it speaks: `chat`, `messages` or `responses`.
+    #: The client format that it speaks: `chat`, `messages`, `responses` or `contents`.
     speaks: str
     #: The command, and variables of its environment.
     start: Callable[[Place, str], tuple[list[str], dict[str, str]]]
@@ -79,6 +79,17 @@ def codex_built_in(place: Place, prompt: str) -> tuple[list[str], dict[str, str]
     (folder / "config.toml").write_text(f'model = "{GROUP}"\nopenai_base_url = "{place.url}/v1"\n')
     (folder / "auth.json").write_text(json.dumps({"OPENAI_API_KEY": place.key}))
     return (["codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", prompt], {})
+
+
+def gemini_cli(place: Place, prompt: str) -> tuple[list[str], dict[str, str]]:
+    folder = place.home / ".gemini"
+    folder.mkdir()
+    # With an address in its environment it takes no key unless the settings say so.
+    (folder / "settings.json").write_text(json.dumps(
+        {"security": {"auth": {"selectedType": "gemini-api-key"}}, "privacy": {"usageStatisticsEnabled": False},
+         "general": {"enableAutoUpdate": False}}))
+    return (["gemini", "-p", prompt, "--yolo", "-m", GROUP],
+            {"GOOGLE_GEMINI_BASE_URL": place.url, "GEMINI_API_KEY": place.key, "GEMINI_CLI_TRUST_WORKSPACE": "true"})
 
 
 def qwen_chat(place: Place, prompt: str) -> tuple[list[str], dict[str, str]]:
@@ -155,12 +166,13 @@ def shell_gpt(place: Place, prompt: str) -> tuple[list[str], dict[str, str]]:
 
 #: Before which providers a client of each format runs.
 BEFORE = {"chat": ("gpt-4o", "gpt-5", "deepseek", "anthropic"), "messages": ("gpt-4o", "gpt-5", "deepseek", "anthropic"),
-          "responses": ("responses",)}
+          "responses": ("responses",), "contents": ("gpt-4o", "gpt-5", "deepseek", "anthropic", "gemini")}
 
 PROGRAMS = {
     "Claude Code": Program("@anthropic-ai/claude-code", "2.1.197", "npm", "messages", claude_code),
     "Codex": Program("@openai/codex", "0.171.0", "npm", "responses", codex),
     "Codex, built-in provider": Program("@openai/codex", "0.171.0", "npm", "responses", codex_built_in),
+    "gemini-cli": Program("@google/gemini-cli", "0.61.0", "npm", "contents", gemini_cli),
     "Qwen Code": Program("@qwen-code/qwen-code", "0.15.10", "npm", "chat", qwen_chat),
     "Qwen Code, messages": Program("@qwen-code/qwen-code", "0.15.10", "npm", "messages", qwen_messages),
     "opencode": Program("opencode-ai", "1.18.33", "npm", "chat", opencode("@ai-sdk/openai-compatible", "/v1")),

@@ -452,6 +452,76 @@ def numbered(events: list[dict]) -> list[bytes]:
     return [claude.event({**event, "sequence_number": number}) for number, event in enumerate(events)]
 
 
+# Google's wire
+
+CONTENT_FIELDS = {"contents", "systemInstruction", "tools", "toolConfig", "safetySettings", "generationConfig",
+                  "cachedContent", "labels", "store", "serviceTier"}
+
+
+def read_contents(body: Any, exchange: Exchange) -> Turn:
+    path, _, query = exchange.request.path.partition("?")
+    action = path.rsplit(":", 1)[-1]
+    if action not in ("generateContent", "streamGenerateContent") or "/models/" not in path:
+        raise Refusal(f"Not Found: {path}", 404)
+    for name in body.keys() - CONTENT_FIELDS:
+        raise Refusal(f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.')
+    results: list[str] = []
+    waiting: list[str] = []
+    for index, content in enumerate(body["contents"]):
+        if not content.get("parts"):
+            raise Refusal(f"* GenerateContentRequest.contents[{index}].parts: contents.parts must not be empty.")
+        calls = [part["functionCall"]["name"] for part in content["parts"] if "functionCall" in part]
+        given = [part["functionResponse"] for part in content["parts"] if "functionResponse" in part]
+        if sorted(one["name"] for one in given) != sorted(waiting):
+            raise Refusal("Please ensure that the number of function response parts is equal to the number of function "
+                          "call parts of the function call turn.")
+        for part in content["parts"]:
+            if part.get("thoughtSignature") not in (None, SIGNATURE, "skip_thought_signature_validator"):
+                raise Refusal(f"Thought signature is not valid. (contents[{index}])")
+        results += [json.dumps(one["response"]) for one in given]
+        waiting = calls
+    if waiting:
+        raise Refusal(f"No function response for {waiting}")
+    tools = [(one["name"], one.get("parametersJsonSchema") or one.get("parameters") or {})
+             for tool in body.get("tools") or [] for one in tool.get("functionDeclarations") or []]
+    thinking = (body.get("generationConfig") or {}).get("thinkingConfig") or {}
+    streams = action == "streamGenerateContent"
+    if streams and "alt=sse" not in query:
+        raise Refusal("this provider streams events only")
+    return Turn(results, shell_of(tools), streams, "may" if thinking.get("includeThoughts") else "never")
+
+
+def write_contents(exchange: Exchange, turn: Turn, blocks: list[dict], model: Model) -> None:
+    usage = {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15}
+
+    def chunk(parts: list[dict], finish: Optional[str] = None) -> dict:
+        candidate = {"content": {"role": "model", "parts": parts}, "index": 0}
+        return {"candidates": [{**candidate, **({"finishReason": finish} if finish else {})}], "usageMetadata": usage,
+                "modelVersion": "gemini-2.5-pro", "responseId": "r-1"}
+
+    parts: list[dict] = []
+    for one in blocks:
+        if one["type"] == "thinking":
+            parts.append({"text": one["thinking"], "thought": True})
+        elif one["type"] == "text":
+            parts += [{"text": half} for half in (one["text"][:5], one["text"][5:])]
+        else:
+            signed = {"thoughtSignature": SIGNATURE} if not any("functionCall" in part for part in parts) else {}
+            parts.append({"functionCall": {"name": one["name"], "args": one["input"]}, **signed})
+    if not turn.streams:
+        reply(chunk(parts, "STOP"))(exchange)
+        return
+    if model.scenario.is_cut and not any("functionCall" in part for part in parts) and turn.shell:
+        sse(*[chunk([part]) for part in parts[:-1]], chat_wire.CUT)(exchange)
+        return
+    sse(*[chunk([part]) for part in parts[:-1]], chunk(parts[-1:], "STOP"))(exchange)
+
+
+def refuse_contents(refusal: Refusal) -> Behaviour:
+    status = "NOT_FOUND" if refusal.status == 404 else "INVALID_ARGUMENT"
+    return reply({"error": {"code": refusal.status, "message": str(refusal), "status": status}}, refusal.status)
+
+
 #: What stands behind a group: the model's name in the config, and how it reads, writes and refuses.
 TARGETS: dict[str, tuple[str, Callable, Callable, Callable]] = {
     "gpt-4o": ("openai/gpt-4o", read_chat("gpt-4o"), write_chat, refuse_chat),
@@ -459,6 +529,7 @@ TARGETS: dict[str, tuple[str, Callable, Callable, Callable]] = {
     "deepseek": ("deepseek/deepseek-chat", read_chat("deepseek"), write_chat, refuse_chat),
     "anthropic": ("anthropic/claude-sonnet-4-5", read_messages, write_messages, refuse_messages),
     "responses": ("openai/gpt-5.2", read_responses, write_responses, refuse_chat),
+    "gemini": ("gemini/gemini-2.5-pro", read_contents, write_contents, refuse_contents),
 }
 
 
@@ -475,6 +546,6 @@ def settings(target: str) -> dict[str, Any]:
 
 def entry(group: str, target: str, up: Upstream) -> dict[str, Any]:
     """An entry of the config that sends `group` to that target."""
-    base = up.url if target == "anthropic" else up.url + "/v1"
+    base = up.url if target in ("anthropic", "gemini") else up.url + "/v1"
     params = {"model": TARGETS[target][0], "api_key": "sk-upstream-secret", "api_base": base}
     return {"model_name": group, "litellm_params": params}

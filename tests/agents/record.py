@@ -25,7 +25,7 @@ from upstream import Plan, Request, Upstream  # noqa: E402
 
 RECORDED = HERE / "recorded"
 #: The provider of each format.
-OWN = {"chat": "gpt-4o", "messages": "anthropic", "responses": "responses"}
+OWN = {"chat": "gpt-4o", "messages": "anthropic", "responses": "responses", "contents": "gemini"}
 #: The sessions that are recorded.
 SESSIONS = ("two in one answer", "thinking")
 #: Longest name that is kept, characters.

@@ -52,7 +52,7 @@ def play(url: str, request: dict[str, Any]) -> tuple[int, str, bytes]:
 def is_whole(kind: str, body: bytes) -> bool:
     """Whether an answer ends as its format ends."""
     if kind.startswith("text/event-stream"):
-        return any(end in body for end in (b"data: [DONE]", b"message_stop", b"response.completed"))
+        return any(end in body for end in (b"data: [DONE]", b"message_stop", b"response.completed", b'"finishReason":'))
     return isinstance(json.loads(body), dict)
 
 

@@ -87,8 +87,13 @@ impl Default for CacheSettings {
 }
 
 /// The operations whose answers can be kept.
-pub const CACHEABLE: [Operation; 4] =
-    [Operation::Chat, Operation::Messages, Operation::Completion, Operation::Embedding];
+pub const CACHEABLE: [Operation; 5] = [
+    Operation::Chat,
+    Operation::Messages,
+    Operation::GenerateContent,
+    Operation::Completion,
+    Operation::Embedding,
+];
 
 /// What a request asks of the cache: the field `cache` of its body, and `cache-control` of its head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

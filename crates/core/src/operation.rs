@@ -27,7 +27,11 @@ impl Operation {
     /// Whether its answer costs tokens, also where the provider does not count them.
     #[must_use]
     pub const fn always_costs_tokens(self) -> bool {
-        self.row().token_limit.is_some() || matches!(self, Operation::Embedding)
+        let embeds = matches!(
+            self,
+            Operation::Embedding | Operation::EmbedContents | Operation::EmbedContent
+        );
+        self.row().token_limit.is_some() || embeds
     }
 
     /// What it makes, lists or is about, where that is something that a deployment keeps: ids of such
@@ -277,7 +281,10 @@ impl Operation {
     #[must_use]
     pub const fn streams(self) -> bool {
         match self.row().streaming {
-            Streaming::WithUsage | Streaming::UsageOnRequest | Streaming::Optional => true,
+            Streaming::WithUsage
+            | Streaming::UsageOnRequest
+            | Streaming::ByPath
+            | Streaming::Optional => true,
             Streaming::Never | Streaming::Refused => false,
         }
     }
@@ -285,7 +292,7 @@ impl Operation {
     /// Whether a stream's usage is asked for with `stream_options`; of the others it comes by itself.
     #[must_use]
     pub const fn has_stream_options(self) -> bool {
-        matches!(self.row().streaming, Streaming::UsageOnRequest)
+        matches!(self.row().streaming, Streaming::UsageOnRequest | Streaming::ByPath)
     }
 
     /// The field of a full answer that carries its content; empty where that is bytes or another
@@ -344,10 +351,11 @@ mod tests {
                 assert!(!text.is_empty(), "{operation:?}");
             }
             // Providers are called for some that no client asks for in their format.
-            let is_of_clients = matches!(
-                row.format,
-                WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses
-            );
+            let is_of_clients = match row.format {
+                WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses => true,
+                WireFormat::Gemini => !row.upstream_path.ends_with(":predict"),
+                WireFormat::Cohere | WireFormat::Converse | WireFormat::Ollama => false,
+            };
             let is_asked_for = is_of_clients || operation.is_passed_through();
             assert_eq!(is_asked_for, !row.paths.is_empty(), "{operation:?}");
             let has_json = matches!(row.answer, Answer::Json);
@@ -362,7 +370,9 @@ mod tests {
             for path in row.paths {
                 assert!(path.starts_with('/') && !path.ends_with('/'), "{path}");
                 assert!(path.matches("{}").count() <= 1, "{path}");
-                assert!(path.ends_with(row.upstream_path), "{path}");
+                let streamed = operation.streamed_path().split('?').next().unwrap();
+                let is_upstreams = path.ends_with(row.upstream_path);
+                assert!(is_upstreams || path.ends_with(streamed), "{path}");
                 assert!(seen.insert((row.method.name(), *path)), "{path} twice");
             }
             let has_id = row.upstream_path.contains("{}");

@@ -14,7 +14,7 @@ pub enum WireFormat {
     OpenAi,
     /// `POST {base}/v1/messages` with `x-api-key` and `anthropic-version`.
     Anthropic,
-    /// `POST {base}/models/{model}:generateContent` with `x-goog-api-key`. Of clients it is only passed through.
+    /// `POST {base}/models/{model}:generateContent` with `x-goog-api-key`.
     Gemini,
     /// `POST {base}/v2/chat`, `/v2/embed` and `/v2/rerank` with a bearer key. Of clients only rerank is of this form.
     Cohere,
@@ -35,6 +35,8 @@ pub enum ClientFormat {
     Anthropic,
     /// OpenAI's responses.
     Responses,
+    /// Google's.
+    Gemini,
 }
 
 impl WireFormat {
@@ -43,11 +45,10 @@ impl WireFormat {
     #[must_use]
     pub const fn of_clients(self) -> ClientFormat {
         match self {
-            WireFormat::OpenAi
-            | WireFormat::Gemini
-            | WireFormat::Cohere
-            | WireFormat::Converse
-            | WireFormat::Ollama => ClientFormat::OpenAi,
+            WireFormat::OpenAi | WireFormat::Cohere | WireFormat::Converse | WireFormat::Ollama => {
+                ClientFormat::OpenAi
+            }
+            WireFormat::Gemini => ClientFormat::Gemini,
             WireFormat::Anthropic => ClientFormat::Anthropic,
             WireFormat::Responses => ClientFormat::Responses,
         }

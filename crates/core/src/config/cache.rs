@@ -196,7 +196,10 @@ fn operations(field: &Field<'_>, problems: &mut Problems) -> Vec<Operation> {
     for (i, item) in items.iter().enumerate() {
         let name = item.text().unwrap_or_default();
         match name {
-            "completion" | "acompletion" => found.extend([Operation::Chat, Operation::Messages]),
+            "completion" | "acompletion" => {
+                found.extend([Operation::Chat, Operation::Messages, Operation::GenerateContent]);
+            }
+            "generate_content" | "agenerate_content" => found.push(Operation::GenerateContent),
             "anthropic_messages" | "aanthropic_messages" => found.push(Operation::Messages),
             "text_completion" | "atext_completion" => found.push(Operation::Completion),
             "embedding" | "aembedding" => found.push(Operation::Embedding),

@@ -121,6 +121,8 @@ pub enum Streaming {
     WithUsage,
     /// `stream` asks for it, and `stream_options` for its usage.
     UsageOnRequest,
+    /// Another path asks for it. The usage comes by itself, unless it is a chat at a provider of the OpenAI wire.
+    ByPath,
     /// `stream` asks for it; models that cannot stream ignore that and answer in one piece.
     Optional,
 }

@@ -55,6 +55,21 @@ macro_rules! with_account {
     };
 }
 
+/// What Google's clients ask of a model: at both of its versions and the one before them, without a version, and as Vertex AI's
+/// clients write it, whose project and place say nothing here.
+macro_rules! of_google {
+    ($($action:literal),+) => {
+        &[$(
+            concat!("/v1beta/models/{}", $action),
+            concat!("/v1/models/{}", $action),
+            concat!("/v1alpha/models/{}", $action),
+            concat!("/models/{}", $action),
+            concat!("/v1beta1/projects/{}", $action),
+            concat!("/v1/projects/{}", $action),
+        )+]
+    };
+}
+
 /// Makes the type and the table of its rows, which so cannot disagree.
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident = $row:expr,)+) => {

@@ -527,17 +527,33 @@ operations! {
     /// `models/{}:generateContent`, or its stream.
     GenerateContent = Row {
         name: "generate_content",
+        open_ai: Counterpart::Other(Operation::Chat),
+        anthropic: Counterpart::Other(Operation::Messages),
+        responses: Counterpart::Other(Operation::Responses),
+        cohere: Counterpart::Other(Operation::CohereChat),
+        converse: Counterpart::Other(Operation::Converse),
+        ollama: Counterpart::Other(Operation::OllamaChat),
+        paths: of_google!(":generateContent", ":streamGenerateContent"),
         upstream_path: ":generateContent",
         streamed_path: Some(":streamGenerateContent?alt=sse"),
-        streaming: Streaming::WithUsage,
+        required: &["contents"],
+        token_limit: Some("maxOutputTokens"),
+        streaming: Streaming::ByPath,
         content_field: "candidates",
+        canned: true,
         ..OF_GOOGLE
     },
     /// `models/{}:batchEmbedContents`.
     EmbedContents = Row {
         name: "embed_contents",
+        open_ai: Counterpart::Other(Operation::Embedding),
+        cohere: Counterpart::Other(Operation::CohereEmbed),
+        ollama: Counterpart::Other(Operation::OllamaEmbed),
+        paths: of_google!(":batchEmbedContents"),
         upstream_path: ":batchEmbedContents",
         mode: "embedding",
+        required: &["requests"],
+        canned: true,
         content_field: "embeddings",
         ..OF_GOOGLE
     },
@@ -549,18 +565,33 @@ operations! {
         content_field: "predictions",
         ..OF_GOOGLE
     },
-    /// `models/{}:embedContent`, for models of Vertex AI that embed one content.
+    /// `models/{}:embedContent`; of Vertex AI's models only some have it.
     EmbedContent = Row {
         name: "embed_content",
+        open_ai: Counterpart::Other(Operation::Embedding),
+        cohere: Counterpart::Other(Operation::CohereEmbed),
+        ollama: Counterpart::Other(Operation::OllamaEmbed),
+        paths: of_google!(":embedContent"),
         upstream_path: ":embedContent",
         mode: "embedding",
+        required: &["content"],
+        canned: true,
         content_field: "embedding",
         ..OF_GOOGLE
     },
     /// `models/{}:countTokens`.
     CountContents = Row {
         name: "count_contents",
+        open_ai: Counterpart::Estimated,
+        anthropic: Counterpart::Other(Operation::CountTokens),
+        responses: Counterpart::Estimated,
+        cohere: Counterpart::Estimated,
+        converse: Counterpart::Other(Operation::CountConverse),
+        ollama: Counterpart::Estimated,
+        paths: of_google!(":countTokens"),
         upstream_path: ":countTokens",
+        one_of: &["contents", "generateContentRequest", "generate_content_request"],
+        canned: true,
         content_field: "totalTokens",
         ..OF_GOOGLE
     },

@@ -119,13 +119,13 @@ pub(crate) enum Presents<'h> {
     Keys(Vec<&'h str>),
 }
 
-/// Finds what the client presents, and whether the endpoint's role lets it in with that alone.
+/// Finds what the client presents in its headers, and in `query` where its endpoint allows a key there, and whether the endpoint's role lets it in with that alone.
 ///
 /// # Errors
 /// The refusal to send.
 pub(crate) fn authenticate<'h>(
     role: Role,
-    headers: &'h HeaderMap,
+    (headers, query): (&'h HeaderMap, Option<&'h str>),
     settings: &'h GatewaySettings,
 ) -> Result<Presents<'h>, Refusal> {
     let open = match role {
@@ -143,7 +143,7 @@ pub(crate) fn authenticate<'h>(
     let Some(master) = &settings.master_key else {
         return Ok(Presents::Known(Principal::Anyone));
     };
-    Presented { headers, extra: settings.key_header.as_deref() }.who(master)
+    Presented { headers, extra: settings.key_header.as_deref(), query }.who(master)
 }
 
 /// Who presents these keys, besides the master key: the holder of the first that is known. It may call an endpoint that needs this.
@@ -203,6 +203,8 @@ struct Presented<'h> {
     headers: &'h HeaderMap,
     /// The configured header.
     extra: Option<&'h str>,
+    /// The key in the query, where clients of the endpoint may write it there.
+    query: Option<&'h str>,
 }
 
 impl<'h> Presented<'h> {
@@ -240,7 +242,7 @@ impl<'h> Presented<'h> {
                 return Ok(Key { value: bearer(value).unwrap_or(value), yields: true });
             }
         }
-        match hidden_key(self.headers) {
+        match hidden_key(self.headers).or(self.query) {
             Some(value) => Ok(Key { value, yields: false }),
             None => Err(refusal::missing_key()),
         }
@@ -250,7 +252,7 @@ impl<'h> Presented<'h> {
     fn behind(&self) -> impl Iterator<Item = &'h str> {
         let held = KEY_HEADERS.iter().filter_map(|name| self.only(name).ok().flatten());
         let held = held.map(|value| bearer(value).unwrap_or(value));
-        held.chain(hidden_key(self.headers))
+        held.chain(hidden_key(self.headers)).chain(self.query)
     }
 
     /// The text of a header; `None` if it is not there or empty.
@@ -285,13 +287,13 @@ mod tests {
 
     fn key(lines: &[(&str, &str)]) -> Option<String> {
         let headers = headers(lines);
-        let presented = Presented { headers: &headers, extra: Some("x-mine") };
+        let presented = Presented { headers: &headers, extra: Some("x-mine"), query: None };
         presented.first().ok().map(|key| key.value.to_owned())
     }
 
     /// Whether a client with those headers has the master key `sk-1`.
     fn has_master_key(lines: &[(&str, &str)]) -> bool {
-        let presented = Presented { headers: &headers(lines), extra: Some("x-mine") };
+        let presented = Presented { headers: &headers(lines), extra: Some("x-mine"), query: None };
         let who = presented.who(&Secret::new("sk-1"));
         matches!(who, Ok(Presents::Known(Principal::Operator)))
     }
@@ -307,6 +309,17 @@ mod tests {
         assert_eq!(key(&[("authorization", "bEaReR   sk-1")]).as_deref(), Some("sk-1"));
         let hidden = [("sec-websocket-protocol", "realtime, openai-insecure-api-key.sk-1")];
         assert_eq!(key(&hidden).as_deref(), Some("sk-1"));
+    }
+
+    #[test]
+    fn a_key_in_the_query_counts_where_there_is_no_header() {
+        let first = |lines: &[(&str, &str)]| {
+            let headers = headers(lines);
+            let presented = Presented { headers: &headers, extra: None, query: Some("sk-1") };
+            presented.first().ok().map(|key| key.value.to_owned())
+        };
+        assert_eq!(first(&[]).as_deref(), Some("sk-1"));
+        assert_eq!(first(&[("x-goog-api-key", "sk-2")]).as_deref(), Some("sk-2"));
     }
 
     #[test]

@@ -102,10 +102,24 @@ impl Refusal {
         }
     }
 
+    /// Google's clients know a spent budget as a quota that is used up, and read in the body how long to wait.
+    #[cold]
+    fn in_googles_words(&mut self) {
+        if self.reply.kind == BUDGET {
+            self.status = StatusCode::TOO_MANY_REQUESTS;
+            self.reply.code = "429".to_owned();
+            self.must_not_repeat = true;
+        }
+        self.reply.retry_after_s = self.retry_after_s;
+    }
+
     /// The answer in that client format.
     pub(crate) fn into_response(mut self, format: WireFormat) -> Response<Reply> {
         if format == WireFormat::Responses && self.status == StatusCode::TOO_MANY_REQUESTS {
             self.say_when();
+        }
+        if format == WireFormat::Gemini {
+            self.in_googles_words();
         }
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
@@ -168,6 +182,9 @@ fn unauthorized(reason: &'static str, message: &str) -> Refusal {
     refusal.reply.param = Some("None".to_owned());
     refusal
 }
+
+/// The type of a refusal for a budget that is spent.
+const BUDGET: &str = "budget_exceeded";
 
 /// The reason of [`missing_key`].
 pub(crate) const MISSING_KEY: &str = "missing_api_key";

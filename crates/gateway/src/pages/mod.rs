@@ -10,6 +10,7 @@ pub(crate) mod cache;
 pub(crate) mod callbacks;
 pub(crate) mod dashboard;
 pub(crate) mod explain;
+mod google_models;
 pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod keys;

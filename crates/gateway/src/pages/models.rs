@@ -1,4 +1,4 @@
-//! Which models there are, in OpenAI's shape, in Anthropic's and in LiteLLM's.
+//! Which models there are, in OpenAI's shape, in Anthropic's, in Google's and in LiteLLM's.
 //!
 //! Called by the router. Always true: a pattern is shown as the models behind it, if they are known; each name that is
 //! listed leads to a group.
@@ -17,6 +17,8 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(crate) use super::google_models::is_of_google;
+use super::google_models::{GoogleList, GoogleModel};
 use super::health::known::{Standing, standing};
 use super::known;
 use super::provider_lists::ProviderLists;
@@ -30,8 +32,8 @@ const CREATED: u64 = 1_677_610_602;
 
 /// One model in a list. `type` and `display_name` are Anthropic's: Claude Code reads them.
 #[derive(Serialize)]
-struct Model<'m> {
-    id: Cow<'m, str>,
+pub(super) struct Model<'m> {
+    pub(super) id: Cow<'m, str>,
     object: &'static str,
     created: u64,
     owned_by: &'static str,
@@ -39,11 +41,14 @@ struct Model<'m> {
     kind: &'static str,
     display_name: Cow<'m, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mode: Option<&'m str>,
+    pub(super) mode: Option<&'m str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_input_tokens: Option<u64>,
+    pub(super) max_input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_output_tokens: Option<u64>,
+    pub(super) max_output_tokens: Option<u64>,
+    /// Whether it reasons before it answers, if that is known. Only Google's clients are told.
+    #[serde(skip)]
+    pub(super) reasons: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -110,10 +115,20 @@ pub(crate) fn list(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
             true => labels(snapshot).into_iter().map(|name| model(snapshot, name)).collect(),
             false => listed(&request, wanted, &lists),
         };
+        if asks_as_google(&request) {
+            return Ok(page(&GoogleList::of(&request, data)?));
+        }
         let (data, part) = part(&request, data)?;
         let models = request.parameter("client_version").map(|_| []);
         Ok(page(&List { data, object: "list", models, part }))
     })
+}
+
+/// Whether the client is one of Google's: by its path, or by a header.
+fn asks_as_google(request: &PageRequest<'_>) -> bool {
+    let path = request.head.uri.path();
+    let is_theirs = path.starts_with("/v1beta/") || path.starts_with("/v1alpha/");
+    is_theirs || is_of_google(&request.head.headers)
 }
 
 /// The names of access groups.
@@ -203,12 +218,15 @@ fn part<'m>(
 /// `GET /v1/models/{id}`.
 pub(crate) fn one(request: &PageRequest<'_>) -> Response<Reply> {
     let (snapshot, name) = (&request.arrival.serving.snapshot, request.name.unwrap_or_default());
+    let is_google = asks_as_google(request);
+    let format = if is_google { WireFormat::Gemini } else { WireFormat::OpenAi };
     match resolve(snapshot, name) {
-        Resolved::Target(_) if may_use(request, name) => page(&model(snapshot, name)),
-        Resolved::Target(_) => refusal::no_such_model(name, &[]).into_response(WireFormat::OpenAi),
-        Resolved::Unknown(nearest) => {
-            refusal::no_such_model(name, &nearest).into_response(WireFormat::OpenAi)
+        Resolved::Target(_) if may_use(request, name) => {
+            let model = model(snapshot, name);
+            if is_google { page(&GoogleModel::of(&model)) } else { page(&model) }
         }
+        Resolved::Target(_) => refusal::no_such_model(name, &[]).into_response(format),
+        Resolved::Unknown(nearest) => refusal::no_such_model(name, &nearest).into_response(format),
     }
 }
 
@@ -306,6 +324,7 @@ fn described<'m>(name: Cow<'m, str>, facts: Option<&'m ModelFacts>) -> Model<'m>
         mode: facts.and_then(|facts| facts.mode.as_deref()),
         max_input_tokens: facts.and_then(|facts| facts.max_input_tokens).map(tokens),
         max_output_tokens: facts.and_then(|facts| facts.max_output_tokens).map(tokens),
+        reasons: facts.and_then(|facts| facts.supports_reasoning),
     }
 }
 

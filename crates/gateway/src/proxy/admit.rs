@@ -14,7 +14,7 @@ use hale_core::tenancy::Money;
 use hale_core::tenancy::access::{Admission, KeyAccess, Renamed};
 use hale_core::tenancy::account::{Claim, Used};
 use hale_core::usage::{Units, Usage};
-use hale_wire::controls::estimated_input;
+use hale_wire::controls::{self, estimated_input};
 use hale_wire::peek::Peek;
 
 use crate::arrival::Arrival;
@@ -24,8 +24,6 @@ use crate::state::Process;
 
 /// Tokens that an answer is expected to have if the request does not say how many it may have.
 const ANSWER_TOKENS: u64 = 1_024;
-/// Fields that say how many.
-const LIMITS: [&str; 3] = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
 
 impl Arrival {
     /// Puts the model in the place of a name of the key's own, and checks that the key may use it.
@@ -134,7 +132,7 @@ fn claim(snapshot: &Snapshot, plan: &RoutePlan, asked: Asked<'_>) -> Claim {
         || operation.kind() == Some(Kind::File)
         || operation.kind().is_some() && operation.carries() == Carries::Nothing;
     let facts = all.next();
-    let asked = LIMITS.iter().find_map(|field| peek.raw(field)?.parse::<u64>().ok());
+    let asked = controls::answer_limit(peek);
     let has_answer = operation.row().token_limit.is_some();
     let most = facts.and_then(|facts| facts.max_output_tokens);
     #[allow(
@@ -143,7 +141,7 @@ fn claim(snapshot: &Snapshot, plan: &RoutePlan, asked: Asked<'_>) -> Claim {
         reason = "a limit is never negative, and the cast saturates"
     )]
     let most = most.map_or(u64::MAX, |tokens| tokens as u64);
-    let answers = peek.raw("n").and_then(|raw| raw.parse::<u64>().ok()).unwrap_or(1).max(1);
+    let answers = controls::answers(peek);
     let answer = match has_answer {
         true => asked.unwrap_or(ANSWER_TOKENS).min(most).saturating_mul(answers),
         false => 0,

@@ -66,6 +66,13 @@ pub(super) fn events(headers: &mut HeaderMap) {
     headers.insert(ACCEL, HeaderValue::from_static("no"));
 }
 
+/// Adds what a list has that grows like a stream.
+pub(super) fn list(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCEL, HeaderValue::from_static("no"));
+}
+
 /// Adds the content type of a text: the provider's, if it is a text type.
 pub(super) fn text(headers: &mut HeaderMap, upstream: &HeaderMap) {
     let is_text = |value: &&HeaderValue| {

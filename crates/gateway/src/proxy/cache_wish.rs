@@ -4,7 +4,7 @@
 //! would be asked the same.
 
 use hale_core::cache::CacheUsage;
-use hale_core::operation::Operation;
+use hale_core::operation::{Operation, Streaming};
 use hale_core::route::{Controls, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_wire::peek::Peek;
@@ -67,6 +67,10 @@ impl CacheWish {
             part("1");
             namespace.iter().for_each(|name| part(name));
             part(operation.name());
+            // The body of others says so.
+            if operation.streaming() == Streaming::ByPath && source.controls.stream {
+                part("stream");
+            }
             feed_target(source, &mut part);
         });
         let key = scope.within(|feed| reuse::fingerprint(peek, &mut |piece| feed(piece)));

@@ -263,6 +263,7 @@ impl<'a> CallBuilder<'a> {
             notes: None,
             answer_id: (conversion.wire == WireFormat::Converse).then(|| {
                 let kind = match operation.format().of_clients() {
+                    ClientFormat::Gemini => "",
                     ClientFormat::OpenAi => "chatcmpl-",
                     ClientFormat::Anthropic => "msg_",
                     ClientFormat::Responses => "resp_",

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::operation::{Carries, Operation, Streaming};
+use hale_core::provider::WireFormat;
 use hale_core::settings::GatewaySettings;
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
@@ -170,6 +171,19 @@ pub(super) fn model(
         },
     };
     checked(model)
+}
+
+/// The model that a path names. Google's clients may write it as a resource, and Vertex AI's below a project and a place.
+pub(super) fn path_model(operation: Operation, name: Box<str>) -> Box<str> {
+    if operation.format() != WireFormat::Gemini {
+        return name;
+    }
+    let within = match name.split_once("/publishers/") {
+        Some((_, below)) => below.split_once("/models/").map_or(&*name, |(_, model)| model),
+        None => &name,
+    };
+    let kinds = ["models/", "tunedModels/"];
+    kinds.iter().find_map(|kind| within.strip_prefix(kind)).unwrap_or(within).into()
 }
 
 fn checked(model: Box<str>) -> Result<Box<str>, Refusal> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hale_core::operation::{self, Carries, Operation};
+use hale_core::operation::{self, Carries, Operation, Streaming};
 use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
 use hale_core::tenancy::Owner;
 use hale_core::usage::Units;
@@ -31,6 +31,7 @@ use super::simulated::Simulated;
 use super::stored_object::{self, StoredObject};
 use crate::arrival::Arrival;
 use crate::clock;
+use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::limits::Held;
 use crate::offload;
@@ -203,7 +204,8 @@ impl Opening {
             // What follows in the path is not a name.
             operation::Addressed::ByProvider => None,
             operation::Addressed::ByModel => {
-                Some(content::model(operation, route, self.path_name.take(), peek)?)
+                let named = self.path_name.take().map(|name| content::path_model(operation, name));
+                Some(content::model(operation, route, named, peek)?)
             }
         };
         let (model, named_by) = match (named, &stored) {
@@ -233,6 +235,7 @@ impl Opening {
         // No other deployment has the object, and only its own model can use a file.
         controls.disable_fallbacks |= addressed.stored.is_some() || operation.is_of_files();
         let form = match (streams, wants_text) {
+            (true, _) if self.wants_list() => AnswerForm::List,
             (true, _) => AnswerForm::Events,
             (false, true) => AnswerForm::Text,
             (false, false) => AnswerForm::Json,
@@ -255,6 +258,8 @@ impl Opening {
         };
         let cache_wish = match simulated {
             Some(_) => None,
+            // A list is whole only at its end, so that none is kept, and no other request joins it.
+            None if form == AnswerForm::List => None,
             None => self.cache_wish(&plan, peek, &controls),
         };
         let request = ModelRequest {
@@ -349,6 +354,10 @@ impl Opening {
         if !self.operation.streams() {
             return Ok(false);
         }
+        if self.operation.streaming() == Streaming::ByPath {
+            let path = self.operation.streamed_path().split('?').next().unwrap_or_default();
+            return Ok(self.head.uri.path().trim_end_matches('/').ends_with(path));
+        }
         match self.operation.carries() {
             Carries::Nothing => stored_object::wants_stream(self.query()),
             Carries::Json | Carries::Form | Carries::Anything => {
@@ -356,6 +365,12 @@ impl Opening {
                 Ok(asked.unwrap_or(false))
             }
         }
+    }
+
+    /// Whether the client of a stream wants one list, not events: Google's do that do not ask for events.
+    fn wants_list(&self) -> bool {
+        self.operation.streaming() == Streaming::ByPath
+            && query::value(self.query(), "alt").as_deref() != Some("sse")
     }
 
     fn shows(&self, peek: &Peek, form: AnswerForm) -> Result<Shows, Refusal> {

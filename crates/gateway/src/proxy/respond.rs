@@ -136,6 +136,7 @@ impl Exchange {
                     headers.extend(relayed.clone());
                 }
             }
+            None if self.request.form == AnswerForm::List => answer_headers::list(&mut headers),
             None => answer_headers::events(&mut headers),
         }
         self.theirs(winner, &mut headers, theirs);

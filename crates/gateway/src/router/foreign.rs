@@ -18,11 +18,6 @@ const FORMATS: [Format; 7] = [
         name: "Gemini",
         begins: &[],
         ends: &[
-            ":generateContent",
-            ":streamGenerateContent",
-            ":countTokens",
-            ":embedContent",
-            ":batchEmbedContents",
             ":generateAnswer",
             ":predict",
             ":predictLongRunning",
@@ -30,7 +25,16 @@ const FORMATS: [Format; 7] = [
             ":streamRawPredict",
         ],
     },
-    Format { name: "Gemini", begins: &["/v1beta/"], ends: &[] },
+    Format {
+        name: "Gemini",
+        begins: &[
+            "/v1beta/files",
+            "/v1beta/cachedContents",
+            "/v1beta/tunedModels",
+            "/upload/v1beta/",
+        ],
+        ends: &[],
+    },
     // <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>
     Format {
         name: "Bedrock",
@@ -81,10 +85,8 @@ mod tests {
     #[test]
     fn a_request_in_a_foreign_format_is_recognised() {
         for (path, name) in [
-            ("/v1/models/gpt-4o:generateContent", "Gemini"),
-            ("/v1beta/models/a/b:streamGenerateContent", "Gemini"),
-            ("/v1/projects/p/locations/l/publishers/google/models/m:countTokens", "Gemini"),
-            ("/v1beta/models", "Gemini"),
+            ("/v1/models/gpt-4o:generateAnswer", "Gemini"),
+            ("/v1/projects/p/locations/l/publishers/google/models/m:predict", "Gemini"),
             ("/v1beta/files/x", "Gemini"),
             ("/model/anthropic.claude/converse", "Bedrock"),
             ("/model/x/invoke-with-response-stream", "Bedrock"),

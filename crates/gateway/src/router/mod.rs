@@ -37,8 +37,8 @@ use crate::http::reply::Reply;
 use crate::http::{call_id, query};
 use crate::limits::Held;
 use crate::metrics::{Cached, Metrics, Outcome};
-use crate::pages::PageRequest;
 use crate::pages::dashboard::session;
+use crate::pages::{PageRequest, models};
 use crate::panics::CatchPanic;
 use crate::proxy::exchange::Stage;
 use crate::proxy::start;
@@ -187,7 +187,9 @@ async fn principal(
     serving: &Serving,
     (row, head): (&Endpoint, &Parts),
 ) -> Result<Principal, Refusal> {
-    let presents = auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway);
+    let in_query = key_in_query(head);
+    let source = (&head.headers, in_query.as_deref());
+    let presents = auth::authenticate(row.role, source, &serving.snapshot.gateway);
     match presents {
         Ok(Presents::Known(principal)) => Ok(principal),
         Err(refusal) => of_session(serving, head, refusal),
@@ -205,6 +207,15 @@ async fn principal(
             Box::pin(auth::holder(&worker.process.keys, keys, (needed, route))).await
         }
     }
+}
+
+/// The key in the query, where Google's clients may write it. It goes nowhere else: no query is logged or recorded, and none of
+/// those requests is sent on with its own.
+fn key_in_query(head: &Parts) -> Option<Box<str>> {
+    let query = head.uri.query()?;
+    let is_of_google = lookup::format_of(head.uri.path()) == WireFormat::Gemini
+        || models::is_of_google(&head.headers);
+    if is_of_google { query::value(query, "key") } else { None }
 }
 
 /// Counts a request for a model that gets no record because its client may not make it.

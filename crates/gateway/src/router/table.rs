@@ -75,8 +75,8 @@ const fn post(
 /// What the gateway answers by itself.
 #[rustfmt::skip] // A row a line.
 const PAGES: &[Endpoint] = &[
-    get("models", &["/v1/models", "/models"], Role::Key, WaitingPage(models::list)),
-    get("model", &["/v1/models/{}", "/models/{}"], Role::Key, Page(models::one)),
+    get("models", &["/v1/models", "/models", "/v1beta/models", "/v1alpha/models"], Role::Key, WaitingPage(models::list)),
+    get("model", &["/v1/models/{}", "/models/{}", "/v1beta/models/{}", "/v1alpha/models/{}"], Role::Key, Page(models::one)),
     get("modelinfo", &["/v1/model/info", "/model/info"], Role::Key, WaitingPage(models::info)),
     get("modelgroupinfo", &["/model_group/info"], Role::Key, WaitingPage(model_groups::info)),
     get("routes", &["/routes"], Role::Public, Page(routes::list)),

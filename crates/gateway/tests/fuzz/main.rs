@@ -4,6 +4,7 @@
 //! others with `scripts/test --long`. Always true: a check depends on its input alone.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+mod asked;
 mod bodies;
 mod config;
 mod contents;

@@ -189,9 +189,8 @@ fn a_request_in_a_foreign_format_is_told_its_name() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     for (path, name) in [
-        ("/v1/models/gpt-4o:generateContent", "Gemini"),
-        ("/v1beta/models/m:streamGenerateContent?alt=sse", "Gemini"),
-        ("/models/m:countTokens", "Gemini"),
+        ("/v1/models/gpt-4o:generateAnswer", "Gemini"),
+        ("/models/m:predict", "Gemini"),
         ("/model/m/converse", "Bedrock"),
         ("/api/chat", "Ollama"),
         ("/v2/chat", "Cohere"),

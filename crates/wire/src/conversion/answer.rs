@@ -57,7 +57,7 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
         && !has_output
         && has_no_content(conversion, text)
         && !stopped_by_policy(body);
-    let body = if conversion.translates() {
+    let body = if conversion.translates() || is_foreign(conversion, text) {
         translate(conversion, text, view)?.into()
     } else if patches.is_empty() {
         body.clone()
@@ -100,28 +100,19 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         Operation::CountPrompt => {
             return token_count::counted(text, view).map_err(Fault::Malformed);
         }
-        Operation::CountTokens => {
-            let total = match conversion.wire {
-                WireFormat::Converse => bedrock::count::total(text),
-                WireFormat::OpenAi
-                | WireFormat::Anthropic
-                | WireFormat::Gemini
-                | WireFormat::Cohere
-                | WireFormat::Responses
-                | WireFormat::Ollama => gemini::count::total(text),
-            };
-            return Ok(anthropic::count::counted(total.map_err(Fault::Malformed)?));
+        Operation::CountTokens | Operation::CountContents => {
+            return counted(conversion, text).map_err(Fault::Malformed);
         }
         Operation::Embedding => {
+            return embeddings(conversion.wire, text, view).map_err(Fault::Malformed);
+        }
+        Operation::EmbedContents | Operation::EmbedContent => {
+            let written = |text: &str| gemini::embed_client::write(text, conversion.operation);
             let translated = match conversion.wire {
-                WireFormat::Cohere => cohere::embeddings::translate(text, view),
-                WireFormat::Ollama => ollama::embeddings::translate(text, view),
-                // The other wires have OpenAI's shape, or none.
-                WireFormat::Gemini
-                | WireFormat::OpenAi
-                | WireFormat::Anthropic
-                | WireFormat::Responses
-                | WireFormat::Converse => gemini::embeddings::translate(text, view),
+                WireFormat::OpenAi => written(text),
+                wire => embeddings(wire, text, view).and_then(|all| {
+                    written(&String::from_utf8(all).map_err(|why| why.to_string())?)
+                }),
             };
             return translated.map_err(Fault::Malformed);
         }
@@ -161,7 +152,50 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         ClientFormat::Responses => {
             responses::answer::write(answer, view).map_err(Fault::Malformed)?
         }
+        ClientFormat::Gemini => gemini::answer::write(&answer, view),
     })
+}
+
+/// A count of tokens in the client's format.
+fn counted(conversion: Conversion, text: &str) -> Result<Vec<u8>, String> {
+    let total = match conversion.wire {
+        WireFormat::Converse => bedrock::count::total(text),
+        WireFormat::Anthropic => anthropic::count::total(text),
+        WireFormat::OpenAi
+        | WireFormat::Gemini
+        | WireFormat::Cohere
+        | WireFormat::Responses
+        | WireFormat::Ollama => gemini::count::total(text),
+    }?;
+    Ok(match conversion.operation {
+        Operation::CountContents => gemini::count::counted(total),
+        _ => anthropic::count::counted(total),
+    })
+}
+
+/// Embeddings in OpenAI's form.
+fn embeddings(wire: WireFormat, text: &str, view: &View) -> Result<Vec<u8>, String> {
+    match wire {
+        WireFormat::Cohere => cohere::embeddings::translate(text, view),
+        WireFormat::Ollama => ollama::embeddings::translate(text, view),
+        // The other wires have OpenAI's shape, or none.
+        WireFormat::Gemini
+        | WireFormat::OpenAi
+        | WireFormat::Anthropic
+        | WireFormat::Responses
+        | WireFormat::Converse => gemini::embeddings::translate(text, view),
+    }
+}
+
+/// Whether an answer has another shape than what was asked for: Vertex AI's way to embeddings is one of its own.
+fn is_foreign(conversion: Conversion, text: &str) -> bool {
+    let is_embedding =
+        matches!(conversion.operation, Operation::EmbedContents | Operation::EmbedContent);
+    let named = match conversion.operation {
+        Operation::EmbedContents => "embeddings",
+        _ => "embedding",
+    };
+    is_embedding && texts(text, [named]).is_ok_and(|[own]| own.is_none())
 }
 
 /// Whether a full answer of any format was stopped by the provider's content policy.

@@ -3,7 +3,9 @@
 //! Used by the gateway. Always true: between equal formats bytes pass; between others they are translated.
 
 pub mod answer;
+mod defaulted;
 pub mod gather;
+mod listed;
 mod merged;
 mod observe;
 pub mod prepare;

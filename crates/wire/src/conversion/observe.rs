@@ -29,7 +29,7 @@ pub(crate) fn observe_answer(
             files::observe::observe_answer(upstream, what, text, view)
         }
         Codec::Messages(what) => anthropic::observe::observe_answer(upstream, what, text, view),
-        Codec::Contents(what) => gemini::observe::observe_answer(upstream, what, text),
+        Codec::Contents(what) => gemini::observe::observe_answer(upstream, what, (text, view)),
         Codec::Cohere(what) => cohere::observe::observe_answer(upstream, what, text),
         Codec::Bedrock(what) => bedrock::observe::observe_answer(upstream, what, text),
         Codec::Ollama(what) => ollama::observe::observe_answer(upstream, what, text),
@@ -43,6 +43,7 @@ pub(crate) enum Observer {
     OpenAi(openai::observe::Events),
     Anthropic(anthropic::observe::Events),
     Responses(responses::observe::Events),
+    Gemini(gemini::observe::Events),
     Transcript,
 }
 
@@ -55,12 +56,12 @@ impl Observer {
             }
             Codec::Modes(Own::Transcript) => Observer::Transcript,
             Codec::Messages(_) => Observer::Anthropic(anthropic::observe::Events::default()),
+            Codec::Contents(_) => Observer::Gemini(gemini::observe::Events),
             // What is never streamed needs no observer of its own.
             Codec::Completions(_)
             | Codec::Modes(_)
             | Codec::Files(_)
             | Codec::Batches(_)
-            | Codec::Contents(_)
             | Codec::Cohere(_)
             | Codec::Bedrock(_)
             | Codec::Ollama(_)
@@ -80,6 +81,7 @@ impl Observer {
             Observer::OpenAi(events) => events.observe_event(text, view, progress),
             Observer::Anthropic(events) => events.observe_event(text, view, progress),
             Observer::Responses(events) => events.observe_event(text, view, progress),
+            Observer::Gemini(events) => events.observe_event(text, view, progress),
             Observer::Transcript => transcripts::observe_event(text, progress),
         }
     }
@@ -90,7 +92,7 @@ impl Observer {
             Observer::OpenAi(_) => b"data: [DONE]\n\n",
             Observer::Anthropic(_) => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
             // The event that completes the answer is the end.
-            Observer::Responses(_) | Observer::Transcript => b"",
+            Observer::Responses(_) | Observer::Gemini(_) | Observer::Transcript => b"",
         }
     }
 
@@ -98,9 +100,10 @@ impl Observer {
     pub(crate) fn failure(&self, reply: &ErrorReply, format: WireFormat) -> Vec<u8> {
         match self {
             Observer::Responses(events) => events.failure(reply),
-            Observer::OpenAi(_) | Observer::Anthropic(_) | Observer::Transcript => {
-                reply.event(format)
-            }
+            Observer::OpenAi(_)
+            | Observer::Anthropic(_)
+            | Observer::Gemini(_)
+            | Observer::Transcript => reply.event(format),
         }
     }
 }

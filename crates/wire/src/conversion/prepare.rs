@@ -13,6 +13,7 @@ use hale_core::provider::{Addressing, Called, ClientFormat, Edition, WireFormat}
 use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
+use crate::conversion::defaulted;
 use crate::conversion::token_count::{self, Count};
 use crate::formats::by_address;
 use crate::formats::cache_points;
@@ -108,6 +109,31 @@ impl<B> Made<B> {
 /// # Errors
 /// If the request cannot be expressed in the provider's format.
 pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    let prepared = match order.operation {
+        Operation::EmbedContents | Operation::EmbedContent => embeddings(peek, order),
+        _ => in_words(peek, order),
+    };
+    match order.operation.format().of_clients() {
+        ClientFormat::Gemini => prepared.map_err(gemini::named),
+        ClientFormat::OpenAi | ClientFormat::Anthropic | ClientFormat::Responses => prepared,
+    }
+}
+
+/// Embeddings for Google's clients. Where the provider does not have them in Google's format, the request becomes one of OpenAI's,
+/// which all of those know.
+fn embeddings(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    let is_at_home =
+        order.wire() == WireFormat::Gemini && order.deployment.endpoint.vertex.is_none();
+    if is_at_home || order.operation.upstream(order.wire()).is_none() {
+        return converted(peek, order);
+    }
+    let written = gemini::embed_client::read(peek, order.operation, order.wire())?;
+    let written = Peek::parse(Bytes::from(written));
+    let written = written.map_err(|why| Unfit::malformed("request_body", why))?;
+    converted(&written, &Order { operation: Operation::Embedding, ..*order })
+}
+
+fn in_words(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let Some(peek) = images::in_words(peek, order) else { return converted(peek, order) };
     let mut prepared = converted(&peek, order)?;
     if let Prepared::Body(_, _, notes) = &mut prepared {
@@ -147,11 +173,14 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
                 let history = openai::history::History::of(peek, order, &mut notes);
                 openai::edits::continued_body(peek, order, &history)
             }
-            // Of the formats of Google, Cohere, Bedrock and Ollama no client asks for what is read.
+            Codec::Contents(what) => {
+                let defaults = gemini_defaults(order);
+                gemini::edits::request_body(peek, order, (what, &defaults))
+            }
+            // Of the formats of Cohere, Bedrock and Ollama no client asks for what is read.
             Codec::Modes(_)
             | Codec::Opaque
             | Codec::Counter
-            | Codec::Contents(_)
             | Codec::Cohere(_)
             | Codec::Bedrock(_)
             | Codec::Ollama(_) => openai::edits::request_body(peek, order),
@@ -171,6 +200,15 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     };
     lowered(peek, order, &mut notes);
     Ok(Prepared::Body(called.into(), body, Some(Arc::new(notes))))
+}
+
+/// The deployment's parameters in the neutral form, each alone, so that one that Google does not have is left out alone.
+fn gemini_defaults<'o>(order: &Order<'o>) -> Vec<Request<'o>> {
+    let each = order.deployment.endpoint.default_params.iter().filter_map(|(name, raw)| {
+        let one = std::iter::once((Cow::Borrowed(&**name), &**raw));
+        openai::read_request::read(one, &Room::of(0)).ok()
+    });
+    each.collect()
 }
 
 /// What is called: for images Google has two ways, and for embeddings three.
@@ -208,7 +246,12 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
         (WireFormat::Anthropic, _) => {
             match with_defaults(peek, order, anthropic::write_request::write)? {
                 Made::Body(written, notes) => {
-                    Ok(Made::Body(anthropic::edits::written_body(&parsed(written)?, order), notes))
+                    let written = parsed(written)?;
+                    let body = match order.operation {
+                        Operation::CountContents => token_count::asked(&written, order),
+                        _ => anthropic::edits::written_body(&written, order),
+                    };
+                    Ok(Made::Body(body, notes))
                 }
                 Made::Wants(addresses) => Ok(Made::Wants(addresses)),
             }
@@ -234,7 +277,7 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
 
 /// Writes requests of clients for a wire that needs no further edits.
 fn writer(wire: WireFormat, operation: Operation) -> Writer {
-    let is_count = operation == Operation::CountTokens;
+    let is_count = matches!(operation, Operation::CountTokens | Operation::CountContents);
     match wire {
         WireFormat::Gemini if is_count => gemini::write_request::write_counted,
         WireFormat::Gemini => gemini::write_request::write,
@@ -326,6 +369,13 @@ fn read<'p>(
         ClientFormat::Responses => {
             responses::read_request::read(fields, &room, (order.operation, order.seals))
         }
+        ClientFormat::Gemini => {
+            let mut request = gemini::read_request::read(peek.fields(), &room, order.ask_usage)?;
+            if !edits.is_empty() {
+                defaulted::complete(&mut request, edits, &room)?;
+            }
+            Ok(request)
+        }
     }
 }
 
@@ -348,6 +398,10 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit
         Operation::CountTokens => {
             let estimate = anthropic::count::estimate(&read(peek, &[], order)?);
             Ok(Prepared::Estimate(Bytes::from(estimate)))
+        }
+        Operation::CountContents => {
+            let total = anthropic::count::estimated(&read(peek, &[], order)?);
+            Ok(Prepared::Estimate(Bytes::from(gemini::count::estimated(total))))
         }
         Operation::CountPrompt => Ok(Prepared::Count(token_count::local(peek, order)?)),
         operation => {

@@ -4,25 +4,21 @@
 //! between equal formats only the model's name and ids change; content, finish, usage and error can be queried.
 //! Nothing here knows a framing or the members of a format.
 
+mod passed;
 mod translated;
-
-use std::ops::Range;
 
 use bytes::Bytes;
 use hale_core::charge::OutputCount;
-use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 
-use crate::bytes::edit::patched;
 use crate::bytes::framing::Framing;
-use crate::bytes::framing::frame::Data;
 use crate::conversion::answer::counts_silence;
+use crate::conversion::listed::Listing;
 use crate::conversion::merged::Merging;
 use crate::conversion::observe::Observer;
 use crate::conversion::prepare::Conversion;
-use crate::conversion::priced::add_cost;
 use crate::conversion::tap::Tap;
 use crate::conversion::translation::Translation;
 use crate::formats::errors::{self, ErrorReply};
@@ -75,6 +71,8 @@ pub struct Reader {
     skipped: u64,
     tap: Option<Box<Tap>>,
     merging: Merging,
+    /// The list that the events are elements of, if the client wants one.
+    listing: Option<Box<Listing>>,
 }
 
 impl Reader {
@@ -134,6 +132,16 @@ impl Reader {
             skipped: 0,
             tap: None,
             merging: Merging::default(),
+            listing: None,
+        }
+    }
+
+    /// The same, whose events the client gets as the elements of one list.
+    #[must_use]
+    pub fn in_list(self) -> Reader {
+        match self.is_bytes() {
+            true => self,
+            false => Reader { listing: Some(Box::default()), ..self },
         }
     }
 
@@ -176,30 +184,47 @@ impl Reader {
     /// The event that reports a broken stream to the client.
     #[must_use]
     pub fn failure(&self, reply: &ErrorReply) -> Vec<u8> {
-        match &self.passage {
+        let event = match &self.passage {
             Passage::Observed(observer) => observer.failure(reply, self.format),
             Passage::Translated(translation) => {
                 translation.failure(reply, (&self.view, self.format))
             }
             // Bytes have no events: they just stop.
-            Passage::Bytes => Vec::new(),
+            Passage::Bytes => return Vec::new(),
+        };
+        match &self.listing {
+            Some(listing) => listing.failure(event),
+            None => event,
         }
     }
 
     /// Appends the end of the stream if the upstream did not send it.
     pub fn close(&mut self, out: &mut Vec<u8>) {
-        if self.progress.done {
-            return;
+        if !std::mem::replace(&mut self.progress.done, true) {
+            self.write_end(out);
         }
-        self.progress.done = true;
+        if let Some(listing) = &mut self.listing {
+            listing.end(out);
+        }
+    }
+
+    fn write_end(&mut self, out: &mut Vec<u8>) {
+        let from = out.len();
         match &mut self.passage {
             Passage::Observed(observer) => out.extend_from_slice(observer.end()),
             Passage::Translated(translation) => {
-                let from = out.len();
                 translation.close(&self.view, out);
                 self.add_cost(from, out);
             }
             Passage::Bytes => {}
+        }
+        self.list(from, out);
+    }
+
+    /// Makes elements of a list of the events in `out` behind `from`, if the client wants one.
+    fn list(&mut self, from: usize, out: &mut Vec<u8>) {
+        if let Some(listing) = &mut self.listing {
+            listing.apply(out, from);
         }
     }
 
@@ -290,11 +315,13 @@ impl Reader {
         if let Some(tap) = &mut self.tap {
             tap.clear();
         }
+        let from = out.len();
         match self.passage {
             Passage::Observed(_) => self.observe(block, out),
             Passage::Translated(_) => self.translate(block, out),
             Passage::Bytes => {}
         }
+        self.list(from, out);
         self.broken.clone().map_or(Ok(()), Err)
     }
 
@@ -341,158 +368,6 @@ impl Reader {
             EventError::Unreadable(why) => {
                 self.broken = Some(Broken::Unreadable(errors::clean(&why, 300)));
             }
-        }
-    }
-}
-
-/// What happens to a frame that passes.
-enum Frame {
-    Pass,
-    Omit,
-    /// The model's name at this range is replaced by the client's.
-    Model(Range<usize>),
-    Replace(Vec<u8>),
-}
-
-/// Streams that pass unchanged.
-impl Reader {
-    fn observe(&mut self, block: &[u8], out: &mut Vec<u8>) {
-        out.reserve(block.len() + 64);
-        // Everything before this position was passed on or left out.
-        let mut done = 0;
-        let mut start = 0;
-        while start < block.len() {
-            let end = self.framing.frame_end(block, start);
-            if end - start > self.event_max {
-                self.broken = Some(Broken::TooLong(self.event_max));
-                out.extend_from_slice(&block[done..start]);
-                return;
-            }
-            let frame = self.observe_frame(&block[start..end]);
-            if self.priced().is_some() || self.view.merges_reasoning {
-                out.extend_from_slice(&block[done..start]);
-                self.pass_priced(&block[start..end], frame, out);
-                (start, done) = (end, end);
-                continue;
-            }
-            match frame {
-                Frame::Pass => {}
-                Frame::Omit => {
-                    out.extend_from_slice(&block[done..start]);
-                    done = end;
-                }
-                Frame::Model(place) => {
-                    out.extend_from_slice(&block[done..start + place.start]);
-                    out.extend_from_slice(self.view.model_json.as_bytes());
-                    done = start + place.end;
-                }
-                Frame::Replace(text) => {
-                    out.extend_from_slice(&block[done..start]);
-                    out.extend_from_slice(&text);
-                    done = end;
-                }
-            }
-            start = end;
-        }
-        out.extend_from_slice(&block[done..]);
-    }
-
-    /// The deployment whose price is shown beside the counts that an event has just completed.
-    fn priced(&self) -> Option<&Deployment> {
-        let deployment = self.view.priced.as_deref()?;
-        (!self.progress.output_is_open).then_some(deployment)
-    }
-
-    /// Passes a frame on, with what the config adds.
-    #[cold]
-    fn pass_priced(&mut self, block: &[u8], frame: Frame, out: &mut Vec<u8>) {
-        let from = out.len();
-        match frame {
-            Frame::Pass => out.extend_from_slice(block),
-            Frame::Omit => {}
-            Frame::Model(place) => {
-                out.extend_from_slice(&block[..place.start]);
-                out.extend_from_slice(self.view.model_json.as_bytes());
-                out.extend_from_slice(&block[place.end..]);
-            }
-            Frame::Replace(text) => out.extend_from_slice(&text),
-        }
-        self.add_cost(from, out);
-    }
-
-    /// Adds what the config asks for to the events in `out` behind `from`: the cost beside the usage, reasoning in the text.
-    fn add_cost(&mut self, from: usize, out: &mut Vec<u8>) {
-        if self.view.merges_reasoning {
-            self.merging.apply(out, from);
-        }
-        if let Some((deployment, usage)) = self.priced().zip(self.progress.usage) {
-            add_cost(out, from, &usage, deployment);
-        }
-    }
-
-    fn observe_frame(&mut self, frame: &[u8]) -> Frame {
-        if self.progress.done || self.error.is_some() {
-            return Frame::Omit;
-        }
-        match self.framing.data(frame) {
-            Data::None => Frame::Pass,
-            Data::Line(place) => {
-                let offset = place.start;
-                let head = &frame[..offset];
-                match self.observe_payload(head, &frame[place]) {
-                    Change::None => Frame::Pass,
-                    Change::Omit => Frame::Omit,
-                    Change::Model(at) => Frame::Model(at.start + offset..at.end + offset),
-                    Change::Patch(mut patches) => {
-                        for (at, _) in &mut patches {
-                            *at = at.start + offset..at.end + offset;
-                        }
-                        Frame::Replace(patched(frame, &patches))
-                    }
-                }
-            }
-            Data::Lines(joined) => {
-                let patches = match self.observe_payload(frame, &joined) {
-                    Change::None => return Frame::Pass,
-                    Change::Omit => return Frame::Omit,
-                    Change::Model(at) => vec![self.view.model_patch(at)],
-                    Change::Patch(patches) => patches,
-                };
-                Frame::Replace(self.framing.frame(&patched(&joined, &patches)))
-            }
-        }
-    }
-
-    /// Takes the payload of an event; `head` has the fields before it.
-    fn observe_payload(&mut self, head: &[u8], payload: &[u8]) -> Change {
-        if payload.trim_ascii() == b"[DONE]" {
-            self.progress.done = true;
-            self.listen("[DONE]");
-            return Change::None;
-        }
-        let Passage::Observed(observer) = &mut self.passage else { return Change::Omit };
-        let seen = match std::str::from_utf8(payload) {
-            Ok(text) => {
-                let seen = observer.observe_event(text, &self.view, &mut self.progress);
-                if seen.is_ok() {
-                    self.listen(text);
-                }
-                seen
-            }
-            Err(_) => Err(EventError::Malformed),
-        };
-        match self.settled(seen, head, payload) {
-            Ok(seen) => self.record(seen),
-            Err(why) => {
-                self.reject(why);
-                Change::Omit
-            }
-        }
-    }
-
-    fn listen(&mut self, event: &str) {
-        if let Some(tap) = &mut self.tap {
-            tap.event(event);
         }
     }
 }

@@ -27,9 +27,10 @@ impl Tap {
     /// A tap for an answer of this conversion; `None` if such answers have no neutral form.
     pub(crate) fn of(conversion: Conversion) -> Option<Tap> {
         let reader = match conversion.operation {
-            Operation::Chat | Operation::Messages | Operation::Responses => {
-                DeltaReader::of(conversion.wire)
-            }
+            Operation::Chat
+            | Operation::Messages
+            | Operation::Responses
+            | Operation::GenerateContent => DeltaReader::of(conversion.wire),
             Operation::GetResponse => {
                 DeltaReader::Responses(responses::stream_read::Reader::default())
             }
@@ -79,7 +80,10 @@ pub fn answer(conversion: Conversion, body: &Bytes) -> Result<Vec<Delta<'static>
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
     let answer = match conversion.operation {
-        Operation::Chat | Operation::Messages | Operation::Responses => match conversion.wire {
+        Operation::Chat
+        | Operation::Messages
+        | Operation::Responses
+        | Operation::GenerateContent => match conversion.wire {
             WireFormat::OpenAi => openai::answer::read(text)?,
             WireFormat::Anthropic => anthropic::answer::read(text)?,
             WireFormat::Gemini => gemini::answer::read(text)?,

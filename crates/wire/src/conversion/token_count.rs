@@ -234,7 +234,12 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
     drop(turn);
     let written = Peek::parse(Bytes::from(written));
     let written = written.map_err(|why| Unfit::malformed("request_body", why))?;
-    Ok(anthropic::edits::counted_body(&written, order, &NOT_COUNTED))
+    Ok(asked(&written, order))
+}
+
+/// The body that asks a provider of the messages format for the tokens of the message `written`.
+pub(crate) fn asked(written: &Peek, order: &Order<'_>) -> Payload {
+    anthropic::edits::counted_body(written, order, &NOT_COUNTED)
 }
 
 /// The provider's count in `text` as a reply.

@@ -37,6 +37,7 @@ enum DeltaWriter {
     OpenAi(openai::stream_write::Writer),
     Anthropic(anthropic::stream_write::Writer),
     Responses(responses::stream_write::Writer),
+    Gemini(gemini::stream_write::Writer),
 }
 
 impl DeltaReader {
@@ -80,6 +81,7 @@ impl Translation {
                 ClientFormat::OpenAi => DeltaWriter::OpenAi(Default::default()),
                 ClientFormat::Anthropic => DeltaWriter::Anthropic(Default::default()),
                 ClientFormat::Responses => DeltaWriter::Responses(Default::default()),
+                ClientFormat::Gemini => DeltaWriter::Gemini(Default::default()),
             },
         }
     }
@@ -133,6 +135,7 @@ impl Translation {
             }
             DeltaWriter::Anthropic(writer) => writer.write(delta, view, out),
             DeltaWriter::Responses(writer) => writer.write(delta, view, out),
+            DeltaWriter::Gemini(writer) => writer.write(delta, view, out),
         }
     }
 
@@ -144,7 +147,9 @@ impl Translation {
     ) -> Vec<u8> {
         match &self.writer {
             DeltaWriter::Responses(writer) => writer.failure(reply, view),
-            DeltaWriter::OpenAi(_) | DeltaWriter::Anthropic(_) => reply.event(format),
+            DeltaWriter::OpenAi(_) | DeltaWriter::Anthropic(_) | DeltaWriter::Gemini(_) => {
+                reply.event(format)
+            }
         }
     }
 }

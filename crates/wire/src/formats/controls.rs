@@ -231,10 +231,16 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
             holds("messages", "\"image_url\"") || holds("messages", "\"input_image\""),
             holds("response_format", "\"json_schema\""),
         ),
-        // What is passed through is not looked into.
-        WireFormat::Gemini | WireFormat::Cohere | WireFormat::Converse | WireFormat::Ollama => {
-            (false, false)
+        WireFormat::Gemini => {
+            let shapes = ["\"responseSchema\"", "\"responseJsonSchema\"", "\"response_schema\""];
+            let config = ["generationConfig", "generation_config"];
+            (
+                holds("contents", "\"image/"),
+                config.iter().any(|config| shapes.iter().any(|shape| holds(config, shape))),
+            )
         }
+        // What is passed through is not looked into.
+        WireFormat::Cohere | WireFormat::Converse | WireFormat::Ollama => (false, false),
         WireFormat::Anthropic => (
             peek.raw("messages").is_some_and(holds_image),
             holds("output_config", "\"json_schema\"") || holds("output_format", "\"json_schema\""),
@@ -284,8 +290,42 @@ pub fn estimated_output(answer: &[u8]) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
+/// The limit that the request sets for its answer, tokens.
+#[must_use]
+pub fn answer_limit(peek: &Peek) -> Option<u64> {
+    const LIMITS: [&str; 3] = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
+    let asked = LIMITS.iter().find_map(|field| peek.raw(field)?.parse::<u64>().ok());
+    asked.or_else(|| of_config(peek, ["maxOutputTokens", "max_output_tokens"]))
+}
+
+/// How many answers the request asks for.
+#[must_use]
+pub fn answers(peek: &Peek) -> u64 {
+    let asked = peek.raw("n").and_then(|raw| raw.parse().ok());
+    asked.or_else(|| of_config(peek, ["candidateCount", "candidate_count"])).unwrap_or(1).max(1)
+}
+
+/// A number of Google's `generationConfig`.
+fn of_config(peek: &Peek, names: [&str; 2]) -> Option<u64> {
+    let config = peek.raw("generationConfig").or_else(|| peek.raw("generation_config"))?;
+    let [own, other] = texts(config, names).ok()?;
+    own.or(other)?.trim_matches('"').trim_end_matches(".0").parse().ok()
+}
+
 fn text_bytes(peek: &Peek) -> u64 {
-    let fields = ["messages", "system", "prompt", "input", "tools"];
+    // Those of Google's format stand behind those of the others.
+    let fields = [
+        "messages",
+        "system",
+        "prompt",
+        "input",
+        "tools",
+        "contents",
+        "systemInstruction",
+        "system_instruction",
+        "content",
+        "requests",
+    ];
     fields.iter().filter_map(|field| peek.raw(field)).map(text_of).sum()
 }
 

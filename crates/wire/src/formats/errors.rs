@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::bytes::elements::elements;
 use crate::bytes::json::{Str, without_mark};
 use crate::bytes::members::texts;
-use crate::formats::google_error;
+use crate::formats::google_error::{self, Google};
 
 /// Longest message of a provider that is relayed, in characters.
 pub const MESSAGE_MAX: usize = 1000;
@@ -254,6 +254,9 @@ pub struct ErrorReply {
     /// The provider's own code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_code: Option<String>,
+    /// Seconds after which the client may try again, where its format says so in the body.
+    #[serde(skip)]
+    pub retry_after_s: Option<u64>,
     /// For a refusal: the deployments that were excluded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deployments: Vec<DeploymentLine>,
@@ -369,52 +372,6 @@ impl ErrorReply {
 struct Cohere<'e> {
     message: &'e str,
     error: &'e ErrorReply,
-}
-
-/// An error in Google's format.
-#[derive(Serialize)]
-struct Google<'e> {
-    error: GoogleError<'e>,
-}
-
-#[derive(Serialize)]
-struct GoogleError<'e> {
-    code: u16,
-    message: &'e str,
-    status: &'static str,
-    details: [GoogleDetail<'e>; 1],
-}
-
-#[derive(Serialize)]
-struct GoogleDetail<'e> {
-    #[serde(rename = "@type")]
-    kind: &'static str,
-    reason: &'static str,
-    domain: &'static str,
-    metadata: &'e ErrorReply,
-}
-
-impl<'e> Google<'e> {
-    fn of(reply: &'e ErrorReply) -> Google<'e> {
-        let code = reply.code.parse().unwrap_or(500);
-        // Source: <https://google.aip.dev/193>.
-        let status = match code {
-            400 | 413 | 422 => "INVALID_ARGUMENT",
-            401 => "UNAUTHENTICATED",
-            403 => "PERMISSION_DENIED",
-            404 | 405 => "NOT_FOUND",
-            409 => "ABORTED",
-            429 => "RESOURCE_EXHAUSTED",
-            499 => "CANCELLED",
-            501 => "UNIMPLEMENTED",
-            503 => "UNAVAILABLE",
-            504 => "DEADLINE_EXCEEDED",
-            _ => "INTERNAL",
-        };
-        let kind = "type.googleapis.com/google.rpc.ErrorInfo";
-        let detail = GoogleDetail { kind, reason: reply.reason, domain: "hale", metadata: reply };
-        Google { error: GoogleError { code, message: &reply.message, status, details: [detail] } }
-    }
 }
 
 /// The error type in Anthropic's vocabulary: the given one if it belongs to it, else the one for the status.

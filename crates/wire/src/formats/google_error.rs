@@ -1,11 +1,12 @@
-//! What Google says in the details of an error besides its message: which quota is used up, and how long to wait.
+//! Errors in Google's format: what its details say besides the message (which quota is used up, how long to wait), and those of
+//! the gateway for its clients.
 //!
 //! Called by [`super::errors`] and by attempts for the bodies of refusals. Always true: any bytes give a result, and what cannot be
 //! read counts as absent.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::errors::first_object;
+use super::errors::{ErrorReply, first_object};
 use super::retry_after::duration_ms;
 use crate::bytes::members::texts;
 
@@ -74,6 +75,89 @@ pub fn retry_hint_ms(body: &[u8]) -> Option<u64> {
     })
 }
 
+/// An error of the gateway.
+#[derive(Serialize)]
+pub(super) struct Google<'e> {
+    error: GoogleError<'e>,
+}
+
+#[derive(Serialize)]
+struct GoogleError<'e> {
+    code: u16,
+    message: &'e str,
+    status: &'static str,
+    details: Vec<GoogleDetail<'e>>,
+    reason: &'static str,
+}
+
+/// What is said about an error. Source: <https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto>.
+#[derive(Serialize)]
+#[serde(tag = "@type")]
+enum GoogleDetail<'e> {
+    #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
+    Info { reason: &'static str, domain: &'static str, metadata: &'e ErrorReply },
+    #[serde(rename = "type.googleapis.com/google.rpc.RetryInfo", rename_all = "camelCase")]
+    Retry { retry_delay: String },
+    #[serde(rename = "type.googleapis.com/google.rpc.QuotaFailure")]
+    Quota { violations: [QuotaViolation; 1] },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QuotaViolation {
+    quota_id: &'static str,
+    quota_metric: &'static str,
+}
+
+/// Reasons of refusals that hold until money or a quota is there again: Google's clients stop there.
+const SPENT: [&str; 3] = ["budget_exceeded", "quota", "insufficient_quota"];
+
+impl<'e> Google<'e> {
+    /// `reply` in Google's words.
+    pub(super) fn of(reply: &'e ErrorReply) -> Google<'e> {
+        let code = reply.code.parse().unwrap_or(500);
+        // Source: <https://google.aip.dev/193>.
+        let status = match code {
+            400 | 413 | 422 => "INVALID_ARGUMENT",
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 | 405 => "NOT_FOUND",
+            409 => "ABORTED",
+            429 => "RESOURCE_EXHAUSTED",
+            499 => "CANCELLED",
+            501 => "UNIMPLEMENTED",
+            503 => "UNAVAILABLE",
+            504 => "DEADLINE_EXCEEDED",
+            _ => "INTERNAL",
+        };
+        let info = GoogleDetail::Info { reason: reply.reason, domain: "hale", metadata: reply };
+        let mut details = vec![info];
+        if code == 429 {
+            let is_spent = SPENT.contains(&reply.reason) || SPENT.contains(&&*reply.kind);
+            let (quota_id, quota_metric) = match is_spent {
+                true => ("HaleBudgetPerDay", "hale/budget"),
+                false => ("HaleRequestsPerMinute", "hale/requests"),
+            };
+            details.push(GoogleDetail::Quota {
+                violations: [QuotaViolation { quota_id, quota_metric }],
+            });
+            if !is_spent {
+                let seconds = reply.retry_after_s.unwrap_or(1);
+                details.push(GoogleDetail::Retry { retry_delay: format!("{seconds}s") });
+            }
+        }
+        Google {
+            error: GoogleError {
+                code,
+                message: &reply.message,
+                status,
+                details,
+                reason: reply.reason,
+            },
+        }
+    }
+}
+
 fn read(details: &str) -> Option<Vec<Detail>> {
     serde_json::from_str(details).ok()
 }
@@ -110,5 +194,27 @@ mod tests {
         {
             assert_eq!(retry_hint_ms(odd.as_bytes()), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_limit_and_a_spent_budget_are_told_apart() {
+        let details = |reply: &ErrorReply| {
+            let body = serde_json::to_string(&Google::of(reply)).unwrap();
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["error"]["status"], "RESOURCE_EXHAUSTED");
+            body["error"]["details"].to_string()
+        };
+        let limited = ErrorReply {
+            code: "429".to_owned(),
+            reason: "rate_limited",
+            retry_after_s: Some(12),
+            ..ErrorReply::default()
+        };
+        let told = details(&limited);
+        assert!(told.contains("PerMinute") && told.contains(r#""retryDelay":"12s""#), "{told}");
+        let spent = ErrorReply { kind: "budget_exceeded".to_owned(), ..limited };
+        let told = details(&spent);
+        assert!(told.contains("PerDay") && !told.contains("retryDelay"), "{told}");
+        assert_eq!(retry_hint_ms(told.as_bytes()), None);
     }
 }

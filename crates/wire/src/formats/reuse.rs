@@ -124,6 +124,16 @@ pub fn is_whole(operation: Operation, answer: &str) -> bool {
         Operation::Messages => {
             is_own_end(texts(answer, ["stop_reason"]).ok().and_then(|[reason]| reason))
         }
+        Operation::GenerateContent => {
+            let candidates = texts(answer, ["candidates"]).ok().and_then(|[candidates]| candidates);
+            let mut ends = candidates
+                .and_then(elements)
+                .into_iter()
+                .flatten()
+                .map(|one| texts(one, ["finishReason"]).ok().and_then(|[reason]| reason))
+                .peekable();
+            ends.peek().is_some() && ends.all(is_own_end)
+        }
         Operation::Embedding => true,
         _ => false,
     }
@@ -152,6 +162,15 @@ pub fn is_whole_stream(operation: Operation, events: &str) -> bool {
                 note(delta.and_then(|delta| texts(delta, ["stop_reason"]).ok()?[0]));
                 broke |= error.is_some();
             }
+            Operation::GenerateContent => {
+                let Ok([candidates, error]) = texts(data, ["candidates", "error"]) else {
+                    continue;
+                };
+                for candidate in candidates.and_then(elements).into_iter().flatten() {
+                    note(texts(candidate, ["finishReason"]).ok().and_then(|[reason]| reason));
+                }
+                broke |= error.is_some();
+            }
             _ => return false,
         }
     }
@@ -160,7 +179,8 @@ pub fn is_whole_stream(operation: Operation, events: &str) -> bool {
 
 /// Whether an answer ended because it was complete, not by a limit or a policy.
 fn is_own_end(reason: Option<&str>) -> bool {
-    const OWN: [&str; 7] = [
+    const OWN: [&str; 8] = [
+        "\"STOP\"",
         "\"stop\"",
         "\"tool_calls\"",
         "\"function_call\"",

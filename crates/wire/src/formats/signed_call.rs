@@ -15,7 +15,7 @@ pub(crate) const MARK: &str = "__thought__";
 /// The longest signature, bytes. Those of Google have up to 20 KB.
 const SIGNATURE_MAX: usize = 64 << 10;
 /// What Google's models take in place of a signature. Source: <https://ai.google.dev/gemini-api/docs/thought-signatures>.
-const PLACEHOLDER: &str = "skip_thought_signature_validator";
+pub(crate) const PLACEHOLDER: &str = "skip_thought_signature_validator";
 
 #[derive(Deserialize)]
 struct Extra<'a> {

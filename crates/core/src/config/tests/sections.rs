@@ -436,7 +436,12 @@ fn answers_are_kept_only_where_the_cache_is_on() {
     let expected = CacheSettings {
         ttl_ms: 5_000,
         namespace: "a".into(),
-        operations: vec![Operation::Chat, Operation::Messages, Operation::Embedding],
+        operations: vec![
+            Operation::Chat,
+            Operation::Messages,
+            Operation::GenerateContent,
+            Operation::Embedding,
+        ],
         mode: CacheMode::OnRequest,
         bytes: 2 << 20,
         answer_bytes: 512 << 10,

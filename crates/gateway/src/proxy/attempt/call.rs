@@ -150,6 +150,18 @@ pub(crate) enum AnswerForm {
     Text,
     /// A stream of events.
     Events,
+    /// The same stream as one JSON list of what its events carry.
+    List,
+}
+
+impl AnswerForm {
+    /// Whether the upstream is asked for a stream of events.
+    pub(crate) fn is_stream(self) -> bool {
+        match self {
+            AnswerForm::Events | AnswerForm::List => true,
+            AnswerForm::Json | AnswerForm::Text => false,
+        }
+    }
 }
 
 /// What happens when the provider's content policy stops an answer.
@@ -189,6 +201,6 @@ impl OperationCall<'_> {
 
     /// Whether a stream of events is expected.
     pub(crate) fn wants_events(&self) -> bool {
-        self.expect.form == AnswerForm::Events
+        self.expect.form.is_stream()
     }
 }

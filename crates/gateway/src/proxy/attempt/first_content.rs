@@ -6,7 +6,7 @@
 use hale_wire::stream::Reader;
 
 use super::answer::{Source, Stream};
-use super::call::{OperationCall, Scope};
+use super::call::{AnswerForm, OperationCall, Scope};
 use super::failed::Failed;
 use super::stream_room::StreamRoom;
 use crate::clock;
@@ -37,6 +37,9 @@ pub(super) async fn read(
     let mut reader = make(call.conversion, call.expect.view.clone()).within(most);
     if framed == Framed::InFrames {
         reader = reader.in_frames();
+    }
+    if call.expect.form == AnswerForm::List {
+        reader = reader.in_list();
     }
     let (mut ready, mut room) = (Vec::new(), StreamRoom::default());
     loop {

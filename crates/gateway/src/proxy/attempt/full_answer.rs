@@ -97,7 +97,7 @@ fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<Answer, Failed> {
     let answer = answer::check(wanted.conversion, whole, wanted.view)
         .map_err(|fault| error_of_events(whole).unwrap_or_else(|| Failed::faulty(fault)))?;
     let may_ignore = wanted.conversion.operation.streaming() == Streaming::Optional;
-    if wanted.form == AnswerForm::Events && !may_ignore {
+    if wanted.form.is_stream() && !may_ignore {
         let message = "the upstream sent a full answer although a stream was requested";
         return Err(Failed::malformed(message.to_owned()));
     }

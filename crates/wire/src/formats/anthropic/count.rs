@@ -1,9 +1,12 @@
-//! Estimates the tokens of a prompt, for providers that do not count them.
+//! Counts of tokens: estimates those of a prompt for providers that do not count them, reads and writes answers.
 //!
-//! Called for `/v1/messages/count_tokens`. Always true: the answer says that it is an estimate.
+//! Called for `/v1/messages/count_tokens`, and for counts of Google's clients. Always true: an answer in this format says that it is
+//! an estimate.
 
 use crate::bytes::json::JsonText;
+use crate::bytes::members::texts;
 use crate::formats::neutral::{Content, Part, Request, Source, Tool};
+use crate::formats::usage::count_of;
 
 /// Bytes of text per token: a rule of thumb for English and code.
 pub(crate) use hale_core::usage::BYTES_PER_TOKEN;
@@ -15,13 +18,24 @@ pub(crate) const PER_IMAGE: u64 = 1_600;
 /// Bytes of a PDF per token: a page has about 50 KB and 2,000 tokens.
 const PDF_BYTES_PER_TOKEN: u64 = 25;
 
-/// The answer to a request for a count.
-pub(crate) fn estimate(request: &Request<'_>) -> Vec<u8> {
+/// The tokens of a request, estimated.
+pub(crate) fn estimated(request: &Request<'_>) -> u64 {
     let turns = request.turns.iter().map(|turn| PER_TURN + parts(&turn.parts)).sum::<u64>();
     let tools = request.tools.iter().map(tool).sum::<u64>();
-    let total = parts(&request.system) + turns + tools;
+    (parts(&request.system) + turns + tools).max(1)
+}
+
+/// The tokens that the answer in `text` counts.
+pub(crate) fn total(text: &str) -> Result<u64, String> {
+    let found = texts(text, ["input_tokens"]).ok().and_then(|[total]| total);
+    found.and_then(count_of).ok_or_else(|| "it has no count in `input_tokens`".to_owned())
+}
+
+/// The answer to a request for a count.
+pub(crate) fn estimate(request: &Request<'_>) -> Vec<u8> {
+    let total = estimated(request);
     let mut json = JsonText::new();
-    json.open(b'{').count_member("input_tokens", total.max(1)).raw_member("estimated", "true");
+    json.open(b'{').count_member("input_tokens", total).raw_member("estimated", "true");
     json.close(b'}');
     json.into_bytes()
 }

@@ -6,11 +6,12 @@
 mod begin;
 mod names;
 mod pairs;
+mod search;
 mod shape;
 
 use std::borrow::Cow;
 
-use hale_core::provider::{ThoughtsField, WireFormat};
+use hale_core::provider::{ClientFormat, ThoughtsField, WireFormat};
 use hale_core::takes::Efforts;
 
 use self::pairs::Ids;
@@ -58,11 +59,13 @@ pub(crate) fn fit(
     }
     names::fit(request, order.wire(), &mut notes);
     leave_out_limit_of_calls(request, order, &mut notes);
+    leave_out_sampling(request, order, &mut notes);
     leave_out_thoughts(request, order, target);
     if is_strict {
         leave_out_blanks(request);
     }
     leave_out_offers(request, order, &mut notes)?;
+    search::fit(request, order, &mut notes)?;
     shape::fit(request, order, &mut notes)?;
     let wants_claude = target.thinks_as_claude();
     let never_reasons = order.wire() == WireFormat::Converse
@@ -92,6 +95,18 @@ fn leave_out_limit_of_calls(request: &mut Request<'_>, order: &Order<'_>, notes:
         if request.tools.len() > 1 {
             notes.leave_out("parallel_tool_calls");
         }
+    }
+}
+
+/// Google's coding agent says in every request among how many words the model chooses, which is left out where nothing can be told.
+/// Clients of other formats that say so are refused by the writers.
+fn leave_out_sampling(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes) {
+    const NAME: &str = "top_k";
+    let has_no_place = matches!(order.wire(), WireFormat::OpenAi | WireFormat::Responses);
+    let is_of_google = order.operation.format().of_clients() == ClientFormat::Gemini;
+    if has_no_place && is_of_google && request.others.iter().any(|(name, _)| name == NAME) {
+        request.others.retain(|(name, _)| name != NAME);
+        notes.leave_out("topK");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Reads full answers into the neutral form.
+//! Full answers: reads them into the neutral form and writes them from it.
 //!
-//! Called by [`crate::conversion::answer`] for clients of other formats.
+//! Called by [`crate::conversion::answer`] when client and provider speak different formats.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,13 @@ use super::chunk::{self, Wrong};
 use super::contents::OWN_ID;
 use super::grounding::{self, Places};
 use super::part::Said;
+use super::said;
+use crate::bytes::json::JsonText;
 use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Source, Text, check_call};
 use crate::formats::signed_call;
 use crate::formats::thoughts::GOOGLES;
+use crate::formats::view::View;
 
 /// The answer in `text`.
 pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
@@ -108,4 +111,53 @@ pub(super) fn own_id<'a>(id: Option<Text<'a>>, call: usize, answer: &str) -> Tex
 /// An id with the signature of its call behind it.
 pub(super) fn signed<'a>(id: Text<'a>, signature: &str) -> Text<'a> {
     signed_call::with_signature(id, signature)
+}
+
+/// The body with the content of `answer`, as a client of this format reads it.
+pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
+    let mut json = JsonText::new();
+    json.open(b'{').key("candidates").open(b'[').open(b'{').key("content").open(b'{');
+    json.member("role", "model");
+    let mark = json.mark();
+    json.key("parts").open(b'[');
+    let shows_thoughts = said::shows_thoughts(view);
+    for part in &answer.parts {
+        match &part.content {
+            Content::Text(text) | Content::Refusal(text) if !text.is_empty() => {
+                said::text(&mut json, text);
+            }
+            Content::Thinking { text, signature } if shows_thoughts => {
+                let signature = if signature.is_empty() { view.mark() } else { signature };
+                said::thought(&mut json, text, signature);
+            }
+            Content::Redacted(data) if shows_thoughts => said::redacted(&mut json, data),
+            Content::Image(Source::Base64 { media_type, data }) => {
+                said::data(&mut json, media_type, data);
+            }
+            Content::ToolCall { id, name, input } => said::call(&mut json, (id, name), input),
+            // The client did not ask for thoughts; models do not answer with the rest.
+            Content::Text(_)
+            | Content::Refusal(_)
+            | Content::Thinking { .. }
+            | Content::Redacted(_)
+            | Content::Image(_)
+            | Content::Media(_)
+            | Content::Document { .. }
+            | Content::ToolResult { .. } => {}
+        }
+    }
+    match json.is_at_start() {
+        true => json.undo(mark),
+        false => {
+            json.close(b']');
+        }
+    }
+    json.close(b'}').member("finishReason", said::finish(answer.stop.as_ref()));
+    json.raw_member("index", "0");
+    said::citations(&mut json, &answer.citations);
+    json.close(b'}').close(b']');
+    let usage = answer.usage.unwrap_or_default();
+    said::about(&mut json, Some(&usage), (&answer.id, view));
+    json.close(b'}');
+    json.into_bytes()
 }

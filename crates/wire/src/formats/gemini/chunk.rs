@@ -135,8 +135,13 @@ pub(super) fn read(text: &str) -> Result<Chunk<'_>, Wrong> {
     Ok(chunk)
 }
 
+/// Whether a finish reason is that of an answer which the model spoilt.
+pub(super) fn is_spoilt(reason: &str) -> bool {
+    SPOILT.contains(&reason)
+}
+
 /// Whether `promptFeedback` says that the prompt was blocked.
-fn is_block(feedback: &str) -> bool {
+pub(super) fn is_block(feedback: &str) -> bool {
     texts(feedback, ["blockReason"]).is_ok_and(|[reason]| reason.is_some())
 }
 
@@ -154,9 +159,7 @@ fn finished(reason: &str, message: Option<&str>) -> Result<Finish, Wrong> {
             code: Some("400".to_owned()),
             param: None,
         })),
-        reason if SPOILT.contains(&reason) => {
-            Err(Wrong::Broken(said("the model spoilt its answer")))
-        }
+        reason if is_spoilt(reason) => Err(Wrong::Broken(said("the model spoilt its answer"))),
         reason if FILTERED.contains(&reason) => Ok(Finish::Stop(Stop::Refusal)),
         reason if ODD.contains(&reason) => Ok(Finish::Odd(said("the model broke off"))),
         other => Ok(Finish::Stop(Stop::other(other))),

@@ -1,5 +1,7 @@
 //! Chats, streams, embeddings, counts and images between clients of other formats and Google's.
 
+mod clients;
+
 use bytes::Bytes;
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;

@@ -136,13 +136,12 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
 fn defaults<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
     let deployment = order.deployment;
     let known = |name: &str| match codec::of(order.operation) {
-        Codec::Completions(_) | Codec::Messages(_) | Codec::Counter => true,
+        Codec::Completions(_) | Codec::Messages(_) | Codec::Contents(_) | Codec::Counter => true,
         Codec::Modes(Own::Transcript) => !TEXT_ONLY.has(name) || name == "temperature",
         Codec::Modes(_)
         | Codec::Responses(_)
         | Codec::Files(_)
         | Codec::Batches(_)
-        | Codec::Contents(_)
         | Codec::Cohere(_)
         | Codec::Bedrock(_)
         | Codec::Ollama(_)

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use hale_core::health::Advice;
-use hale_core::provider::ThoughtsField;
+use hale_core::provider::{ThoughtsField, WireFormat};
 
 use super::edits::{OFF, ON};
 use super::sequence::{BETWEEN, Sequence, Speaker};
@@ -23,6 +23,8 @@ use crate::formats::signing::Signing;
 const USER_MAX: usize = 64;
 /// The smallest budget of reasoning tokens for each effort. Source: LiteLLM.
 const EFFORTS: [(u64, &str); 3] = [(10_000, "high"), (5_000, "medium"), (2_000, "low")];
+/// Parameters of chats that clients of Google's format have, too.
+const OF_CHATS: &[&str] = &["frequency_penalty", "modalities", "presence_penalty", "seed"];
 /// Parameters of other formats that change no answer: hints about the cache, speed and price.
 const ADVICE: &[&str] = &["cache_control", "output_config.task_budget", "service_tier", "speed"];
 const FIX: &str = "leave it out, or set `drop_params: true`";
@@ -63,7 +65,11 @@ pub(crate) fn write(
     {
         json.raw_member("thinking", switch);
     }
-    for (name, _) in &request.others {
+    for (name, raw) in &request.others {
+        if order.operation.format() == WireFormat::Gemini && OF_CHATS.contains(&&**name) {
+            json.raw_member(name, raw);
+            continue;
+        }
         if order.drop_params || order.drops(name) || ADVICE.contains(&&**name) {
             continue;
         }

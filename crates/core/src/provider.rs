@@ -121,9 +121,9 @@ pub struct Provider {
     pub hosts: Vec<Box<str>>,
     /// Environment variables with the key; the first one that is set is used.
     pub api_key_env: Vec<Box<str>>,
-    /// Environment variable that replaces `base_url`.
+    /// Environment variables that replace `base_url`; the first one that is set is used.
     #[serde(default)]
-    pub api_base_env: Option<Box<str>>,
+    pub api_base_env: Vec<Box<str>>,
     /// An environment variable with its host, and the path of the base there.
     #[serde(default)]
     pub host_env: Option<HostVariable>,

@@ -80,7 +80,7 @@ impl Context<'_> {
     pub(super) fn has_access(&self, provider: &Provider) -> bool {
         let is_set = |name: &str| self.env.get(name).is_some();
         let has_key = provider.api_key_env.iter().any(|name| is_set(name));
-        let has_base = provider.api_base_env.as_deref().is_some_and(is_set);
+        let has_base = provider.api_base_env.iter().any(|name| is_set(name));
         (has_key || (has_base && provider.key_optional))
             && (has_base || provider.base_url.is_some())
     }

@@ -25,8 +25,9 @@ pub fn reference() -> String {
         let keys: Vec<String> = row.api_key_env.iter().map(|name| format!("`{name}`")).collect();
         let optional = if row.key_optional { " (optional)" } else { "" };
         let base = row.base_url.as_deref().unwrap_or("none: set `api_base`");
-        let variable =
-            row.api_base_env.as_deref().map_or(String::new(), |name| format!("`{name}`"));
+        let variables: Vec<String> =
+            row.api_base_env.iter().map(|name| format!("`{name}`")).collect();
+        let variable = variables.join(", ");
         let keys = keys.join(", ");
         let _written =
             writeln!(text, "| `{}` | {keys}{optional} | {base} | {variable} |", row.name);

@@ -213,8 +213,7 @@ impl Troubles<'_> {
         let (key, text) = match own {
             Some((key, given)) => (key, given.text.to_string()),
             None => {
-                let variable = provider.api_base_env.as_deref();
-                let environment = || variable.and_then(|name| self.entry.context.env.get(name));
+                let environment = || self.base_variable(provider).map(|(_, text)| text);
                 let found = credential.base.clone().or(of_entry.named).or_else(environment);
                 let found = found.or_else(|| self.base_of_key(provider, params, credential));
                 match found.or(of_entry.default) {
@@ -247,7 +246,8 @@ impl Troubles<'_> {
             Ok(base) => Some(base),
             Err(mut wrong) => {
                 if own.is_none() {
-                    let variable = provider.api_base_env.as_deref().unwrap_or("credential_list");
+                    let named = self.base_variable(provider);
+                    let variable = named.map_or("credential_list", |(name, _)| name);
                     wrong.hint = format!("{}; it comes from {variable}", wrong.hint);
                 }
                 // Nothing is sent there.
@@ -259,13 +259,19 @@ impl Troubles<'_> {
         }
     }
 
+    /// The environment variable that has the provider's address, and the address.
+    fn base_variable<'p>(&self, provider: &'p Provider) -> Option<(&'p str, String)> {
+        let env = &self.entry.context.env;
+        provider.api_base_env.iter().find_map(|name| Some((&**name, env.get(name)?)))
+    }
+
     fn no_base(&mut self, provider: &Provider, params: &Params) {
         if params.is_mock || self.first.is_some() {
             return;
         }
         let problem =
             format!("no api_base: provider `{}` has no address of its own", provider.name);
-        let hint = match provider.api_base_env.as_deref() {
+        let hint = match provider.api_base_env.first() {
             Some(name) => format!("set `api_base`, or the environment variable {name}"),
             None => "set `api_base`".to_owned(),
         };

@@ -33,7 +33,7 @@ fn standin(name: &str) -> Provider {
         bases_by_key: BTreeMap::new(),
         hosts: Vec::new(),
         api_key_env: Vec::new(),
-        api_base_env: None,
+        api_base_env: Vec::new(),
         host_env: None,
         tokens: None,
         key_optional: false,

@@ -86,6 +86,18 @@ fn a_value_that_a_call_needs_and_that_is_wrong_stops_its_deployment_alone() {
     }
     let of_environment = Fake::new(&entry("")).env("OPENAI_BASE_URL", "nonsense");
     one(&of_environment.warned().1, "it comes from OPENAI_BASE_URL");
+    let of_environment = Fake::new(&entry("")).env("OPENAI_API_BASE", "nonsense");
+    one(&of_environment.warned().1, "it comes from OPENAI_API_BASE");
+    let both = Fake::new(&entry("")).env("OPENAI_API_BASE", "http://b/v1");
+    assert_eq!(&*both.clean().deployments[0].endpoint.api_base, "http://b/v1");
+    let both = Fake::new(&entry(""))
+        .env("OPENAI_API_BASE", "http://b/v1")
+        .env("OPENAI_BASE_URL", "http://u/v1");
+    assert_eq!(
+        &*both.clean().deployments[0].endpoint.api_base,
+        "http://u/v1",
+        "the first one wins"
+    );
     let of_environment = entry("").replace("    api_key: sk-1\n", "");
     let (snapshot, warnings) = Fake::new(&of_environment).env("OPENAI_API_KEY", "sk 1").warned();
     one(&warnings, "environment variable OPENAI_API_KEY contains whitespace");

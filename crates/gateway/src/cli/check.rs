@@ -13,7 +13,7 @@ use hale_core::config::{self, Loaded, Options, Place, Problem, Severity, Source}
 use serde_json::{Value, json};
 
 use self::summary::{Ending, Summary};
-use super::CheckOptions;
+use super::options::CheckOptions;
 use crate::console::paint::Paint;
 use crate::console::{EXIT_CONFIG, complain, print};
 use crate::files::Files;

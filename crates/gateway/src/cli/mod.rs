@@ -4,16 +4,29 @@
 //! LiteLLM that has no meaning here warns once and is ignored.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod db;
+pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod init;
+pub(crate) mod logs;
+mod options;
+mod running;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use hale_core::secret::Secret;
 
+use self::completions::{CompletionsOptions, ManualOptions};
 use self::db::DbOptions;
+use self::explain::ExplainOptions;
+use self::init::InitOptions;
+use self::logs::LogsOptions;
+pub(crate) use self::options::{CheckOptions, ConfigFile};
+use self::running::Running;
 use crate::console::{complain, print};
 use crate::http::COMPATIBLE_VERSION;
 use crate::process::ServeOptions;
@@ -28,6 +41,18 @@ pub(crate) enum Command {
     Doctor(DoctorOptions),
     /// Show the health of a running gateway.
     Health(HealthOptions),
+    /// Show what a running gateway would do with a request.
+    Explain(ExplainOptions),
+    /// Show the requests that a running gateway served.
+    Logs(LogsOptions),
+    /// Write a config.
+    Init(InitOptions),
+    /// Print the JSON schema of configs.
+    Schema,
+    /// Print the completions for a shell.
+    Completions(CompletionsOptions),
+    /// Print the manual.
+    Manual(ManualOptions),
     /// Look at the store, or copy it.
     Db(DbOptions),
     /// Simulate an outage, without keys or network.
@@ -59,60 +84,23 @@ enum Sub {
     Doctor(DoctorOptions),
     /// Print the health of a running gateway's deployments
     Health(HealthOptions),
+    /// Print where a running gateway would send a request for a model, and why not elsewhere
+    Explain(ExplainOptions),
+    /// Print the last requests that a running gateway recorded: those that failed, or all
+    Logs(LogsOptions),
+    /// Write a config from the provider keys found in the environment, and check it
+    Init(InitOptions),
     /// Look at the store, make its tables, or copy it
     Db(DbOptions),
     /// Simulate an outage: four simulated providers, no key, no network
     Demo(DemoOptions),
+    /// Print the JSON schema of a config, for editors
+    Schema,
+    /// Print completions for a shell
+    Completions(CompletionsOptions),
+    /// Print the manual page, for `man`
+    Man(ManualOptions),
 }
-
-/// The config that a subcommand reads.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct ConfigFile {
-    /// The config file; `-` reads standard input
-    #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_CONFIG)]
-    config: String,
-    /// The same, written as for the start
-    #[arg(
-        id = "named",
-        long = "config",
-        short = 'c',
-        value_name = "FILE",
-        hide = true,
-        conflicts_with = "config"
-    )]
-    named: Option<String>,
-}
-
-impl ConfigFile {
-    /// Its path, or `-`.
-    pub(crate) fn path(&self) -> &str {
-        self.named.as_deref().unwrap_or(&self.config)
-    }
-}
-
-/// Options of `hale check`.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct CheckOptions {
-    #[command(flatten)]
-    pub(crate) file: ConfigFile,
-    /// Exit with 78 if there is any warning, and treat unknown and duplicate keys as errors
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// The address that the start is to listen on: whether the master key is good enough for it
-    #[arg(long, env = "HOST")]
-    pub(crate) host: Option<String>,
-    /// Print JSON, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Print the last line only
-    #[arg(long, short, conflicts_with = "json")]
-    pub(crate) quiet: bool,
-}
-
-/// The variable that names the config.
-const CONFIG_VARIABLE: &str = "CONFIG_FILE_PATH";
-/// The config of `hale check` and `hale doctor`, if none is named.
-const DEFAULT_CONFIG: &str = "config.yaml";
 
 /// Options of `hale doctor`.
 #[derive(Args, Clone, Debug)]
@@ -142,12 +130,8 @@ fn milliseconds(text: &str) -> Result<u64, String> {
 /// Options of `hale health`.
 #[derive(Args, Clone)]
 pub(crate) struct HealthOptions {
-    /// The gateway's address
-    #[arg(long, default_value = "http://127.0.0.1:4000")]
-    pub(crate) url: String,
-    /// A key of the gateway
-    #[arg(long, env = "LITELLM_MASTER_KEY", hide_env_values = true)]
-    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) running: Running,
     /// Print the page as JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
@@ -198,6 +182,17 @@ const MEANINGLESS: &[(&str, bool)] = &[
     ("--log_config", true),
 ];
 
+/// The table of all commands and options.
+pub(crate) fn table() -> clap::Command {
+    Cli::command()
+}
+
+/// `hale schema`.
+pub(crate) fn schema() -> ExitCode {
+    print(&format!("{:#}\n", hale_core::config::schema()));
+    ExitCode::SUCCESS
+}
+
 /// Reads the arguments of the process.
 pub(crate) fn parse() -> Command {
     let (arguments, ignored) = without_meaningless(std::env::args_os().collect());
@@ -230,6 +225,12 @@ pub(crate) fn parse() -> Command {
         None => serve_or_ask(cli.serve),
         Some(Sub::Serve(options)) => serve_or_ask(options),
         Some(Sub::Health(options)) => Command::Health(options),
+        Some(Sub::Explain(options)) => Command::Explain(options),
+        Some(Sub::Logs(options)) => Command::Logs(options),
+        Some(Sub::Init(options)) => Command::Init(options),
+        Some(Sub::Schema) => Command::Schema,
+        Some(Sub::Completions(options)) => Command::Completions(options),
+        Some(Sub::Man(options)) => Command::Manual(options),
         Some(Sub::Check(options)) => Command::Check(options),
         Some(Sub::Doctor(options)) => Command::Doctor(options),
         Some(Sub::Db(options)) => Command::Db(options),
@@ -266,7 +267,8 @@ fn serve_or_ask(options: ServeOptions) -> Command {
     };
     let key = std::env::var("LITELLM_MASTER_KEY").ok().filter(|key| !key.is_empty());
     let url = format!("http://{host}:{}", options.port);
-    Command::Health(HealthOptions { url, key, json: true, manner: Manner::LiteLlm })
+    let running = Running { url, key: key.map(|key| Secret::new(&key)) };
+    Command::Health(HealthOptions { running, json: true, manner: Manner::LiteLlm })
 }
 
 fn without_meaningless(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
@@ -321,6 +323,11 @@ mod tests {
         ]);
         assert_eq!(left, ["hale", "--port", "1"]);
         assert_eq!(ignored, ["--run_gunicorn", "--granian_threads", "--telemetry"]);
+    }
+
+    #[test]
+    fn the_table_of_commands_is_consistent() {
+        table().debug_assert();
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod canary_providers;
 mod capabilities;
 mod cli;
 mod cohere;
+mod commands;
 mod compressed;
 mod cooldown;
 mod counts;

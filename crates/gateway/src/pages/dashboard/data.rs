@@ -121,12 +121,15 @@ pub(crate) fn requests(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
             return Ok(page(&json!({"has_store": false, "requests": []})));
         };
         let rows = store.requests(&filter).await.map_err(unread)?;
-        let shown: Vec<Value> = rows.iter().map(finished).collect();
+        let shown: Vec<Value> =
+            rows.iter().map(|row| finished(row, &request.arrival.serving)).collect();
         Ok(page(&json!({"has_store": true, "limit": limit, "requests": shown})))
     })
 }
 
-fn finished(row: &PastRequest) -> Value {
+fn finished(row: &PastRequest, serving: &Serving) -> Value {
+    let snapshot = &serving.snapshot;
+    let known = row.deployment.as_deref().and_then(|id| snapshot.by_id.get(id));
     json!({
         "arrived_at_ms": row.arrived_at,
         "replica": row.replica,
@@ -135,6 +138,7 @@ fn finished(row: &PastRequest) -> Value {
         "model": row.requested_model,
         "model_group": row.model_group,
         "deployment": row.deployment,
+        "deployment_name": known.map(|index| &*snapshot.deployment(*index).display.name),
         "status": row.status,
         "ending": row.ending,
         "cause": row.cause,

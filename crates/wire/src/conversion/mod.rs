@@ -3,6 +3,7 @@
 //! Used by the gateway. Always true: between equal formats bytes pass; between others they are translated.
 
 pub mod answer;
+mod beside;
 mod defaulted;
 pub mod gather;
 mod listed;

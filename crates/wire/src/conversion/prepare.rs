@@ -13,12 +13,14 @@ use hale_core::provider::{Addressing, Called, ClientFormat, Edition, WireFormat}
 use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
+use crate::conversion::beside;
 use crate::conversion::defaulted;
 use crate::conversion::token_count::{self, Count};
 use crate::formats::by_address;
 use crate::formats::cache_points;
 use crate::formats::codec::{self, Codec};
 use crate::formats::fit::fit;
+use crate::formats::guards;
 use crate::formats::images;
 use crate::formats::left_out::{left_out, lowered};
 use crate::formats::neutral::{Request, Unfit};
@@ -168,6 +170,7 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         let peek = changed.as_ref().unwrap_or(peek);
         let mut notes = Notes::default();
         left_out(peek, order, &mut notes);
+        guards::note(peek, order, &mut notes);
         let body = match codec::of(upstream) {
             Codec::Completions(_) => {
                 let history = openai::history::History::of(peek, order, &mut notes);
@@ -363,20 +366,25 @@ fn read<'p>(
     order: &Order<'_>,
 ) -> Result<Request<'p>, Unfit> {
     let (fields, room) = (peek.fields_with(edits), Room::of(peek.body().len()));
-    match order.operation.format().of_clients() {
-        ClientFormat::OpenAi => openai::read_request::read(fields, &room),
-        ClientFormat::Anthropic => anthropic::read_request::read(fields, &room),
+    let mut request = match order.operation.format().of_clients() {
+        ClientFormat::OpenAi => openai::read_request::read(fields, &room)?,
+        ClientFormat::Anthropic => anthropic::read_request::read(fields, &room)?,
         ClientFormat::Responses => {
-            responses::read_request::read(fields, &room, (order.operation, order.seals))
+            let mut request =
+                responses::read_request::read(fields, &room, (order.operation, order.seals))?;
+            beside::add(&mut request, edits, &room);
+            request
         }
         ClientFormat::Gemini => {
             let mut request = gemini::read_request::read(peek.fields(), &room, order.ask_usage)?;
             if !edits.is_empty() {
                 defaulted::complete(&mut request, edits, &room)?;
             }
-            Ok(request)
+            request
         }
-    }
+    };
+    guards::put(&mut request, order);
+    Ok(request)
 }
 
 /// Whether the server of an OpenAI wire is asked for a count in Anthropic's format. A count takes no place of a deployment

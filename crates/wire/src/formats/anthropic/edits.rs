@@ -19,6 +19,7 @@ use crate::bytes::peek::Peek;
 use crate::bytes::scan;
 use crate::formats::cache_points;
 use crate::formats::extras::{Objects, without_extras};
+use crate::formats::guards;
 use crate::formats::left_out;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
@@ -92,7 +93,7 @@ pub(crate) fn counted_body(
 
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
-    let mut edits = Vec::with_capacity(8);
+    let mut edits = guards::edits(peek, order);
     // The first edit that names a member wins.
     edits.extend(invoke::edits(peek, order));
     edits.extend(cloud::edits(peek, order));

@@ -15,6 +15,7 @@ use crate::bytes::json::{JsonText, lossy};
 use crate::bytes::members::texts;
 use crate::bytes::peek::Peek;
 use crate::formats::answer::Fault;
+use crate::formats::guards;
 use crate::formats::neutral::Unfit;
 use crate::formats::order::Order;
 use crate::formats::view::View;
@@ -84,6 +85,9 @@ pub(crate) fn write(peek: &Peek, edits: &[Edit<'_>], order: &Order<'_>) -> Resul
                 json.key("imageConfig").open(b'{').member("aspectRatio", shape).close(b'}');
             }
             json.close(b'}');
+            if let Some(safety) = guards::safety(order) {
+                json.raw_member("safetySettings", safety);
+            }
         }
         _ => {
             json.key("instances").open(b'[').open(b'{').raw_member("prompt", prompt);

@@ -16,6 +16,7 @@ use crate::bytes::object;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::formats::codec::{self, Codec, Own};
+use crate::formats::guards;
 use crate::formats::left_out;
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
@@ -75,7 +76,10 @@ pub(crate) fn continued_body(peek: &Peek, order: &Order<'_>, history: &History) 
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
     let provider = deployment.endpoint.provider;
-    let mut edits = Vec::with_capacity(8);
+    let mut edits = match order.operation.mode() {
+        "chat" => guards::edits(peek, order),
+        _ => Vec::new(),
+    };
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.model_in_body()))));
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     if order.ask_usage && order.operation.has_stream_options() {

@@ -7,12 +7,14 @@ use std::borrow::Cow;
 use hale_core::deployment::Deployment;
 use hale_core::takes::Efforts;
 
+use super::read_request::has_place;
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::elements::elements;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::formats::codec::{self, Codec, OfResponses};
 use crate::formats::extras::{Objects, without_extras};
+use crate::formats::guards;
 use crate::formats::left_out;
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
@@ -38,6 +40,18 @@ static CHAT_ONLY: Names = Names::new(&[
     "web_search_options",
 ]);
 
+/// Those of them that a translated response has no place for either.
+static WITHOUT_PLACE: Names = Names::new(&[
+    "audio",
+    "function_call",
+    "functions",
+    "logprobs",
+    "modalities",
+    "n",
+    "response_format",
+    "stream_options",
+]);
+
 /// What asks for the model's reasoning in a form that only the provider can read.
 const SEALED: &str = "\"reasoning.encrypted_content\"";
 
@@ -47,7 +61,7 @@ const LIMIT: &str = "max_output_tokens";
 /// The body for the upstream.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     let deployment = order.deployment;
-    let mut edits = Vec::with_capacity(8);
+    let mut edits = guards::edits(peek, order);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
     if let Some(previous) = order.kept {
         edits.push(Edit::Set("previous_response_id", Cow::Owned(json_string(previous))));
@@ -107,20 +121,26 @@ fn without_reasoning(peek: &Peek) -> impl Iterator<Item = Edit<'_>> {
 /// without a counterpart is left out.
 fn renamed(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
     let known = deployment.endpoint.default_params.iter().filter(|(name, _)| !CHAT_ONLY.has(name));
-    let renamed = known.map(|(name, value)| match &**name {
+    known.map(in_its_names).collect()
+}
+
+fn in_its_names<'d>((name, value): &'d (Box<str>, Box<str>)) -> (&'d str, Cow<'d, str>) {
+    match &**name {
         "max_tokens" | "max_completion_tokens" => (LIMIT, Cow::Borrowed(&**value)),
         "reasoning_effort" => ("reasoning", Cow::Owned(format!("{{\"effort\":{value}}}"))),
         name => (name, Cow::Borrowed(&**value)),
-    });
-    renamed.collect()
+    }
 }
 
 /// The edits that add the deployment's defaults to `peek` and remove the parameters that it drops, for a request that is
 /// translated.
 pub(crate) fn defaults<'e>(peek: &Peek, deployment: &'e Deployment) -> Vec<Edit<'e>> {
     let dropped = deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name));
-    let absent = |(name, _): &(&str, Cow<'_, str>)| peek.raw(name).is_none();
-    let added = renamed(deployment).into_iter().filter(absent);
+    let defaults = deployment.endpoint.default_params.iter();
+    let known = defaults.filter(|(name, _)| !WITHOUT_PLACE.has(name));
+    // What the format has no name for counts for no client.
+    let absent = |name: &str| !has_place(name) || peek.raw(name).is_none();
+    let added = known.map(in_its_names).filter(move |(name, _)| absent(name));
     dropped.chain(added.map(|(name, value)| Edit::Set(name, value))).collect()
 }
 

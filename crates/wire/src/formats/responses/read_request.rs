@@ -45,6 +45,24 @@ const SUMMARIZE: &str = "Summarize the conversation so far for the model that wi
     Write down: what the user wants, with the user's own words where they matter; decisions and their reasons; files, commands \
     and names as they are; what is done, what is left and what comes next. Answer with the summary alone.";
 
+/// Fields that are read besides those that a response repeats.
+const READ: [&str; 8] = [
+    "background",
+    "context_management",
+    "conversation",
+    "input",
+    "model",
+    "previous_response_id",
+    "prompt",
+    "stream",
+];
+
+/// Whether a field of that name is read, or only advises. Others are left out: no version of the format has them.
+pub(crate) fn has_place(name: &str) -> bool {
+    let is_repeated = ECHOED.iter().any(|(repeated, _)| *repeated == name);
+    is_repeated || READ.contains(&name) || FORMAT_ONLY.contains(&name) || is_removed(name)
+}
+
 /// The neutral request of `operation` in `fields`, without those that are meant for the gateway. `seals` opens what was sealed for
 /// the client.
 pub(crate) fn read<'a>(

@@ -17,7 +17,7 @@ use http::uri::PathAndQuery;
 use super::address::Upstream;
 use super::answer::Answer;
 use super::credential::{Credential, CredentialError, Replaced, static_key};
-use super::dialect::anthropic;
+use super::dialect::{anthropic, bedrock};
 use super::error::SendError;
 use super::paths::{self, PathCall, Paths};
 use super::progress::{SendProgress, Stage};
@@ -36,6 +36,8 @@ pub(crate) struct Target {
     pub(crate) credential: Credential,
     /// Whether no client's header names the version of the Anthropic format: its config does, or the body.
     pub(crate) pins_version: bool,
+    /// The headers for a model at Bedrock that is called in its own format.
+    pub(crate) invoke_headers: Box<[(HeaderName, HeaderValue)]>,
 }
 
 /// Why a target gave no answer.
@@ -57,6 +59,7 @@ impl Target {
             paths: Paths::new(deployment, &upstream.base_path),
             credential: Credential::of(deployment, kept),
             pins_version: anthropic::pins_version(deployment),
+            invoke_headers: bedrock::invoke_headers(deployment),
             upstream,
         }
     }

@@ -44,6 +44,9 @@ fn of_operation(
         "application/json"
     };
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
+    if call.conversion.wire == WireFormat::Anthropic && is_at_bedrock {
+        headers.extend(target.invoke_headers.iter().cloned());
+    }
     // At Bedrock they are members of the body.
     if call.conversion.wire == WireFormat::Anthropic && !is_at_bedrock {
         let client = &call.dialect.anthropic;

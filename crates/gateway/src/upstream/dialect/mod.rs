@@ -3,3 +3,4 @@
 //! Used by targets, by credentials and by the proxy. Azure's paths are in `hale_core::azure`.
 
 pub(crate) mod anthropic;
+pub(crate) mod bedrock;

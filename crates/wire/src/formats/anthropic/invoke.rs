@@ -16,8 +16,22 @@ use crate::formats::order::Order;
 /// The version of requests whose client names none, or one that is as old as the first. Source: LiteLLM.
 const VERSION: &str = "bedrock-2023-05-31";
 /// Members that Bedrock refuses, and that change nothing but how fast or where.
-const REFUSED: [&str; 7] =
-    ["model", "stream", "container", "mcp_servers", "inference_geo", "service_tier", "speed"];
+const REFUSED: [&str; 13] = [
+    "model",
+    "stream",
+    "container",
+    "mcp_servers",
+    "inference_geo",
+    "service_tier",
+    "speed",
+    // Of Converse, which deployments may have as defaults. Those that Bedrock knows here too are headers.
+    "additionalModelRequestFields",
+    "additionalModelResponseFieldPaths",
+    "performanceConfig",
+    "promptVariables",
+    "requestMetadata",
+    "serviceTier",
+];
 /// The edits of a context that Bedrock has, and the beta of each.
 const CONTEXT_EDITS: [(&str, &str); 2] = [
     ("\"compact_20260112\"", "\"compact-2026-01-12\""),

@@ -14,6 +14,14 @@ const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// How deep an identity may stand within others.
 const DEPTH_MAX: u8 = 4;
 
+/// How long the day lasts by which Google counts quotas, milliseconds. Source: <https://ai.google.dev/gemini-api/docs/rate-limits>.
+pub(crate) fn ms_to_next_day(unix_ms: u64) -> Option<u64> {
+    let now = jiff::Timestamp::from_millisecond(i64::try_from(unix_ms).ok()?).ok()?;
+    let now = now.in_tz("America/Los_Angeles").ok()?;
+    let next = now.tomorrow().ok()?.start_of_day().ok()?;
+    u64::try_from(next.timestamp().as_millisecond() - now.timestamp().as_millisecond()).ok()
+}
+
 /// Where an identity is read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {

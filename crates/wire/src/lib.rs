@@ -19,6 +19,6 @@ pub use self::bytes::json::without_mark;
 pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};
 pub use self::conversion::{answer, gather, prepare, stream, tap, token_count};
 pub use self::formats::{
-    affinity, controls, embedding_parts, errors, fetched, files, google_error, images, mock, modes,
-    neutral, notes, order, probe, realtime, retry_after, reuse,
+    affinity, controls, embedding_parts, errors, fetched, files, images, mock, modes, neutral,
+    notes, order, probe, realtime, retry_after, reuse,
 };

@@ -9,6 +9,7 @@ mod capability;
 mod says;
 
 use crate::cause::Cause;
+use crate::google;
 use crate::route::Need;
 use crate::secret::Secret;
 
@@ -23,6 +24,23 @@ pub struct ProviderError {
     pub code: Option<String>,
     /// The parameter that it names.
     pub param: Option<String>,
+    /// How long its body asks to wait, milliseconds.
+    pub wait_ms: Option<u64>,
+}
+
+impl ProviderError {
+    /// How long to wait, milliseconds, if it says so or names a quota of Google's days, which begin at midnight at Google.
+    #[must_use]
+    pub fn wait_ms(&self, cause: Cause, unix_ms: u64) -> Option<u64> {
+        let is_of_a_day = || {
+            let names_day = self.code.as_deref().is_some_and(|code| code.contains("PerDay"));
+            cause == Cause::Quota && names_day && says::kind_is(self, &["RESOURCE_EXHAUSTED"])
+        };
+        // Waiting does not fix a request.
+        let wait =
+            self.wait_ms.or_else(|| is_of_a_day().then(|| google::ms_to_next_day(unix_ms))?);
+        wait.filter(|_| cause.blames_deployment())
+    }
 }
 
 impl ProviderError {
@@ -143,6 +161,10 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
     if let Some(lacking) = lacking(status, error) {
         return Classified { cause: Cause::BadRequest, about: About::Lacking(lacking) };
     }
+    if matches!(status, 400 | 403 | 404) && says::names_what_a_request_refers_to(error) {
+        // The client named it, or the config: where siblings answer, it is the config.
+        return Classified { cause: Cause::BadRequest, about: About::Unclear };
+    }
     if let Some(cause) = aws::cause(error) {
         return cause.into();
     }
@@ -183,6 +205,8 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         406..=499 => Cause::BadRequest,
         504 => Cause::Timeout,
         529 => Cause::Overloaded,
+        // A gateway in between changed the status.
+        500..=599 if says::code_is(error, &["429"]) => Cause::RateLimited,
         503 if says::is_overload(error) => Cause::Overloaded,
         500..=599 if says::is_context(error) => Cause::ContextWindow,
         500 if says::is_a_clients_fault(error) => Cause::BadRequest,
@@ -241,11 +265,15 @@ fn on_the_side(status: u16, error: &ProviderError) -> Classified {
 
 /// An error object without an HTTP status: its code may be a status, else the text decides.
 fn in_band(error: &ProviderError) -> Classified {
+    if says::names_what_a_request_refers_to(error) {
+        return Classified { cause: Cause::BadRequest, about: About::Unclear };
+    }
     if let Some(cause) = aws::cause(error) {
         return cause.into();
     }
     let status = error.code.as_deref().and_then(|code| code.parse::<u16>().ok());
-    if let Some(status @ 400..=599) = status.or_else(|| aws::status(error)) {
+    let status = status.or_else(|| aws::status(error)).or_else(|| google_status(error));
+    if let Some(status @ 400..=599) = status {
         return by_status(status, error);
     }
     let says = |words: &[&str]| says::code_is(error, words) || says::kind_is(error, words);
@@ -287,6 +315,25 @@ fn in_band(error: &ProviderError) -> Classified {
         Cause::ServerError
     };
     cause.into()
+}
+
+/// The status that Google's word for it stands for, where a more specific code is in the place of its number.
+/// Source: <https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto>.
+fn google_status(error: &ProviderError) -> Option<u16> {
+    Some(match error.kind.as_deref()? {
+        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => 400,
+        "UNAUTHENTICATED" => 401,
+        "PERMISSION_DENIED" => 403,
+        "NOT_FOUND" => 404,
+        "ALREADY_EXISTS" | "ABORTED" => 409,
+        "RESOURCE_EXHAUSTED" => 429,
+        "CANCELLED" => 499,
+        "INTERNAL" | "UNKNOWN" | "DATA_LOSS" => 500,
+        "UNIMPLEMENTED" => 501,
+        "UNAVAILABLE" => 503,
+        "DEADLINE_EXCEEDED" => 504,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

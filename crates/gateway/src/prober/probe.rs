@@ -193,7 +193,7 @@ fn finding(deployment: &Deployment, request: &ProbeRequest, failed: &Failed) -> 
         status: failed.status,
         about: failed.about,
         error: &failed.error,
-        hint_ms: failed.hint_ms,
+        hint_ms: failed.hint_ms(),
         // Servers of Anthropic's format have chats only.
         has_mode: deployment.probing.has_mode
             || deployment.endpoint.provider.wire == WireFormat::Anthropic,

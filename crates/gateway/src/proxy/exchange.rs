@@ -438,7 +438,7 @@ impl Exchange {
             message: failed.error.message.as_str().into(),
             ms: ended.since(begun.at) / 1000,
             resent: self.was_resent(begun),
-            hint_ms: failed.hint_ms,
+            hint_ms: failed.hint_ms(),
             half_open: plan.half_open.is_trial(),
             repeat,
         };

@@ -1,73 +1,51 @@
 //! Errors in Google's format: what its details say besides the message (which quota is used up, how long to wait), and those of
 //! the gateway for its clients.
 //!
-//! Called by [`super::errors`] and by attempts for the bodies of refusals. Always true: any bytes give a result, and what cannot be
+//! Called by [`super::errors`] for the bodies of refusals and for errors in answers and streams. Always true: any bytes give a result, and what cannot be
 //! read counts as absent.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::errors::{ErrorReply, first_object};
+use super::errors::ErrorReply;
 use super::retry_after::duration_ms;
+use crate::bytes::elements::elements;
+use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 
 /// What comes before a time in Google's message.
 const RETRY_IN: &str = "Please retry in ";
+/// Longest text of a detail that is read, in bytes.
+const TEXT_MAX: usize = 4 << 10;
 
-#[derive(Deserialize)]
-struct Detail {
-    #[serde(default)]
-    violations: Vec<Violation>,
-    #[serde(default, rename = "retryDelay")]
-    retry_delay: Option<Delay>,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Violation {
-    #[serde(default, rename = "quotaId")]
-    quota: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Delay {
-    /// `38s`, `38.9s`.
-    Text(String),
-    /// As older servers write it.
-    Parts {
-        #[serde(default)]
-        seconds: u64,
-        #[serde(default)]
-        nanos: u64,
-    },
-}
-
-/// The most specific name of what is wrong in the JSON text of `details`: the quota that is used up, else the reason.
+/// The most specific name of what is wrong in the JSON text of `details`: the quota that is used up, else the reason. What has an odd
+/// form is left out alone.
 pub(super) fn code(details: &str) -> Option<String> {
-    let details = read(details)?;
-    let quotas = || details.iter().flat_map(|detail| &detail.violations);
-    let quotas = || quotas().filter_map(|violation| violation.quota.clone());
+    let quotas = || {
+        let violations = all(details, "violations").filter_map(elements).flatten();
+        violations.filter_map(|one| text(member(one, "quotaId")?))
+    };
     // What a day allows is used up for longer than what a minute does.
     let quota = quotas().find(|quota| quota.contains("PerDay")).or_else(|| quotas().next());
-    quota.or_else(|| details.into_iter().find_map(|detail| detail.reason))
+    quota.or_else(|| all(details, "reason").find_map(text))
 }
 
-/// How long the body of a refusal asks the gateway to wait, in milliseconds.
-#[must_use]
-pub fn retry_hint_ms(body: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(body).ok()?;
-    let [error] = texts(first_object(text), ["error"]).ok()?;
-    let [details, message] = texts(error?, ["details", "message"]).ok()?;
-    let delay = details.and_then(read).and_then(|details| {
-        details.into_iter().find_map(|detail| match detail.retry_delay? {
-            Delay::Text(text) => duration_ms(&text),
-            Delay::Parts { seconds, nanos } => {
-                Some(seconds.saturating_mul(1000).saturating_add(nanos.div_ceil(1_000_000)))
-            }
-        })
-    });
-    delay.or_else(|| {
+/// How long an error with these `details` and this `message`, both as JSON text, asks the gateway to wait, in milliseconds.
+pub(super) fn wait_ms(details: Option<&str>, message: Option<&str>) -> Option<u64> {
+    let delay = |raw: &str| {
+        if raw.starts_with('"') {
+            return duration_ms(&text(raw)?);
+        }
+        // As older servers write it.
+        let [seconds, nanos] = texts(raw, ["seconds", "nanos"]).ok()?;
+        let number = |raw: Option<&str>| raw.map_or(Some(0), |raw| raw.parse::<u64>().ok());
+        Some(
+            number(seconds)?
+                .saturating_mul(1000)
+                .saturating_add(number(nanos)?.div_ceil(1_000_000)),
+        )
+    };
+    let told = details.and_then(|details| all(details, "retryDelay").find_map(delay));
+    told.or_else(|| {
         let (_, tail) = message?.split_once(RETRY_IN)?;
         let is_of_time = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'h' | 'm' | 's');
         let end = tail.find(|c| !is_of_time(c)).unwrap_or(tail.len());
@@ -158,13 +136,35 @@ impl<'e> Google<'e> {
     }
 }
 
-fn read(details: &str) -> Option<Vec<Detail>> {
-    serde_json::from_str(details).ok()
+/// The members called `name` of the elements of `list`.
+fn all<'t>(list: &'t str, name: &'static str) -> impl Iterator<Item = &'t str> {
+    elements(list).into_iter().flatten().filter_map(move |one| member(one, name))
+}
+
+fn member<'t>(object: &'t str, name: &'static str) -> Option<&'t str> {
+    texts(object, [name]).ok().and_then(|[found]| found)
+}
+
+fn text(raw: &str) -> Option<String> {
+    let raw = Some(raw).filter(|raw| raw.starts_with('"') && raw.len() <= TEXT_MAX)?;
+    serde_json::from_str::<Str<'_>>(raw).ok().map(|Str(text)| text.into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::errors::parse_provider_error;
+
+    fn hint(body: &str) -> Option<u64> {
+        parse_provider_error(body.as_bytes()).wait_ms
+    }
+
+    #[test]
+    fn a_detail_of_an_odd_form_hides_none_of_the_others() {
+        let details = r#"[{"violations":{"a":1}},7,{"retryDelay":"38s"},{"violations":[3,{"quotaId":"XPerDay"}]}]"#;
+        assert_eq!(code(details).as_deref(), Some("XPerDay"));
+        assert_eq!(wait_ms(Some(details), None), Some(38_000));
+    }
 
     #[test]
     fn a_wait_is_read_in_every_form_of_google() {
@@ -186,13 +186,13 @@ mod tests {
             (r#"{"retryDelay":"1s"}"#, "", None),
             ("[]", "", None),
         ] {
-            let hint = retry_hint_ms(body(details, message).as_bytes());
+            let hint = hint(&body(details, message));
             assert_eq!(hint, expected, "{details} {message}");
         }
         for odd in
             ["", "[]", "[1]", "{}", "<html>", r#"{"error":"x"}"#, r#"{"error":{"details":3}}"#]
         {
-            assert_eq!(retry_hint_ms(odd.as_bytes()), None, "{odd}");
+            assert_eq!(hint(odd), None, "{odd}");
         }
     }
 

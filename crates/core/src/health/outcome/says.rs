@@ -120,6 +120,7 @@ pub(super) fn is_context(error: &ProviderError) -> bool {
                 "too large to process",
                 "context the overflows",
                 "input tokens exceed",
+                "input token count",
                 "maximum number of tokens allowed",
                 // Cohere's.
                 "too many tokens:",
@@ -142,7 +143,12 @@ pub(super) fn is_policy(error: &ProviderError) -> bool {
         "DataInspectionFailed",
         "1301",
     ];
+    // Google's words for a prompt, beside which stands nothing more specific.
+    let is_blocked = kind_is(error, &["INVALID_ARGUMENT"])
+        && says(error, &["blocked", "filtered out"])
+        && says(error, &["safety", "prompt", "policies", "policy"]);
     code_is(error, &CODES)
+        || is_blocked
         || says(
             error,
             &[
@@ -151,7 +157,7 @@ pub(super) fn is_policy(error: &ProviderError) -> bool {
                 "violating our usage policy",
                 "your input was flagged",
                 "content exists risk",
-                "content violates usage guidelines",
+                "usage guidelines",
             ],
         )
 }
@@ -177,7 +183,10 @@ pub(super) fn is_quota(error: &ProviderError) -> bool {
     ];
     // Google names the quota: those of a minute come back by themselves.
     let is_of_a_day = error.code.as_deref().is_some_and(|code| code.contains("PerDay"));
-    let is_none = error.message.contains("limit: 0,");
+    let is_none = error.message.match_indices("limit: 0").any(|(at, limit)| {
+        let next = error.message[at + limit.len()..].chars().next();
+        !next.is_some_and(|c| c.is_ascii_digit() || c == '.')
+    });
     // Cohere limits the keys of trials by the minute and by the month.
     let is_of_a_trial = says(error, &["trial key"]) && !says(error, &["/ minute"]);
     code_is(error, &CODES)
@@ -199,7 +208,7 @@ pub(super) fn is_beyond_the_rate(error: &ProviderError) -> bool {
 }
 
 pub(super) fn is_overload(error: &ProviderError) -> bool {
-    kind_is(error, &["overloaded_error", "overloaded"])
+    kind_is(error, &["overloaded_error", "overloaded", "UNAVAILABLE"])
         || code_is(error, &["TEMPORARILY_UNAVAILABLE"])
         || text_has(
             error,
@@ -221,7 +230,8 @@ pub(super) fn is_own_overload(error: &ProviderError) -> bool {
 
 pub(super) fn names_the_key(error: &ProviderError) -> bool {
     code_is(error, &["invalid_api_key", "CONSUMER_SUSPENDED"])
-        || text_has(error, &["api key", "api-key", "apikey"])
+        // Google's word for a key whose project is closed.
+        || text_has(error, &["api key", "api-key", "apikey", "been denied access"])
 }
 
 /// A refused key under a status that says less.
@@ -280,6 +290,8 @@ pub(super) fn is_a_clients_fault(error: &ProviderError) -> bool {
             "incorrect padding",
             "error opening <_io.bytesio",
             "invalid data found when processing input",
+            // Ollama's, of a parameter with a value of another type.
+            "invalid options:",
         ],
     )
 }
@@ -388,6 +400,23 @@ pub(super) fn names_a_client_object(error: &ProviderError) -> bool {
     error.param.as_deref().is_some_and(|param| param != "model")
         || text_has(error, &WORDS)
         || error.message.split(breaks).any(is_id)
+}
+
+/// Whether it is about something that a request refers to and that is not there, or not for this account: a cached content, a file, a
+/// guardrail, an object in a bucket. Texts: Google's and Bedrock's.
+pub(super) fn names_what_a_request_refers_to(error: &ProviderError) -> bool {
+    const WORDS: [&str; 9] = [
+        "cachedcontent",
+        "cached content",
+        "permission to access the file",
+        "storage.objects.get",
+        "guardrail identifier",
+        "bedrock:applyguardrail",
+        "s3:getobject",
+        "s3 object",
+        "s3 uri",
+    ];
+    text_has(error, &WORDS)
 }
 
 /// Whether a word is an id as providers make them: a short word, and then what no one would write.

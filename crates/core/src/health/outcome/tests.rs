@@ -158,3 +158,131 @@ proptest::proptest! {
         );
     }
 }
+
+fn google(code: Option<&str>, kind: &str, message: &str) -> ProviderError {
+    let (code, kind) = (code.map(str::to_owned), Some(kind.to_owned()));
+    ProviderError { message: message.to_owned(), kind, code, ..ProviderError::default() }
+}
+
+#[test]
+fn what_a_request_refers_to_blames_no_deployment() {
+    let texts = [
+        (
+            403,
+            "PERMISSION_DENIED",
+            "You do not have permission to access the File abc123 or it may not exist.",
+        ),
+        (403, "PERMISSION_DENIED", "CachedContent not found (or permission denied)"),
+        (404, "NOT_FOUND", "CachedContent cachedContents/x not found"),
+        (
+            403,
+            "PERMISSION_DENIED",
+            "x@y.iam does not have storage.objects.get access to the Google Cloud Storage object.",
+        ),
+        (
+            404,
+            "ResourceNotFoundException",
+            "The guardrail identifier or version provided in the request does not exist.",
+        ),
+        (
+            400,
+            "ValidationException",
+            "The guardrail identifier or version provided in the request does not exist.",
+        ),
+        (
+            403,
+            "AccessDeniedException",
+            "User: arn:aws:iam::1:user/x is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::b/k",
+        ),
+    ];
+    for (status, kind, message) in texts {
+        let error = google(None, kind, message);
+        let expected = Classified { cause: Cause::BadRequest, about: About::Unclear };
+        assert_eq!(classify(&Observation::Status(status, &error)), expected, "{message}");
+        assert_eq!(classify(&Observation::InBand(&error)), expected, "in band: {message}");
+    }
+    let denied = "User: x is not authorized to perform: bedrock:InvokeModel";
+    let error = google(None, "AccessDeniedException", denied);
+    assert_eq!(classify(&Observation::Status(403, &error)).cause, Cause::Permission);
+    let error = google(None, "", "invalid options: num_ctx");
+    assert_eq!(classify(&Observation::Status(500, &error)).cause, Cause::BadRequest);
+}
+
+#[test]
+fn a_google_error_in_a_stream_is_what_it_is_over_http() {
+    for (status, kind, code, message, expected) in [
+        (400, "INVALID_ARGUMENT", "SOMETHING", "x", Cause::BadRequest),
+        (400, "INVALID_ARGUMENT", "API_KEY_INVALID", "x", Cause::Auth),
+        (403, "PERMISSION_DENIED", "SERVICE_DISABLED", "x", Cause::Permission),
+        (401, "UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED", "x", Cause::Auth),
+        (404, "NOT_FOUND", "SOMETHING", "models/m is not found", Cause::NotFound),
+        (429, "RESOURCE_EXHAUSTED", "RequestsPerMinute", "x", Cause::RateLimited),
+        (429, "RESOURCE_EXHAUSTED", "RequestsPerDay", "x", Cause::Quota),
+        (503, "UNAVAILABLE", "SOMETHING", "x", Cause::Overloaded),
+        (504, "DEADLINE_EXCEEDED", "SOMETHING", "x", Cause::Timeout),
+        (500, "INTERNAL", "SOMETHING", "x", Cause::ServerError),
+    ] {
+        let error = google(Some(code), kind, message);
+        assert_eq!(classify(&Observation::Status(status, &error)).cause, expected, "{kind} {code}");
+        assert_eq!(
+            classify(&Observation::InBand(&error)).cause,
+            expected,
+            "in band: {kind} {code}"
+        );
+    }
+}
+
+#[test]
+fn googles_words_have_their_causes() {
+    for (status, kind, code, message, expected) in [
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "400",
+            "Unable to submit request because the input token count is 40000 but model only supports up to 32768.",
+            Cause::ContextWindow,
+        ),
+        (
+            429,
+            "RESOURCE_EXHAUSTED",
+            "XPerMinute",
+            "Quota exceeded, limit: 0\nPlease retry in 3s",
+            Cause::Quota,
+        ),
+        (429, "RESOURCE_EXHAUSTED", "XPerMinute", "Quota exceeded, limit: 0", Cause::Quota),
+        (429, "RESOURCE_EXHAUSTED", "XPerMinute", "Quota exceeded, limit: 05", Cause::RateLimited),
+        (
+            400,
+            "INVALID_ARGUMENT",
+            "400",
+            "The prompt was blocked due to safety.",
+            Cause::ContentPolicy,
+        ),
+        (400, "INVALID_ARGUMENT", "400", "Invalid value at safety_settings", Cause::BadRequest),
+        (
+            403,
+            "PERMISSION_DENIED",
+            "403",
+            "Your project has been denied access. Please contact support.",
+            Cause::Auth,
+        ),
+        (503, "UNAVAILABLE", "503", "The service is currently unavailable.", Cause::Overloaded),
+        (502, "INTERNAL", "429", "x", Cause::RateLimited),
+    ] {
+        let error = google(Some(code), kind, message);
+        assert_eq!(classify(&Observation::Status(status, &error)).cause, expected, "{message}");
+    }
+}
+
+#[test]
+fn a_quota_of_a_day_lasts_until_midnight_at_google() {
+    // 2026-07-01T12:00:00Z is five in the morning there, in summer.
+    let noon = 1_782_907_200_000;
+    let quota = google(Some("GenerateRequestsPerDayPerProject"), "RESOURCE_EXHAUSTED", "x");
+    assert_eq!(quota.wait_ms(Cause::Quota, noon), Some(19 * 3_600_000));
+    let told = ProviderError { wait_ms: Some(7), ..quota.clone() };
+    assert_eq!(told.wait_ms(Cause::Quota, noon), Some(7));
+    assert_eq!(told.wait_ms(Cause::BadRequest, noon), None);
+    let minute = google(Some("RequestsPerMinute"), "RESOURCE_EXHAUSTED", "x");
+    assert_eq!(minute.wait_ms(Cause::RateLimited, noon), None);
+}

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use hale_core::health::outcome::{Observation, classify};
-use hale_wire::{errors, google_error, retry_after};
+use hale_wire::{errors, retry_after};
 use http::{HeaderMap, StatusCode, header};
 
 use super::failed::Failed;
@@ -48,6 +48,8 @@ pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
     } else if error.message.is_empty() {
         error.message = format!("the upstream answered {status}");
     }
+    let of_header = retry_after::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms());
+    error.wait_ms = of_header.or(error.wait_ms);
     let observation = match (status, addressed) {
         (StatusCode::NOT_FOUND, Addressed::StoredObject) => Observation::NoSuchObject,
         (_, Addressed::OnTheSide) => Observation::OnTheSide(status.as_u16(), &error),
@@ -55,12 +57,7 @@ pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
             Observation::Status(status.as_u16(), &error)
         }
     };
-    let classified = classify(&observation);
-    // Waiting does not fix the request.
-    let hint_ms = retry_after::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms())
-        .or_else(|| google_error::retry_hint_ms(&text))
-        .filter(|_| classified.cause.blames_deployment());
-    Failed { hint_ms, ..Failed::told(classified, status.as_u16(), error) }
+    Failed::told(classify(&observation), status.as_u16(), error)
 }
 
 /// Appends to `text` what arrives of an error body within the limits.

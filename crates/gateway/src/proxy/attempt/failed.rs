@@ -18,7 +18,7 @@ use hale_wire::stream::Broken;
 use http::StatusCode;
 
 use super::call::{Audience, Unprepared};
-use crate::clock::seconds;
+use crate::clock::{self, seconds};
 use crate::upstream::credential::CredentialError;
 use crate::upstream::target::TargetError;
 use crate::upstream::{BodyError, SendError};
@@ -35,8 +35,6 @@ pub(crate) struct Failed {
     pub(crate) status: Option<u16>,
     /// The provider's error, or the gateway's own.
     pub(crate) error: ProviderError,
-    /// The delay that the provider asked for, milliseconds.
-    pub(crate) hint_ms: Option<u64>,
     /// What it is about.
     pub(crate) about: About,
     /// The step that failed, if no answer came.
@@ -56,14 +54,15 @@ impl Failed {
     /// A failure whose cause is known.
     pub(crate) fn of(cause: Cause, status: Option<u16>, message: String) -> Failed {
         let error = ProviderError { message, ..ProviderError::default() };
-        Failed { cause, status, error, hint_ms: None, about: About::Whole, obstacle: None }
+        Failed { cause, status, error, about: About::Whole, obstacle: None }
     }
 
     /// A failure that the provider told with a status.
-    pub(crate) fn told(classified: Classified, status: u16, error: ProviderError) -> Failed {
+    pub(crate) fn told(classified: Classified, status: u16, mut error: ProviderError) -> Failed {
         let Classified { cause, about } = classified;
+        error.wait_ms = error.wait_ms(cause, clock::unix_ms());
         let obstacle = (about == About::Address).then_some(Obstacle::NoPath);
-        Failed { cause, status: Some(status), error, hint_ms: None, about, obstacle }
+        Failed { cause, status: Some(status), error, about, obstacle }
     }
 
     /// Adds the step that failed.
@@ -73,7 +72,12 @@ impl Failed {
 
     /// The part that the deployment's state needs.
     pub(crate) fn failure(&self) -> Failure {
-        Failure { cause: self.cause, status: self.status, hint_ms: self.hint_ms }
+        Failure { cause: self.cause, status: self.status, hint_ms: self.hint_ms() }
+    }
+
+    /// The delay that the provider asked for, milliseconds.
+    pub(crate) fn hint_ms(&self) -> Option<u64> {
+        self.error.wait_ms
     }
 
     /// What is known about `model` after this failure, if its provider refused something that Hale added or that only
@@ -125,10 +129,11 @@ impl Failed {
     }
 
     /// An error inside a 2xx answer or a stream.
-    pub(crate) fn in_band(error: ProviderError) -> Failed {
+    pub(crate) fn in_band(mut error: ProviderError) -> Failed {
         let Classified { cause, about } = classify(&Observation::InBand(&error));
         let obstacle = (about == About::Address).then_some(Obstacle::NoPath);
-        Failed { cause, status: None, error, hint_ms: None, about, obstacle }
+        error.wait_ms = error.wait_ms(cause, clock::unix_ms());
+        Failed { cause, status: None, error, about, obstacle }
     }
 
     /// A request that cannot be expressed in the provider's format; no upstream was called.
@@ -274,12 +279,12 @@ impl Failed {
                 failed.obstacle = None;
                 failed
             }
-            TargetError::Credential(CredentialError::Refused { status, error, hint_ms }) => {
+            TargetError::Credential(CredentialError::Refused { status, error }) => {
                 // A refused token request means a bad credential, unless the issuer itself fails.
                 let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
                 let observed = if own { status.as_u16() } else { 401 };
                 let cause = classify(&Observation::Status(observed, &error)).cause;
-                Failed { hint_ms, ..Failed::told(cause.into(), observed, error) }
+                Failed::told(cause.into(), observed, error)
             }
             TargetError::Credential(error @ CredentialError::NoToken { .. }) => {
                 Failed::malformed(error.to_string())

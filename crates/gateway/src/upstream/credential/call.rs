@@ -170,8 +170,8 @@ impl Said {
     pub(super) fn refused(&self, mut error: ProviderError, secret: &Secret) -> CredentialError {
         error.hide(secret);
         let (status, now) = (self.status, clock::unix_ms());
-        let hint_ms = retry_after::retry_hint_ms(status.as_u16(), &self.headers, now);
-        CredentialError::Refused { status, error, hint_ms }
+        error.wait_ms = retry_after::retry_hint_ms(status.as_u16(), &self.headers, now);
+        CredentialError::Refused { status, error }
     }
 }
 

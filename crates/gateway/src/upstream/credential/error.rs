@@ -18,15 +18,13 @@ pub(crate) enum CredentialError {
         /// What went wrong.
         error: SendError,
     },
-    /// The issuer refused, perhaps with the time after which to try again, milliseconds.
+    /// The issuer refused; the error has the time after which to try again, if there is one.
     #[error("{}", error.message)]
     Refused {
         /// The status of its answer.
         status: StatusCode,
         /// What it said.
         error: ProviderError,
-        /// The time.
-        hint_ms: Option<u64>,
     },
     /// The issuer answered with something that is no credential.
     #[error("{issuer} answered without a token")]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fixture::{body, deployment, order, sent, testdata};
-use crate::formats::{errors, google_error, retry_after};
+use crate::formats::{errors, retry_after};
 
 const CLAUDE: &str = "claude-sonnet-4-5";
 
@@ -607,7 +607,7 @@ fn every_recorded_refusal_has_its_cause() {
             }
             let body = file["body"].to_string();
             let hint = retry_after::retry_hint_ms(status, &headers, NOW);
-            let hint = hint.or_else(|| google_error::retry_hint_ms(body.as_bytes()));
+            let hint = hint.or_else(|| errors::parse_provider_error(body.as_bytes()).wait_ms);
             assert_eq!(hint, file["hint_ms"].as_u64(), "{provider}/{name}");
         }
     }

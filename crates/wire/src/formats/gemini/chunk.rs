@@ -157,7 +157,7 @@ fn finished(reason: &str, message: Option<&str>) -> Result<Finish, Wrong> {
             message: said("a call in the request has no signature"),
             kind: Some("INVALID_ARGUMENT".to_owned()),
             code: Some("400".to_owned()),
-            param: None,
+            ..ProviderError::default()
         })),
         reason if is_spoilt(reason) => Err(Wrong::Broken(said("the model spoilt its answer"))),
         reason if FILTERED.contains(&reason) => Ok(Finish::Stop(Stop::Refusal)),

@@ -15,6 +15,7 @@ use crate::bytes::object;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::formats::codec::OfContents;
+use crate::formats::guards;
 use crate::formats::neutral::Request;
 use crate::formats::order::Order;
 use crate::formats::signed_call;
@@ -79,6 +80,11 @@ fn generated<'e>(
     edits: &mut Vec<Edit<'e>>,
 ) {
     edits.push(Edit::Remove("model"));
+    // The config's goes before the client's, in either spelling.
+    if let Some(safety) = guards::safety(order) {
+        edits.push(Edit::Remove("safety_settings"));
+        edits.push(Edit::Set("safetySettings", Cow::Borrowed(safety)));
+    }
     let config = given(peek, CONFIG, "generation_config");
     let (beside, within) = written(defaults, order);
     for (name, raw) in beside {

@@ -60,7 +60,7 @@ fn stop_of(finish_reason: &str, error: Option<&str>) -> Result<Stop, ProviderErr
                     message: format!("the provider broke off with finish_reason `{reason}`"),
                     kind: Some("server_error".to_owned()),
                     code: Some(reason.to_owned()),
-                    param: None,
+                    ..ProviderError::default()
                 }
             }));
         }

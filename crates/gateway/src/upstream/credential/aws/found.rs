@@ -16,7 +16,7 @@ pub(super) type FoundKeys = Result<Granted<Keys>, CredentialError>;
 /// What the config or the machine has cannot be used.
 pub(super) fn unusable(problem: String) -> CredentialError {
     let error = ProviderError { message: format!("AWS: {problem}"), ..ProviderError::default() };
-    CredentialError::Refused { status: StatusCode::UNAUTHORIZED, error, hint_ms: None }
+    CredentialError::Refused { status: StatusCode::UNAUTHORIZED, error }
 }
 
 /// What signs with `keys`.

@@ -20,7 +20,7 @@ use crate::conversion::token_count;
 pub use crate::formats::answer::Fault;
 use crate::formats::answer::Observed;
 use crate::formats::answer_tool::unwrap_answer;
-use crate::formats::neutral::{Content, Part};
+use crate::formats::neutral::Content;
 use crate::formats::view::View;
 use crate::formats::{anthropic, bedrock, cohere, empty, gemini, ollama, openai, responses};
 
@@ -141,13 +141,8 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
     if view.has_answer_tool() {
         unwrap_answer(&mut answer);
     }
-    let images = |part: &Part<'_>| matches!(part.content, Content::Image(_));
     Ok(match conversion.operation.format().of_clients() {
         ClientFormat::OpenAi => openai::answer::write(&answer, view),
-        ClientFormat::Anthropic if answer.parts.iter().any(images) => {
-            let why = "an image, which has no place in an answer of this format";
-            return Err(Fault::Malformed(why.to_owned()));
-        }
         ClientFormat::Anthropic => anthropic::answer::write(&answer, view),
         ClientFormat::Responses => {
             responses::answer::write(answer, view).map_err(Fault::Malformed)?

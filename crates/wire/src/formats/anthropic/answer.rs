@@ -15,6 +15,9 @@ use crate::formats::call_id::Calls;
 use crate::formats::neutral::{Answer, Content, Part, Stop, Text};
 use crate::formats::view::View;
 
+/// What stands in the place of a picture, for which an answer of this format has none.
+pub(super) const PICTURE: &str = "[an image, which an answer of this format cannot hold; clients of chats and of responses get it]";
+
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
@@ -136,11 +139,12 @@ fn write_block(json: &mut JsonText, content: &Content<'_>, (mark, calls): (&str,
             json.open(b'{').member("type", "tool_use").member("id", &id).member("name", name);
             json.raw_member("input", input);
         }
+        // The text beside it stays.
+        Content::Image(_) => {
+            json.open(b'{').member("type", "text").member("text", PICTURE);
+        }
         // Models do not answer with these.
-        Content::Image(_)
-        | Content::Media(_)
-        | Content::Document { .. }
-        | Content::ToolResult { .. } => return,
+        Content::Media(_) | Content::Document { .. } | Content::ToolResult { .. } => return,
     }
     json.close(b'}');
 }

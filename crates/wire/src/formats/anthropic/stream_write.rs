@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use hale_core::usage::Usage;
 
-use super::answer::write_stop;
+use super::answer::{PICTURE, write_stop};
 use super::write_usage;
 use crate::bytes::json::JsonText;
 use crate::formats::call_id::Calls;
@@ -142,9 +142,8 @@ impl Writer {
             }
             // This format has citations of documents only.
             Delta::Citation(_) => {}
-            Delta::Image { .. } => {
-                return Err("an image, which has no place in an answer of this format".to_owned());
-            }
+            // A picture has no place in this format; the text beside it stays.
+            Delta::Image { .. } => self.say(Kind::Text, PICTURE, view, out)?,
             Delta::Redacted(data) => {
                 self.begin(view, out);
                 self.close_block(view, out);

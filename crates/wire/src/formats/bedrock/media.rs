@@ -4,7 +4,7 @@
 //! documents of a request are different, have the letters that the provider takes, and are the same in each turn of a session.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -60,21 +60,28 @@ const SOUNDS: [(&str, &str); 9] = [
     ("audio/mp4", "m4a"),
 ];
 
-/// The names of the documents of a request.
+/// The names of the documents of a request: all of them, and for each plain one the number that the next of that name gets.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names {
+    all: HashSet<String>,
+    next: HashMap<String, usize>,
+}
 
 impl Names {
     /// The name of one more document.
     pub(super) fn next(&mut self, title: Option<&str>) -> String {
         let plain = plain_name(title.unwrap_or_default());
-        let mut name = plain.clone();
-        let mut number = 2;
-        while !self.0.insert(name.clone()) {
-            name = format!("{plain} {number}");
-            number += 1;
+        if self.all.insert(plain.clone()) {
+            return plain;
         }
-        name
+        let number = self.next.entry(plain.clone()).or_insert(2);
+        loop {
+            let name = format!("{plain} {number}");
+            *number += 1;
+            if self.all.insert(name.clone()) {
+                return name;
+            }
+        }
     }
 }
 
@@ -223,6 +230,16 @@ fn write_source(json: &mut JsonText, source: &Source<'_>, order: &Order<'_>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_documents_of_one_name_take_linear_time_and_stay_apart() {
+        let mut names = Names::default();
+        // One that already has the form of a number behind the name.
+        assert_eq!(names.next(Some("a 3.pdf")), "a 3");
+        let many: HashSet<String> = (0..100_000).map(|_| names.next(Some("a.pdf"))).collect();
+        assert_eq!(many.len(), 100_000);
+        assert!(!many.contains("a 3") && many.contains("a") && many.contains("a 100001"));
+    }
 
     #[test]
     fn names_of_documents_are_valid_different_and_the_same_each_time() {

@@ -3,6 +3,7 @@
 //! Called by [`super::fit`]. Always true: nothing that the client said is changed.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use hale_core::provider::WireFormat;
 
@@ -40,12 +41,11 @@ pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat) {
 /// The tools that the history calls, each once.
 fn called<'a>(request: &Request<'a>) -> Vec<Tool<'a>> {
     let mut tools: Vec<Tool<'a>> = Vec::new();
+    let mut known: HashSet<&str> = HashSet::new();
     let parts = request.turns.iter().flat_map(|turn| &turn.parts);
     for part in parts {
         let Content::ToolCall { name, .. } = &part.content else { continue };
-        let is_known =
-            |tool: &Tool<'_>| matches!(tool, Tool::Function { name: known, .. } if known == name);
-        if !tools.iter().any(is_known) {
+        if known.insert(name) {
             tools.push(Tool::Function {
                 name: name.clone(),
                 description: None,

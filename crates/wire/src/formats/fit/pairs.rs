@@ -4,6 +4,7 @@
 //! of the next turn; no result is lost.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use hale_core::provider::CallIds;
 
@@ -23,12 +24,19 @@ pub(super) enum Ids {
 
 /// A call that waits for its result.
 struct Open<'a> {
-    /// The id as the client wrote it.
-    given: Text<'a>,
     /// The id that the target gets.
     sent: Text<'a>,
     /// The place of its result among the results of the turn.
     result: Option<usize>,
+}
+
+/// The open calls that have one id, as the client wrote it.
+#[derive(Default)]
+struct Same {
+    /// Their places among the open calls.
+    calls: Vec<usize>,
+    /// How many of them have a result.
+    answered: usize,
 }
 
 struct Pairing<'a> {
@@ -38,6 +46,8 @@ struct Pairing<'a> {
     calls: Calls,
     turns: Vec<Turn<'a>>,
     open: Vec<Open<'a>>,
+    /// The open calls by their ids.
+    by_id: HashMap<Text<'a>, Same>,
     /// Instructions between calls and their results.
     held: Vec<Turn<'a>>,
 }
@@ -63,6 +73,7 @@ pub(super) fn pair<'a>(
         calls: Calls::default(),
         turns: Vec::with_capacity(turns.len() + 1),
         open: Vec::new(),
+        by_id: HashMap::new(),
         held: Vec::new(),
     };
     for turn in turns {
@@ -99,7 +110,8 @@ impl<'a> Pairing<'a> {
                 }
                 (Ids::Undone(_), None) | (Ids::Shown, _) => sent.clone(),
             };
-            self.open.push(Open { given, sent, result: None });
+            self.by_id.entry(given).or_default().calls.push(self.open.len());
+            self.open.push(Open { sent, result: None });
         }
         self.turns.push(turn);
         Ok(())
@@ -142,9 +154,14 @@ impl<'a> Pairing<'a> {
         (is_error, cache): (bool, Option<Text<'a>>),
     ) -> Result<Vec<Part<'a>>, Unfit> {
         let id = signed_call::own(id);
-        let mut same = self.open.iter_mut().filter(|open| open.given == id).peekable();
-        let first = same.peek().and_then(|open| open.result);
-        if let Some(open) = same.find(|open| open.result.is_none()) {
+        let same = self.by_id.get_mut(&id);
+        let first = same.as_ref().and_then(|same| self.open.get(*same.calls.first()?)?.result);
+        let next = same.and_then(|same| {
+            let next = *same.calls.get(same.answered)?;
+            same.answered += 1;
+            Some(next)
+        });
+        if let Some(open) = next.and_then(|next| self.open.get_mut(next)) {
             open.result = Some(results.len());
             let content = Content::ToolResult { id: open.sent.clone(), parts, is_error };
             results.push(Part { content, cache });
@@ -170,6 +187,7 @@ impl<'a> Pairing<'a> {
 
     /// Adds a result for each open call that has none; then no call is open.
     fn answer_the_others(&mut self, results: &mut Vec<Part<'a>>) -> Result<(), Unfit> {
+        self.by_id.clear();
         for open in self.open.drain(..).filter(|open| open.result.is_none()) {
             if !self.room.take(open.sent.len()) {
                 return Err(Unfit::malformed(
@@ -253,6 +271,29 @@ mod tests {
     }
 
     use Role::{Assistant, System, User};
+
+    #[test]
+    fn many_calls_and_results_are_paired_in_linear_time() {
+        const COUNT: usize = 40_000;
+        let id = |i: usize| Cow::Owned(format!("call-{i}"));
+        let calls = (0..COUNT).map(|i| {
+            let content = Content::ToolCall { id: id(i), name: id(i), input: "{}".into() };
+            Part::from(content)
+        });
+        let results = (0..COUNT).rev().map(|i| {
+            let parts = vec![text("r")];
+            Part::from(Content::ToolResult { id: id(i), parts, is_error: false })
+        });
+        let turns = vec![
+            Turn { role: Assistant, parts: calls.collect() },
+            Turn { role: User, parts: results.collect() },
+        ];
+        let began = std::time::Instant::now();
+        let (turns, _) = pair(turns, Ids::Shown, 1_000).unwrap();
+        assert_eq!(turns[1].parts.len(), COUNT);
+        // A look at all calls for each result takes minutes.
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    }
 
     #[test]
     fn a_call_without_a_result_was_not_run() {

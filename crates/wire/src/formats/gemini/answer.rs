@@ -11,7 +11,7 @@ use super::part::Said;
 use super::said;
 use crate::bytes::json::JsonText;
 use crate::formats::answer::Fault;
-use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Source, Text, check_call};
+use crate::formats::neutral::{Answer, Content, Part, Source, Text, check_call, cut_id};
 use crate::formats::signed_call;
 use crate::formats::thoughts::GOOGLES;
 use crate::formats::view::View;
@@ -27,13 +27,17 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let mut parts: Vec<Part<'_>> = Vec::with_capacity(chunk.parts.len());
     let mut calls = 0;
     let mut places = Places::default();
+    // Each call without an id repeats it.
+    let answer_id = cut_id(chunk.id);
     for part in chunk.parts {
         let signature = part.signature;
         match part.said {
             Said::Call { id, name, input } => {
-                let id = signed(own_id(id, calls, &chunk.id), &signature);
-                if calls >= CALLS_MAX || check_call(calls, "", &name).is_err() {
-                    return Err(broken(&"too many tool calls, or a name that is too long"));
+                let id = signed(own_id(id, calls, &answer_id), &signature);
+                if check_call(calls, &id, &name).is_err() {
+                    return Err(broken(
+                        &"too many tool calls, or an id or a name that is too long",
+                    ));
                 }
                 calls += 1;
                 parts.push(Content::ToolCall { id, name, input }.into());
@@ -71,7 +75,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let stop = chunk.finish.map(|finish| finish.stop(calls, has_content));
     let stop = stop.transpose().map_err(|why| broken(&why))?;
     let citations = chunk.grounding.map(|raw| grounding::read(raw, &places)).unwrap_or_default();
-    Ok(Answer { id: chunk.id, parts, citations, stop, usage: chunk.usage, ..Answer::default() })
+    Ok(Answer { id: answer_id, parts, citations, stop, usage: chunk.usage, ..Answer::default() })
 }
 
 /// Joins neighbouring texts: one answer may have a part for each piece.

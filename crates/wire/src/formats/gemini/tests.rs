@@ -429,10 +429,39 @@ fn code_that_ran_is_text_and_a_picture_is_an_image() {
     let answer = answered(Operation::Chat, &candidate(picture.clone(), "STOP")).unwrap();
     let message = &answer["choices"][0]["message"];
     assert_eq!(message["images"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
-    assert!(matches!(
-        answered(Operation::Messages, &candidate(picture, "STOP")),
-        Err(Fault::Malformed(_))
-    ));
+    // No place for it blames nobody, and the text stays.
+    let answer = candidate(picture, "STOP");
+    let message = answered(Operation::Messages, &answer).unwrap();
+    let texts = |blocks: &[Value]| {
+        blocks
+            .iter()
+            .filter_map(|block| block["text"].as_str())
+            .map(str::to_owned)
+            .collect::<String>()
+    };
+    let text = texts(message["content"].as_array().unwrap());
+    assert!(
+        text.starts_with("a cat[an image, which an answer of this format cannot hold"),
+        "{text}"
+    );
+    let (_, out) = streamed(conversion(Operation::Messages), &events(&[answer]), &[]);
+    let deltas: Vec<Value> = data(&out).iter().map(|event| event["delta"].clone()).collect();
+    assert_eq!(texts(&deltas), text);
+}
+
+#[test]
+fn a_long_id_of_an_answer_is_not_repeated_by_each_call() {
+    let call = json!({"functionCall": {"name": "f", "args": {}}});
+    let mut answer = candidate(json!(vec![call; 300]), "STOP");
+    answer["responseId"] = json!("r".repeat(1 << 20));
+    for operation in [Operation::Chat, Operation::Messages, Operation::Responses] {
+        let length = answered(operation, &answer).unwrap().to_string().len();
+        assert!(length < 300 << 10, "{operation:?}: {length}");
+    }
+    let named = |id: &str| json!([{"functionCall": {"name": "f", "id": id, "args": {}}}]);
+    let long = candidate(named(&"i".repeat(100_000)), "STOP");
+    assert!(matches!(answered(Operation::Chat, &long), Err(Fault::Malformed(_))));
+    assert!(answered(Operation::Chat, &candidate(named(&"i".repeat(4000)), "STOP")).is_ok());
 }
 
 #[test]

@@ -215,6 +215,6 @@ mod tests {
         let spent = ErrorReply { kind: "budget_exceeded".to_owned(), ..limited };
         let told = details(&spent);
         assert!(told.contains("PerDay") && !told.contains("retryDelay"), "{told}");
-        assert_eq!(retry_hint_ms(told.as_bytes()), None);
+        assert_eq!(hint(&format!("{{\"error\":{{\"details\":{told}}}}}")), None);
     }
 }

@@ -157,6 +157,27 @@ fn a_client_cannot_replace_a_guard_of_the_config_in_any_spelling() {
 }
 
 #[test]
+fn a_client_of_googles_format_cannot_replace_its_safety_settings() {
+    for (config, client) in [
+        ("safety_settings", "safetySettings"),
+        ("safetySettings", "safety_settings"),
+        ("safety_settings", "safety_settings"),
+    ] {
+        let gemini = at("gemini", &[(config, safety("BLOCK_LOW_AND_ABOVE"))]);
+        let mine = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}], client: safety("OFF")});
+        let out = sent(&mine, &order(&gemini, Operation::GenerateContent, "gemini-2.5-flash"));
+        let out = out.unwrap();
+        assert_eq!(out["safetySettings"], safety("BLOCK_LOW_AND_ABOVE"), "{config} {client}");
+        assert!(!out.to_string().contains("OFF"), "{out}");
+    }
+    // Towards another provider its guard holds, too.
+    let bedrock = at_bedrock(Route::Converse, &[("guardrailConfig", guardrail("ADMIN"))]);
+    let plain = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]});
+    let out = sent(&plain, &order(&bedrock, Operation::GenerateContent, CLAUDE)).unwrap();
+    assert_eq!(out["guardrailConfig"], guardrail("ADMIN"));
+}
+
+#[test]
 fn a_client_whose_bytes_pass_cannot_replace_a_guard_either() {
     let mistral = at("mistral", &[("safe_prompt", json!(true))]);
     let off = body(Operation::Chat, json!({"safe_prompt": false}));

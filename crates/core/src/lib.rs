@@ -26,6 +26,7 @@ pub mod policy;
 pub mod prices;
 pub mod provider;
 pub mod record;
+pub mod rescue;
 pub mod route;
 pub mod secret;
 pub mod settings;

@@ -31,6 +31,8 @@ pub struct ModelFacts {
     pub supports_vision: Option<bool>,
     /// Whether it answers by a JSON schema, if known.
     pub supports_response_schema: Option<bool>,
+    /// Whether it goes on from words that a request puts into its mouth, if known.
+    pub supports_assistant_prefill: Option<bool>,
     /// USD per prompt token.
     pub input_cost_per_token: Option<f64>,
     /// USD per answer token.
@@ -183,6 +185,7 @@ impl ModelFacts {
             supports_function_calling: self.supports_function_calling,
             supports_vision: self.supports_vision,
             supports_response_schema: self.supports_response_schema,
+            supports_assistant_prefill: self.supports_assistant_prefill,
             supports_reasoning: self.supports_reasoning,
             deprecation_date: self.deprecation_date,
             ..ModelFacts::default()

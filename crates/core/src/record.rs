@@ -16,6 +16,7 @@ pub use self::detail::{
 use crate::cache::CacheAnswer;
 use crate::cause::Cause;
 use crate::operation::Operation;
+use crate::rescue::Outcome as Rescue;
 use crate::tenancy::access::Identity;
 use crate::usage::{CountedBy, Usage};
 
@@ -135,6 +136,8 @@ pub struct RequestRecord {
     /// Attempts that were sent again on a new connection, because a kept one turned out to be
     /// closed.
     pub resends: Resends,
+    /// What became of its stream, if that broke after its first content and might have been continued.
+    pub rescue: Option<Rescue>,
     /// From arrival to the end of the answer, microseconds.
     pub duration_us: u64,
     /// From arrival to the first content, microseconds.

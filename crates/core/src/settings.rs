@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use crate::cache::CacheSettings;
 use crate::incident::AlertSettings;
 use crate::policy::ByKind;
+use crate::rescue::RescueMode;
 use crate::route::{AffinitySettings, Strategy};
 use crate::secret::Secret;
 
@@ -61,6 +62,8 @@ pub struct RouterSettings {
     pub retry_policy: ByKind,
     /// When a session keeps to one member, before the strategy picks.
     pub affinity: AffinitySettings,
+    /// When a stream that broke after its first content is continued elsewhere.
+    pub rescue: RescueMode,
     /// How one of the healthy members is picked.
     pub strategy: Strategy,
     /// Whether requests that exceed a deployment's context window are kept from it, and `rpm` and
@@ -131,6 +134,7 @@ impl Default for RouterSettings {
             tolerance: ByKind::default(),
             retry_policy: ByKind::default(),
             affinity: AffinitySettings::default(),
+            rescue: RescueMode::default(),
             strategy: Strategy::default(),
             pre_call_checks: false,
             enforce_rates: false,

@@ -59,6 +59,7 @@ fn view() -> View {
         notes: None,
         show_usage: true,
         priced: None,
+        earlier_usd: 0.0,
         merges_reasoning: false,
         created: 1_700_000_000,
         issuer: None,
@@ -86,6 +87,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             ask_usage: false,
             drop_params: false,
             known: Known::default(),
+            prefix: None,
             seals: None,
             fetched: None,
         };

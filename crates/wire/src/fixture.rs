@@ -81,6 +81,7 @@ pub(crate) fn order<'o>(
         ask_usage: false,
         drop_params: false,
         known: Known::default(),
+        prefix: None,
         seals: None,
         fetched: None,
     }
@@ -103,6 +104,7 @@ pub(crate) fn view() -> View {
         model_json: "\"mine\"".into(),
         show_usage: true,
         priced: None,
+        earlier_usd: 0.0,
         merges_reasoning: false,
         created: 7,
         answer_id: None,

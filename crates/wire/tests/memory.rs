@@ -88,6 +88,7 @@ fn serve(operation: Operation, read: Option<Peek>, deployments: &[Deployment]) {
                 ask_usage: drop_params,
                 drop_params,
                 known: hale_core::health::Known::default(),
+                prefix: None,
                 seals: None,
                 fetched: None,
             };

@@ -31,6 +31,10 @@ pub(super) fn set(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Prob
             facts.supports_response_schema = field.flag(problems);
             return true;
         }
+        "supports_assistant_prefill" => {
+            facts.supports_assistant_prefill = field.flag(problems);
+            return true;
+        }
         "max_input_tokens" => &mut facts.max_input_tokens,
         "max_output_tokens" => &mut facts.max_output_tokens,
         "input_cost_per_token" => &mut facts.input_cost_per_token,
@@ -70,6 +74,7 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     put(&mut base.supports_vision, over.supports_vision);
     put(&mut base.supports_reasoning, over.supports_reasoning);
     put(&mut base.supports_response_schema, over.supports_response_schema);
+    put(&mut base.supports_assistant_prefill, over.supports_assistant_prefill);
     put(&mut base.max_input_tokens, over.max_input_tokens);
     put(&mut base.max_output_tokens, over.max_output_tokens);
     put(&mut base.input_cost_per_token, over.input_cost_per_token);

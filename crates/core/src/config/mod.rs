@@ -54,6 +54,7 @@ mod problem;
 mod redact;
 mod redundancy;
 mod reference;
+mod rescue;
 mod scalar;
 mod schema;
 mod settings;

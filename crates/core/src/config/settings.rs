@@ -21,7 +21,7 @@ use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
     address, affinity, alerts, budgets, cache, fetch, filters, metrics, open_pages, origins,
-    probing, shared, sinks, store, user_headers,
+    probing, rescue, shared, sinks, store, user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -243,6 +243,7 @@ impl<'n> Settings<'n> {
             "enable_pre_call_checks" => put(&mut router.pre_call_checks, field.flag(problems)),
             "optional_pre_call_checks" => self.affinity.checks(field, problems),
             "affinity" => self.affinity.mode(field, problems),
+            "rescue" => rescue::read(&mut router.rescue, field, problems),
             "default_max_parallel_requests" => {
                 router.default_max_parallel = field.small(problems);
             }

@@ -69,6 +69,8 @@ pub struct Candidate {
     pub timeout_ms: u64,
     /// The longest silence of a stream, milliseconds.
     pub silence_ms: u64,
+    /// Whether it could continue a stream that broke at another member.
+    pub continues: bool,
 }
 
 /// What would happen to a request for the model `name` at `now`.
@@ -126,6 +128,7 @@ impl RoutePlan {
                 score: strategy.score(&pool, deployment),
                 timeout_ms: times.timeout_ms,
                 silence_ms: times.silence_ms,
+                continues: self.can_continue(snapshot, deployment, now),
             }
         };
         let mut candidates: Vec<Candidate> = selection.members.iter().map(candidate).collect();

@@ -31,7 +31,7 @@ pub use may_use::MayUse;
 pub use needs::{Need, Needs};
 pub use resolve::{Resolved, Target, find, nearest_names, resolve};
 pub use route_plan::{
-    AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Repeat, RoutePlan, Slot, Tried,
+    AttemptPlan, Begins, GiveUp, MAX_ATTEMPTS, Next, Refused, Repeat, RoutePlan, Slot, Tried,
 };
 pub use select::{Choice, select};
 pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};

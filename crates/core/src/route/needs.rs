@@ -16,11 +16,14 @@ pub enum Need {
     Schema,
     /// Hearing sound.
     Audio,
+    /// Going on from words that the request puts into its mouth.
+    Prefill,
 }
 
 impl Need {
     /// Every need.
-    pub const ALL: [Need; 4] = [Need::Tools, Need::Vision, Need::Schema, Need::Audio];
+    pub const ALL: [Need; 5] =
+        [Need::Tools, Need::Vision, Need::Schema, Need::Audio, Need::Prefill];
 
     /// The `model_info` key that says whether a model does it.
     #[must_use]
@@ -30,6 +33,7 @@ impl Need {
             Need::Vision => "supports_vision",
             Need::Schema => "supports_response_schema",
             Need::Audio => "supports_audio_input",
+            Need::Prefill => "supports_assistant_prefill",
         }
     }
 }
@@ -47,6 +51,8 @@ pub struct Needs {
     pub schema: bool,
     /// It has sound.
     pub audio: bool,
+    /// It ends with words of the model, from which a broken answer is continued.
+    pub prefill: bool,
     /// Its estimated length in tokens; 0 is unknown.
     pub input_tokens: u64,
 }
@@ -67,6 +73,7 @@ impl Needs {
             Need::Vision => self.vision,
             Need::Schema => self.schema,
             Need::Audio => self.audio,
+            Need::Prefill => self.prefill,
         }
     }
 
@@ -80,6 +87,9 @@ impl Needs {
             Some(Need::Vision)
         } else if lacks(self.schema, facts.supports_response_schema) {
             Some(Need::Schema)
+        } else if self.prefill && facts.supports_assistant_prefill != Some(true) {
+            // Others take the words for a turn that is over, and begin anew.
+            Some(Need::Prefill)
         } else {
             None
         }

@@ -12,11 +12,12 @@ mod invariants;
 mod pick;
 mod plan;
 mod queue;
+mod rescue;
 mod wait;
 
 use std::collections::VecDeque;
 
-pub use self::attempt_plan::{AttemptPlan, Repeat, Slot, Tried};
+pub use self::attempt_plan::{AttemptPlan, Begins, Repeat, Slot, Tried};
 
 use super::controls::{Controls, Overrides};
 use super::filter::Excluded;
@@ -101,6 +102,8 @@ pub struct RoutePlan {
     visited: Vec<wait::Visit>,
     current: usize,
     waits: wait::Waits,
+    /// Once a stream has broken after its first content.
+    rescue: Option<rescue::Rescue>,
     /// Groups that were passed over because no member is healthy.
     passed: Vec<(Target, Option<Overrides>)>,
     queue: VecDeque<queue::Waiting>,
@@ -158,6 +161,7 @@ impl RoutePlan {
             visited: Vec::new(),
             current: 0,
             waits: wait::Waits::default(),
+            rescue: None,
             passed: Vec::new(),
             queue: VecDeque::new(),
             tried: Vec::new(),
@@ -345,14 +349,7 @@ impl RoutePlan {
 
     /// Takes the failure of the attempt that [`RoutePlan::next`] returned.
     pub fn failed(&mut self, snapshot: &Snapshot, tried: Tried, now: Millis, chance: u64) {
-        let failure = after::Failure {
-            cause: tried.cause,
-            status: tried.status,
-            deployment: tried.deployment,
-            hint_ms: tried.hint_ms,
-            half_open: tried.half_open,
-            repeat: tried.repeat,
-        };
+        let failure = after::Failure::of(&tried);
         let repeat = tried.repeat;
         self.avoid_failed(snapshot, &failure);
         self.tried.push(tried);
@@ -364,6 +361,7 @@ impl RoutePlan {
         } else {
             self.step_after_failure(&failure, after::Moment { snapshot, now, chance })
         };
+        self.pauses_no_rescue();
         if matches!(self.step, Step::Pick | Step::Pause(_)) {
             self.retries += 1;
         }
@@ -417,7 +415,7 @@ impl RoutePlan {
         self.retries_left = None;
         self.pauses = 0;
         self.too_long = false;
-        self.avoid.clear();
+        self.avoid_no_more();
         self.group_tried_from = self.tried.len();
         self.step = Step::Pick;
         self.share_deadline(snapshot, now);

@@ -14,6 +14,7 @@ mod leases;
 mod probes;
 mod properties;
 mod report;
+mod rescue;
 mod strategies;
 mod swarm;
 mod upstream;

@@ -166,8 +166,13 @@ fn the_plots_of_waiting_are_what_the_document_shows() {
 
 /// Compares a part of the page with `fresh`, or writes it there.
 pub(crate) fn shows(part: &str, fresh: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/routing.md");
-    let page = std::fs::read_to_string(&path).expect("docs/routing.md is there");
+    shows_in("routing.md", part, fresh);
+}
+
+/// The same for another page of `docs/`.
+pub(crate) fn shows_in(page: &str, part: &str, fresh: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let page = std::fs::read_to_string(&path).expect("the page is there");
     let (begin, end) = (format!("<!-- {part}: begin -->\n"), format!("<!-- {part}: end -->"));
     let (before, page) = page.split_once(&begin).expect("the mark of its begin");
     let (shown, after) = page.split_once(&end).expect("the mark of its end");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::record::{RequestRecord, ResendReason};
+use hale_core::rescue::Outcome as Rescue;
 use hale_core::usage::{CountedBy, Usage};
 
 use super::histogram::{Bounds, Histogram};
@@ -105,6 +106,8 @@ pub(crate) struct Counters {
     /// The upstream's time by the tokens of the answer.
     pub(crate) per_token: Histogram,
     sums: [AtomicU64; SUMS],
+    /// What became of broken streams.
+    rescues: [AtomicU64; Rescue::COUNT],
 }
 
 impl Counters {
@@ -121,12 +124,18 @@ impl Counters {
             waited: time(),
             per_token: Histogram::new(&scales.per_token),
             sums: [const { AtomicU64::new(0) }; SUMS],
+            rescues: [const { AtomicU64::new(0) }; Rescue::COUNT],
         }
     }
 
     /// What that adds up to.
     pub(crate) fn sum(&self, of: Sum) -> u64 {
         self.sums[of as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many broken streams had that outcome.
+    pub(crate) fn rescues(&self, outcome: Rescue) -> u64 {
+        self.rescues[outcome.place()].load(Ordering::Relaxed)
     }
 
     fn add(&self, of: Sum, by: u64) {
@@ -166,6 +175,9 @@ impl Counters {
         self.add(Sum::Fallbacks, record.fallbacks.into());
         self.add(Sum::ResentClosed, record.resends.of(ResendReason::Closed).into());
         self.add(Sum::ResentReset, record.resends.of(ResendReason::Reset).into());
+        if let Some(outcome) = record.rescue {
+            self.rescues[outcome.place()].fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(usage) = &record.usage {
             self.add_usage(usage);
             self.add(Sum::Estimated, u64::from(record.counted_by == CountedBy::Estimate));
@@ -210,7 +222,8 @@ impl Counters {
         for (own, other) in pairs {
             own.absorb(other);
         }
-        for (own, other) in self.sums.iter().zip(&other.sums) {
+        let sums = self.sums.iter().chain(&self.rescues);
+        for (own, other) in sums.zip(other.sums.iter().chain(&other.rescues)) {
             own.fetch_add(other.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }

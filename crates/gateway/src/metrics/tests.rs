@@ -36,6 +36,7 @@ fn record(ending: Ending) -> RequestRecord {
         retries: 0,
         fallbacks: 0,
         resends: Resends::default(),
+        rescue: None,
         duration_us: 20_000,
         first_content_us: None,
         overhead_us: 100,

@@ -308,6 +308,8 @@ struct Preview<'p> {
     /// Seconds that it would wait for its turn, as far as that is known, if nothing could be tried at once.
     waits_s: Option<f64>,
     groups: Vec<Group<'p>>,
+    /// Whether a broken stream is continued: `text`, `replay` or `off`.
+    rescue: &'static str,
     /// Where the first group's requests go that are too long for it.
     context_window_fallbacks: &'p [Box<str>],
     /// Where they go when a provider's policy refuses them.
@@ -350,6 +352,8 @@ struct Member<'p> {
     score: f64,
     timeout_s: f64,
     silence_s: f64,
+    /// Whether it could continue a stream that broke elsewhere.
+    continues_streams: bool,
 }
 
 /// `POST /router/explain`: what would become of a request for `model`.
@@ -393,6 +397,7 @@ pub(super) fn preview(
         worst_case_s: seconds(worst_case_ms),
         waits_s: wait.map(|wait| seconds(waiting.turn_at(&wait.ways, now).since(now))),
         groups: shown.collect(),
+        rescue: snapshot.router.rescue.name(),
         context_window_fallbacks: &context_window_fallbacks,
         content_policy_fallbacks: &content_policy_fallbacks,
     }))
@@ -412,6 +417,7 @@ fn member<'p>(snapshot: &'p Snapshot, group: &str, one: &Candidate, now: Millis)
         score: if one.score.is_finite() { one.score } else { f64::MAX },
         timeout_s: seconds(one.timeout_ms),
         silence_s: seconds(one.silence_ms),
+        continues_streams: one.continues,
     };
     match one.fit {
         Ok(Fit::Ready) => {}

@@ -327,6 +327,7 @@ impl Prober<'_> {
             passed: None,
             simulated: None,
             traced: None,
+            behind: None,
             is_tapped: false,
             expect: Expect {
                 form: AnswerForm::Json,

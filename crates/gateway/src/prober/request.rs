@@ -94,6 +94,7 @@ pub(super) fn build(
         kept: None,
         client_version: None,
         known: deployment.known(&model),
+        prefix: None,
         seals: None,
         fetched: None,
     };

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use hale_core::cache::CacheAnswer;
 use hale_core::health::outcome::ProviderError;
+use hale_core::rescue::No;
 use hale_core::route::{AttemptPlan, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_wire::errors::{clean, kind_of};
@@ -47,6 +48,7 @@ const ERROR_MAX: usize = 200;
 const ROUTE_MAX: usize = 4_000;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const CHECKS_IGNORED: HeaderName = HeaderName::from_static("x-hale-health-checks-ignored");
+const RESCUE: HeaderName = HeaderName::from_static("x-hale-rescue");
 const LEFT_OUT: HeaderName = HeaderName::from_static("x-hale-left-out");
 const CACHE_KEY: HeaderName = HeaderName::from_static("x-litellm-cache-key");
 /// How the cache answered: `hit` or `joined`.
@@ -56,6 +58,19 @@ const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 thread_local! {
     /// Provider header names with their prefix: a lookup is cheaper than building the name again.
     static PREFIXED: RefCell<HeaderMap<(HeaderName, Means)>> = RefCell::default();
+}
+
+/// Says what would follow a break of the stream.
+pub(super) fn rescue(headers: &mut HeaderMap, ahead: Option<Result<(), No>>) {
+    let value = match ahead {
+        None => return,
+        Some(Ok(())) => HeaderValue::from_static("allowed"),
+        Some(Err(why)) => match HeaderValue::try_from(format!("no; {}", why.word())) {
+            Ok(value) => value,
+            Err(_) => return,
+        },
+    };
+    headers.insert(RESCUE, value);
 }
 
 /// Adds the headers of an event stream.

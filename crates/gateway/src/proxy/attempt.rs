@@ -37,8 +37,8 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::answer::{Answered, Content, Source, Stream};
 pub(crate) use self::call::{
-    AnswerForm, Attempt, Audience, Call, Destination, Expect, OperationCall, PolicyStop, Scope,
-    TimeLimit, Unprepared,
+    AnswerForm, Attempt, Audience, Behind, Call, Destination, Expect, OperationCall, PolicyStop,
+    Scope, TimeLimit, Unprepared,
 };
 use self::error_body::{Addressed, is_encoded, refused};
 pub(crate) use self::failed::{ANSWER_TOO_LARGE, Failed};

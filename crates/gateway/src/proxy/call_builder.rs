@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hale_core::health::Known;
 use hale_core::operation::Operation;
 use hale_core::provider::{ClientFormat, WireFormat};
+use hale_core::rescue::Echo;
 use hale_core::route::{Overrides, RoutePlan};
 use hale_core::settings::RouterSettings;
 use hale_wire::controls;
@@ -21,7 +22,10 @@ use hale_wire::peek::Peek;
 use hale_wire::prepare::{Conversion, Prepared, prepare};
 use hale_wire::stream::View;
 
-use super::attempt::{AnswerForm, Destination, Expect, OperationCall, PolicyStop, Unprepared};
+use super::attempt::{
+    AnswerForm, Behind, Destination, Expect, OperationCall, PolicyStop, Unprepared,
+};
+use super::broken_off::Rescue;
 use super::fetched_body::{self, FetchedBody};
 use super::model_request::ModelRequest;
 use super::simulated::Outcome;
@@ -85,6 +89,7 @@ async fn apart(
     let upstream_model: Box<str> = order.upstream_model.into();
     let kept: Option<Box<str>> = order.kept.map(Box::from);
     let client_version: Option<Box<str>> = order.client_version.map(Box::from);
+    let prefix: Option<Box<str>> = order.prefix.map(Box::from);
     let (peek, changes) = (peek.clone(), changes.owned());
     offload::run(move || {
         let order = Order {
@@ -96,6 +101,7 @@ async fn apart(
             ask_usage,
             drop_params,
             known,
+            prefix: prefix.as_deref(),
             seals: seals.as_ref(),
             fetched: fetched.as_deref(),
         };
@@ -115,6 +121,8 @@ pub(super) struct CallBuilder<'a> {
     pub(super) plan: &'a RoutePlan,
     /// What the provider refused to be told.
     pub(super) known: Known,
+    /// The answer that broke off, if this attempt goes on behind it.
+    pub(super) rescue: Option<&'a Rescue>,
     /// The id of the client's request.
     pub(super) call_id: &'a str,
 }
@@ -154,6 +162,9 @@ impl<'a> CallBuilder<'a> {
             passed: request.passed.as_deref(),
             simulated,
             traced: None,
+            behind: self
+                .rescue
+                .map(|rescue| Behind { broken: &rescue.broken, echo: echo_of(destination) }),
             is_tapped: false,
             expect: Expect {
                 form: request.form,
@@ -180,6 +191,10 @@ impl<'a> CallBuilder<'a> {
                 || self.request.controls.drop_params
                 || destination.deployment.endpoint.rules.drops_params,
             known: self.known,
+            prefix: self
+                .rescue
+                .map(|rescue| rescue.broken.cut().prefix())
+                .filter(|it| !it.is_empty()),
             seals: self.serving.ids.key(),
             fetched: fetched_body::found(self.serving, self.fetched()),
         }
@@ -256,6 +271,7 @@ impl<'a> CallBuilder<'a> {
             priced: (self.request.form == AnswerForm::Events
                 && self.serving.snapshot.gateway.include_cost_in_usage)
                 .then(|| destination.deployment.clone()),
+            earlier_usd: self.rescue.map_or(0.0, |rescue| rescue.earlier_usd),
             merges_reasoning: destination.deployment.endpoint.rules.merges_reasoning
                 && operation == Operation::Chat
                 && self.request.form == AnswerForm::Events,
@@ -278,7 +294,7 @@ impl<'a> CallBuilder<'a> {
                 owner: self.request.owner,
                 named: self.request.stored.as_ref().map(StoredObject::named),
             }),
-            serial: if is_translated_response { random() } else { 0 },
+            serial: if is_translated_response || self.rescue.is_some() { random() } else { 0 },
         }
     }
 
@@ -289,6 +305,14 @@ impl<'a> CallBuilder<'a> {
         } else {
             Cow::Borrowed(self.plan.target().name(&self.serving.snapshot))
         }
+    }
+}
+
+/// Whether the provider repeats the words that it goes on from. Source: <https://docs.mistral.ai/capabilities/completion/prefix>.
+fn echo_of(destination: &Destination<'_>) -> Echo {
+    match &*destination.deployment.endpoint.provider.name {
+        "mistral" | "codestral" => Echo::Possible,
+        _ => Echo::Never,
     }
 }
 

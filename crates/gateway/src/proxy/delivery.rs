@@ -7,6 +7,7 @@
 
 mod from_cache;
 mod going_on;
+mod halves;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -63,6 +64,8 @@ pub(crate) struct Delivery {
     place: Cell<Option<Place>>,
     /// The cost of answers that no client gets, USD.
     passed_over_usd: f64,
+    /// What halves of the answer came to that broke off.
+    earlier: Option<Box<halves::Earlier>>,
     record: Option<RequestRecord>,
     attempt: Option<AttemptGuard>,
     /// What its key has reserved for it.
@@ -133,6 +136,7 @@ impl Delivery {
             in_line_us: Cell::new(0),
             place: Cell::new(None),
             passed_over_usd: 0.0,
+            earlier: None,
             attempt: None,
             admission: None,
             looked: Looked::NEVER,
@@ -155,6 +159,7 @@ impl Delivery {
                 retries: 0,
                 fallbacks: 0,
                 resends: Resends::default(),
+                rescue: None,
                 duration_us: 0,
                 first_content_us: None,
                 overhead_us: 0,
@@ -376,9 +381,10 @@ impl Delivery {
             self.end(Ending::Panicked, 500, Some(Cause::Gateway));
             self.tell_own_fault();
         } else if self.is_cut() {
-            let (ending, status) = match self.attempt {
-                Some(_) => (Ending::Broken, carrier.status()),
-                None => (Ending::Error, 503),
+            let has_begun = |record: &RequestRecord| record.first_content_us.is_some();
+            let (ending, status) = match self.record.as_ref().is_some_and(has_begun) {
+                true => (Ending::Broken, carrier.status()),
+                false => (Ending::Error, 503),
             };
             self.end(ending, status, Some(Cause::Gateway));
             self.tell("shutting_down", || "the gateway stops, and its grace is over".to_owned());
@@ -419,17 +425,10 @@ impl Delivery {
         });
     }
 
-    /// An answer that no client gets: its cost is the request's all the same.
-    pub(super) fn passed_over(&mut self, deployment: &Deployment, counted: Counted<'_>) {
-        if let Some((_, _, Some(usd))) = self.charge(deployment, counted) {
-            self.passed_over_usd += usd;
-        }
-    }
-
     /// Records tokens and cost, and charges the budgets. Called once, when the answer ends.
     fn account(&mut self, counted: Counted<'_>) -> Option<f64> {
         let deployment = self.attempt.as_ref()?.deployment().clone();
-        let (usage, counted_by, cost) = self.charge(&deployment, counted)?;
+        let (usage, counted_by, cost) = self.with_earlier(self.charge(&deployment, counted)?);
         let cost = cost.map(|usd| usd + self.passed_over_usd);
         self.note(|record| {
             record.usage = Some(usage);

@@ -5,28 +5,27 @@
 //! owns the exchange while its answer is under way. Always true: nothing reaches the client before an
 //! attempt has succeeded (a stream: has content), and the route plan alone decides what to try next.
 
+mod passed_over;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::group::GroupIndex;
+use hale_core::health::Known;
 use hale_core::health::outcome::{Lacking, ProviderError};
-use hale_core::health::{Failure, Known};
 use hale_core::record::{Resends, StepKind};
-use hale_core::route::{
-    AttemptPlan, GiveUp, Need, Next, Overrides, Repeat, RoutePlan, Target, Tried,
-};
+use hale_core::route::{AttemptPlan, GiveUp, Need, Next, Repeat, RoutePlan, Target, Tried};
 use hale_wire::images;
 use hale_wire::prepare::Prepared;
 use http::Response;
 
 use super::attempt::{
-    Answered, Attempt, Audience, Call, Content, Destination, Failed, Scope, TimeLimit, Unprepared,
+    Answered, Attempt, Audience, Call, Destination, Failed, Scope, TimeLimit, Unprepared,
 };
 use super::attempt_guard::{AttemptGuard, Entry, Times};
+use super::broken_off::Rescue;
 use super::call_builder::CallBuilder;
-use super::counted::Counted;
 use super::delivery::Delivery;
 use super::explain;
 use super::fallbacks;
@@ -57,7 +56,9 @@ pub(super) struct Exchange {
     /// The provider's error of each failed attempt, in the order of [`RoutePlan::tried`].
     pub(super) errors: Vec<ProviderError>,
     /// An answer without content, which is delivered if no other comes.
-    empty: Option<Box<Empty>>,
+    empty: Option<Box<passed_over::Empty>>,
+    /// The answer that broke off, while another deployment is asked to go on.
+    pub(super) rescue: Option<Box<Rescue>>,
     /// What leads the requests that joined it.
     pub(super) lead: Option<Box<Leader>>,
     /// Its inputs, if some of their embeddings are kept.
@@ -86,15 +87,6 @@ pub(super) struct Winner {
     pub(super) resent: bool,
 }
 
-/// An answer without content.
-struct Empty {
-    winner: Winner,
-    answered: Answered,
-    /// The group that gave it.
-    target: Target,
-    overrides: Option<Overrides>,
-}
-
 /// What was known when an attempt began.
 struct Begun {
     at: Micros,
@@ -114,7 +106,7 @@ pub(crate) enum Stage {
     clippy::large_enum_variant,
     reason = "it is taken apart at once; a box would cost every answer"
 )]
-enum Attempted {
+pub(super) enum Attempted {
     /// An answer for the client.
     Answered(Winner, Answered),
     /// No way is open now: it is in line.
@@ -139,6 +131,7 @@ impl Exchange {
             delivery,
             errors,
             empty: None,
+            rescue: None,
             lead: None,
             parts: None,
             place: None,
@@ -178,7 +171,7 @@ impl Exchange {
     /// Follows the route plan to an answer, or until no way is open or left. The attempt of its `turn` comes first.
     ///
     /// It may be called again when an answer breaks after its first content, as long as the body is held.
-    async fn attempt_until_answered(
+    pub(super) async fn attempt_until_answered(
         &mut self,
         mut turn: Option<AttemptPlan>,
     ) -> Result<Attempted, Refusal> {
@@ -218,6 +211,10 @@ impl Exchange {
                 Ok(answered) => {
                     let resent = self.was_resent(&begun);
                     let winner = Winner { plan, ignored_probes, resent };
+                    if answered.content.differs() {
+                        self.differs(&winner.plan, answered, &begun);
+                        continue;
+                    }
                     if !self.is_passed_over(&answered.content) {
                         self.discard_empty();
                         return Ok(Attempted::Answered(winner, answered));
@@ -255,55 +252,6 @@ impl Exchange {
         taught && self.taught <= TAUGHT_MAX
     }
 
-    /// Whether another deployment is tried because the answer has no content.
-    fn is_passed_over(&self, content: &Content) -> bool {
-        content.is_empty() && !self.arrival.serving.snapshot.router.accept_empty_answers
-    }
-
-    /// Keeps an answer without content until no other deployment is left. No side is to blame for it.
-    fn pass_over(&mut self, winner: Winner, answered: Answered, begun: &Begun) {
-        let (target, overrides) = (self.plan.target().clone(), self.plan.overrides());
-        let message = "the answer has no content".to_owned();
-        let empty = Failed::of(Cause::EmptyAnswer, Some(200), message);
-        self.delivery.capture.attempt_failed(&empty);
-        self.failed(&winner.plan, empty, begun);
-        // The first one is kept.
-        match self.empty {
-            Some(_) => self.discard(answered),
-            None => self.empty = Some(Box::new(Empty { winner, answered, target, overrides })),
-        }
-    }
-
-    /// Another answer came: the kept one gives back its slot and its connection.
-    fn discard_empty(&mut self) {
-        if let Some(empty) = self.empty.take() {
-            self.discard(empty.answered);
-        }
-    }
-
-    /// No client gets this answer. Its provider charges for it all the same.
-    fn discard(&mut self, answered: Answered) {
-        let Answered { content, mut guard, .. } = answered;
-        let counted = match &content {
-            Content::Full(body, usage, _) | Content::Empty(body, usage, _) => {
-                Counted::of_body(*usage, body, &self.request)
-            }
-            Content::Stream(stream) => Counted::of_stream(&stream.reader, &self.request),
-            Content::Socket(_) => Counted::reported(None),
-        };
-        self.delivery.passed_over(guard.deployment(), counted);
-        guard.failure(Failure { status: Some(200), ..Failure::of(Cause::EmptyAnswer) });
-    }
-
-    /// No other answer came.
-    fn deliver_empty(&mut self, empty: Empty) -> Attempted {
-        let Empty { winner, answered, target, overrides } = empty;
-        self.plan.answered_in(target, overrides);
-        note_group(&self.arrival, &self.plan, &mut self.delivery);
-        self.delivery.at(self.arrival.serving.snapshot.deployment(winner.plan.deployment));
-        Attempted::Answered(winner, answered)
-    }
-
     /// Makes the attempt; `None` when another request took the deployment's last slot first.
     async fn attempt(&mut self, plan: &AttemptPlan) -> Option<Result<Answered, Failed>> {
         let serving = self.arrival.serving.clone();
@@ -334,6 +282,7 @@ impl Exchange {
             request: &self.request,
             plan: &self.plan,
             known: self.known,
+            rescue: self.rescue.as_deref(),
             call_id: &self.arrival.call_id,
         };
         // What was left of the time is gone: an attempt now would prove nothing.

@@ -12,6 +12,7 @@ use hale_core::cause::{Blame, Cause};
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::{About, Observation, ProviderError, classify};
 use hale_core::health::{RATE_LIMIT_CAP_MS, Verdict};
+use hale_core::rescue::No;
 use hale_core::route::{Refused, RoutePlan, Tried};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -269,7 +270,11 @@ pub(crate) fn unequal_parts() -> Refusal {
 }
 
 /// A stream that broke after its first content.
-pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorReply {
+pub(crate) fn broken_stream(
+    deployment: &Deployment,
+    failed: &Failed,
+    rescue: Option<No>,
+) -> ErrorReply {
     let status = failed.status.unwrap_or(failed.cause.facts().status);
     ErrorReply {
         message: format!(
@@ -282,6 +287,7 @@ pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorRe
         param: failed.error.param.clone(),
         code: status.to_string(),
         reason: reason_of_break(failed),
+        rescue: rescue.map(No::word),
         provider_code: failed.error.code.clone(),
         ..ErrorReply::default()
     }

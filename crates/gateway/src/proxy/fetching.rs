@@ -37,6 +37,7 @@ impl Exchange {
             request: &self.request,
             plan: &self.plan,
             known: self.known,
+            rescue: self.rescue.as_deref(),
             call_id: &self.arrival.call_id,
         };
         match builder.prepared(destination, held).await {

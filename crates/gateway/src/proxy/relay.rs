@@ -4,32 +4,43 @@
 //! as they arrive; the upstream is read only when the client has room; a failure is an event in the stream,
 //! followed by the end and by nothing that looks like success; in a body of bytes it is a broken connection.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use hale_core::deployment::Deployment;
+use hale_core::health::outcome::ProviderError;
+use hale_core::rescue::{No, Outcome};
 use hale_core::route::{AttemptPlan, SetBy};
 use hale_core::secret::Secret;
 use hale_core::tenancy::Denied;
 use hale_core::time::Millis;
-use hale_wire::errors::ErrorReply;
+use hale_wire::errors::{self, ErrorReply};
 use hale_wire::stream::Reader;
 use http_body::Frame;
 
 use super::attempt::{END_MAX_MS, Failed, Source, Stream, StreamRoom};
+use super::broken_off::Keeping;
 use super::counted::Counted;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use super::explain;
+use super::rescue::{Break, Broke, Remainder, Rescued, Rescuing};
 use super::silence_timeout::SilenceTimeout;
 use crate::clock;
 use crate::http::refusal;
 use crate::http::reply::{Broken, StreamedBody};
+use crate::state::Worker;
 
 /// How long an upstream may take to end its body after the last event, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
 /// Events that arrive together leave together, up to about this many bytes.
 const FRAME_MAX: usize = 32 << 10;
+
+/// The longest name of a deployment at a seam, characters.
+const SEAM_MAX: usize = 200;
 
 /// A stream that is being relayed.
 pub(crate) struct Relay {
@@ -39,8 +50,13 @@ pub(crate) struct Relay {
     room: StreamRoom,
     /// The token that was sent in place of a key. It is removed from errors.
     token: Option<Secret>,
-    /// The request that it answers, which can still try another deployment.
-    exchange: Box<Exchange>,
+    /// The request that it answers; `None` while another deployment is asked to go on.
+    exchange: Option<Box<Exchange>>,
+    /// The attempts to go on with a stream that broke.
+    rescue: Option<Rescuing>,
+    /// What the client has, or why it is not kept.
+    keeping: Result<Box<Keeping>, Option<No>>,
+    worker: Rc<Worker>,
     silence_ms: u64,
     silence_set_by: SetBy,
     /// When it must end.
@@ -72,7 +88,11 @@ enum End {
 
 impl Relay {
     /// Starts with the first content, which leaves at once.
-    pub(super) fn new(stream: Stream, exchange: Box<Exchange>, plan: &AttemptPlan) -> Relay {
+    pub(super) fn new(
+        stream: Stream,
+        (exchange, keeping): (Box<Exchange>, Result<Box<Keeping>, Option<No>>),
+        plan: &AttemptPlan,
+    ) -> Relay {
         let (silence_ms, ends) = (plan.silence_ms, plan.stream_ends);
         let relayed = stream.bytes.as_ref().and_then(|head| head.relayed.as_ref());
         let carrier =
@@ -88,7 +108,10 @@ impl Relay {
             ready: stream.ready,
             room: stream.room,
             token: stream.token,
-            exchange,
+            worker: exchange.arrival.worker.clone(),
+            exchange: Some(exchange),
+            rescue: None,
+            keeping,
             silence_ms,
             silence_set_by: plan.silence_set_by,
             ends,
@@ -103,11 +126,12 @@ impl Relay {
     }
 
     fn take(&mut self, piece: Bytes) {
+        let Some(exchange) = self.exchange.as_deref() else { return };
         let was_done = self.reader.is_done();
-        let arrival = &self.exchange.arrival;
-        let memory = (&arrival.worker.process.buffered, &arrival.serving.snapshot.gateway.bounds);
+        let bounds = &exchange.arrival.serving.snapshot.gateway.bounds;
+        let memory = (&self.worker.process.buffered, bounds);
         if let Err(failed) = self.room.take((&mut self.reader, &mut self.ready), piece, memory) {
-            self.fail(&failed);
+            self.broke(failed);
             return;
         }
         if self.reader.events() != self.events_seen && !was_done {
@@ -115,7 +139,7 @@ impl Relay {
             self.last_event = clock::now().millis();
         }
         if !self.reader.is_done() && self.is_too_long() {
-            self.fail(&Failed::too_long());
+            self.broke(Failed::too_long());
             return;
         }
         if self.reader.is_done() && !was_done {
@@ -135,7 +159,19 @@ impl Relay {
 
     /// Whether the process is stopping and cuts what is still in flight.
     pub(super) fn is_cut(&self) -> bool {
-        self.exchange.delivery.is_cut()
+        self.worker.process.is_cutting()
+    }
+
+    /// An error that the provider sent in the stream, without what is secret.
+    fn without_secrets(&self, mut error: ProviderError) -> ProviderError {
+        let exchange = self.exchange.as_deref();
+        if let Some(deployment) = exchange.and_then(|exchange| exchange.delivery.deployment()) {
+            deployment.hide_credentials(&mut error);
+        }
+        if let Some(token) = &self.token {
+            error.hide(token);
+        }
+        error
     }
 
     fn is_too_long(&self) -> bool {
@@ -150,12 +186,14 @@ impl Relay {
             (false, false) => self.silence_ms,
         };
         let due = self.last_event.plus(patience).min(self.ends);
-        if self.reader.is_complete() { due } else { due.min(self.exchange.delivery.key_due()) }
+        let exchange = self.exchange.as_deref().filter(|_| !self.reader.is_complete());
+        exchange.map_or(due, |exchange| due.min(exchange.delivery.key_due()))
     }
 
     /// Looks at the key, if it is time to; ends the stream of one that is no longer good. Whether it was time.
     fn looks_at_key(&mut self) -> bool {
-        let delivery = &mut self.exchange.delivery;
+        let Some(exchange) = self.exchange.as_deref_mut() else { return false };
+        let delivery = &mut exchange.delivery;
         if self.reader.is_complete() || clock::now().millis() < delivery.key_due() {
             return false;
         }
@@ -176,14 +214,51 @@ impl Relay {
         self.ended_well = true;
         // The answer is complete; clients still wait for the end marker.
         self.reader.close(&mut self.ready);
-        let Exchange { delivery, request, .. } = &mut *self.exchange;
-        delivery.succeed(self.carrier, Counted::of_stream(&self.reader, request));
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            let Exchange { delivery, request, .. } = exchange;
+            delivery.succeed(self.carrier, Counted::of_stream(&self.reader, request));
+        }
     }
 
-    fn fail(&mut self, failed: &Failed) {
-        match self.exchange.delivery.deployment() {
+    /// The stream broke: another deployment is asked to go on, or it ends.
+    fn broke(&mut self, failed: Failed) {
+        if self.keeping.is_ok()
+            && let Some(exchange) = self.exchange.as_deref_mut()
+            && let Err(denied) = exchange.delivery.check_key()
+        {
+            // No more is asked for a key that is no longer good.
+            self.key_ended(denied);
+            return;
+        }
+        let Some(exchange) = self.exchange.take() else { return };
+        let keeping = std::mem::replace(&mut self.keeping, Err(None));
+        let broke = Break {
+            failed,
+            reader: &self.reader,
+            ready: &self.ready,
+            keeping,
+            limits: (self.silence_ms, self.ends),
+        };
+        // Dropping the unread part of the upstream's stream closes the connection.
+        self.source = Source::Canned(None);
+        match exchange.breaks(broke) {
+            Broke::Asks(rescuing) => self.rescue = Some(*rescuing),
+            Broke::Ends(mut exchange, failed, why) => {
+                let deployment = exchange.delivery.deployment().cloned();
+                if let Some(why) = why {
+                    exchange.delivery.rescued(Outcome::Not(why));
+                }
+                self.exchange = Some(exchange);
+                self.fail(&failed, deployment, why);
+            }
+        }
+    }
+
+    /// Ends it with an error.
+    fn fail(&mut self, failed: &Failed, deployment: Option<Arc<Deployment>>, why: Option<No>) {
+        match deployment {
             Some(deployment) => {
-                let reply = explain::broken_stream(deployment, failed);
+                let reply = explain::broken_stream(&deployment, failed, why);
                 self.fail_with(failed, &reply);
             }
             None => {
@@ -201,31 +276,104 @@ impl Relay {
 
     fn fails(&mut self, failed: &Failed) {
         self.over = true;
-        let Exchange { delivery, request, .. } = &mut *self.exchange;
-        delivery.fail(self.carrier, failed, Counted::of_stream(&self.reader, request));
+        // Dropping the unread part of the upstream's stream closes the connection.
+        self.source = Source::Canned(None);
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            let Exchange { delivery, request, .. } = exchange;
+            delivery.fail(self.carrier, failed, Counted::of_stream(&self.reader, request));
+        }
         if self.reader.is_bytes() {
             self.end = End::BreakSoon;
         }
-        // Dropping the unread part of the upstream's stream closes the connection.
-        self.source = Source::Canned(None);
+    }
+
+    /// The upstream has ended its body.
+    fn ended(&mut self) {
+        let finished = self.reader.finish(&mut self.ready);
+        self.room.gather(&self.reader);
+        if let Err(broken) = finished {
+            self.broke(Failed::broken(&broken));
+        } else if self.reader.is_complete() {
+            self.complete();
+        } else if self.reader.error().is_none() {
+            self.broke(Failed::cut("the upstream ended the stream before it was complete"));
+        }
+    }
+
+    /// Waits for the attempts to go on. What is ready has left.
+    fn poll_rescue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(rescuing) = &mut self.rescue else { return Poll::Ready(()) };
+        let Poll::Ready(Rescued { mut exchange, result }) = rescuing.attempts.as_mut().poll(cx)
+        else {
+            return Poll::Pending;
+        };
+        let Some(Rescuing { failed, deployment, .. }) = self.rescue.take() else {
+            return Poll::Ready(());
+        };
+        match result {
+            Ok(remainder) => {
+                self.exchange = Some(exchange);
+                self.goes_on(*remainder);
+            }
+            Err(why) => {
+                if let Some(deployment) = &deployment {
+                    exchange.delivery.at(deployment);
+                }
+                exchange.delivery.rescued(Outcome::Not(why));
+                self.exchange = Some(exchange);
+                self.fail(&failed, deployment, Some(why));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The rest of the answer comes from another deployment.
+    fn goes_on(&mut self, remainder: Remainder) {
+        let Remainder { stream, plan, deployment, keeping } = remainder;
+        let id = errors::clean(&deployment.id, SEAM_MAX);
+        self.ready.extend_from_slice(format!(": rescue deployment={id}\n\n").as_bytes());
+        self.ready.extend_from_slice(&stream.ready);
+        (self.source, self.reader, self.token) = (stream.source, stream.reader, stream.token);
+        let mut room = stream.room;
+        room.goes_on_from(&mut self.room);
+        self.room = room;
+        self.keeping = Ok(keeping);
+        (self.silence_ms, self.silence_set_by) = (plan.silence_ms, plan.silence_set_by);
+        self.events_seen = self.reader.events();
+        let now = clock::now().millis();
+        self.last_event = if self.reader.is_done() { now.plus(LINGER_MS) } else { now };
+    }
+
+    /// The process stops in the middle of the attempts to go on.
+    fn cut_rescue(&mut self, rescuing: Rescuing) {
+        let Rescuing { attempts, deployment, .. } = rescuing;
+        // Its record says that the gateway has cut it.
+        drop(attempts);
+        self.fail(&Failed::stopping(), deployment, Some(No::Stopping));
     }
 }
 
 impl StreamedBody for Relay {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if !self.over && self.exchange.delivery.is_cut() {
-            self.fail(&Failed::stopping());
+        if !self.over && self.is_cut() {
+            match self.rescue.take() {
+                Some(rescuing) => self.cut_rescue(rescuing),
+                None => self.broke(Failed::stopping()),
+            }
         }
         while !self.over && self.ready.len() < FRAME_MAX {
-            if let Some(mut error) = self.reader.error().cloned() {
-                if let Some(deployment) = self.exchange.delivery.deployment() {
-                    deployment.hide_credentials(&mut error);
+            if self.rescue.is_some() {
+                if !self.ready.is_empty() {
+                    break;
                 }
-                if let Some(token) = &self.token {
-                    error.hide(token);
+                match self.poll_rescue(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => continue,
                 }
-                self.fail(&Failed::in_band(error));
-                break;
+            }
+            if let Some(error) = self.reader.error().cloned() {
+                self.broke(Failed::in_band(self.without_secrets(error)));
+                continue;
             }
             match self.source.poll_piece(cx) {
                 // Flush what is buffered; wait only when the buffer is empty.
@@ -234,32 +382,20 @@ impl StreamedBody for Relay {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) if self.looks_at_key() => {}
                     Poll::Ready(()) if self.reader.is_complete() => self.complete(),
-                    Poll::Ready(()) if self.is_too_long() => self.fail(&Failed::too_long()),
+                    Poll::Ready(()) if self.is_too_long() => self.broke(Failed::too_long()),
                     Poll::Ready(()) => {
-                        self.fail(&Failed::stalled(self.silence_ms, self.silence_set_by));
+                        self.broke(Failed::stalled(self.silence_ms, self.silence_set_by));
                     }
                 },
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),
                 Poll::Ready(Some(Err(_))) if self.reader.is_complete() => self.complete(),
                 Poll::Ready(Some(Err(error))) => {
-                    self.fail(&Failed::of_body(
+                    self.broke(Failed::of_body(
                         &error,
                         "the upstream's connection was cut in the middle of the stream",
                     ));
                 }
-                Poll::Ready(None) => {
-                    let finished = self.reader.finish(&mut self.ready);
-                    self.room.gather(&self.reader);
-                    if let Err(broken) = finished {
-                        self.fail(&Failed::broken(&broken));
-                    } else if self.reader.is_complete() {
-                        self.complete();
-                    } else if self.reader.error().is_none() {
-                        self.fail(&Failed::cut(
-                            "the upstream ended the stream before it was complete",
-                        ));
-                    }
-                }
+                Poll::Ready(None) => self.ended(),
             }
         }
         if self.ready.is_empty() {
@@ -277,7 +413,12 @@ impl StreamedBody for Relay {
             };
         }
         let bytes = Bytes::from(std::mem::take(&mut self.ready));
-        self.exchange.delivery.note(|record| record.response_bytes += bytes.len() as u64);
+        if let Ok(keeping) = &mut self.keeping {
+            keeping.push(&bytes);
+        }
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            exchange.delivery.note(|record| record.response_bytes += bytes.len() as u64);
+        }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -287,8 +428,11 @@ impl StreamedBody for Relay {
 
     fn give_up(&mut self) {
         self.over = true;
-        let Exchange { delivery, request, .. } = &mut *self.exchange;
-        delivery.panicked(Counted::of_stream(&self.reader, request));
+        self.rescue = None;
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            let Exchange { delivery, request, .. } = exchange;
+            delivery.panicked(Counted::of_stream(&self.reader, request));
+        }
         self.source = Source::Canned(None);
     }
 }
@@ -297,7 +441,8 @@ impl Drop for Relay {
     fn drop(&mut self) {
         let is_complete = self.reader.is_complete();
         let progress = if is_complete { Progress::Complete } else { Progress::Partial };
-        let Exchange { delivery, request, .. } = &mut *self.exchange;
+        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+        let Exchange { delivery, request, .. } = exchange;
         let counted = Counted::of_stream(&self.reader, request);
         delivery.capture.streamed(&mut self.room);
         delivery.carrier_dropped(self.carrier, progress, counted);

@@ -142,6 +142,8 @@ impl Exchange {
         self.theirs(winner, &mut headers, theirs);
         self.explain(winner, &mut headers);
         self.request.keep_small_body(self.arrival.serving.snapshot.gateway.bounds.buffered_bytes);
+        let ahead = self.rescue_ahead(winner);
+        answer_headers::rescue(&mut headers, ahead);
         let operation = self.request.operation;
         let leader = match stream.bytes {
             Some(_) => None,
@@ -149,7 +151,12 @@ impl Exchange {
             None => None,
         };
         answer_headers::cache_key(&mut headers, leader.as_ref().map(|leader| leader.key()));
-        let relay = Relay::new(stream, self, &winner.plan);
+        let keeping = match ahead {
+            Some(Ok(())) => Ok(self.keeping()),
+            Some(Err(why)) => Err(Some(why)),
+            None => Err(None),
+        };
+        let relay = Relay::new(stream, (self, keeping), &winner.plan);
         let body = match leader {
             Some(leader) => Reply::stream(Led::new(relay, leader, operation)),
             None => Reply::stream(relay),

@@ -201,6 +201,9 @@ fn append(record: &RequestRecord, out: &mut Vec<u8>) {
     line.number(name!("retries"), record.retries.into());
     line.number(name!("fallbacks"), record.fallbacks.into());
     line.above_zero(name!("resends"), record.resends.total().into());
+    if let Some(rescue) = record.rescue {
+        line.word(name!("rescue"), rescue.name());
+    }
     line.number(name!("duration_us"), record.duration_us);
     if let Some(us) = record.first_content_us {
         line.number(name!("first_content_us"), us);
@@ -320,6 +323,7 @@ mod tests {
     use hale_core::cause::Cause;
     use hale_core::operation::Operation;
     use hale_core::record::{Ending, ResendReason, Resends};
+    use hale_core::rescue::Outcome as Rescue;
     use hale_core::usage::Units;
     use serde_json::{Value, json};
 
@@ -343,6 +347,7 @@ mod tests {
             retries: 0,
             fallbacks: 0,
             resends: Resends::default(),
+            rescue: None,
             duration_us: 2,
             first_content_us: None,
             overhead_us: 3,
@@ -414,6 +419,7 @@ mod tests {
             retries: 5,
             fallbacks: 6,
             resends,
+            rescue: Some(Rescue::Continued),
             first_content_us: Some(7),
             usage: Some(usage),
             cost_usd: Some(0.000_012_5),
@@ -432,7 +438,7 @@ mod tests {
                 "requested_model": odd, "model_group": odd, "deployment": odd,
                 "deployment_name": odd, "status": 502,
                 "ending": Ending::Broken.name(), "cause": "stream_cut", "stream": true, "retries": 5,
-                "fallbacks": 6, "resends": 1, "duration_us": 2, "first_content_us": 7,
+                "fallbacks": 6, "resends": 1, "rescue": "continued", "duration_us": 2, "first_content_us": 7,
                 "overhead_us": 3, "input_tokens": 10, "output_tokens": 11, "cache_read_tokens": 12,
                 "cache_write_tokens": 13, "reasoning_tokens": 14, "images": 15, "characters": 16,
                 "searches": 17, "pages": 18, "heard_ms": 19, "cost_usd": 0.000_012_5, "cache": "hit",

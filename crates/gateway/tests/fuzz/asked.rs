@@ -84,6 +84,7 @@ fn is_sent(operation: Operation, deployment: &Deployment, body: &Bytes) -> bool 
         ask_usage: false,
         drop_params: false,
         known: hale_core::health::Known::default(),
+        prefix: None,
         seals: None,
         fetched: None,
     };

@@ -134,6 +134,7 @@ fn every_provider_gets_json(peek: &Peek) {
                 ask_usage,
                 drop_params: ask_usage,
                 known: hale_core::health::Known::default(),
+                prefix: None,
                 seals: None,
                 fetched: None,
             };

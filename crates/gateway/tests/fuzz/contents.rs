@@ -70,6 +70,7 @@ fn sent(operation: Operation, body: Bytes) -> Option<Bytes> {
         ask_usage: false,
         drop_params: false,
         known: hale_core::health::Known::default(),
+        prefix: None,
         seals: None,
         fetched: None,
     };

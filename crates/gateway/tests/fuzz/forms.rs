@@ -63,6 +63,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 ask_usage: false,
                 drop_params: true,
                 known: hale_core::health::Known::default(),
+                prefix: None,
                 seals: None,
                 fetched: None,
             };

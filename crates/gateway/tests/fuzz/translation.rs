@@ -73,6 +73,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         ask_usage: false,
         drop_params: false,
         known: hale_core::health::Known::default(),
+        prefix: None,
         seals: None,
         fetched: None,
     };
@@ -104,6 +105,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         model_json: "\"up\"".into(),
         show_usage: true,
         priced: None,
+        earlier_usd: 0.0,
         merges_reasoning: false,
         created: 7,
         answer_id: None,

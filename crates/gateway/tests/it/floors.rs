@@ -39,7 +39,7 @@ const HOUSES: [House; 4] = [
                 "usage",
                 "wire_format",
             ],
-            &["minute", "operation", "policy", "prices"],
+            &["minute", "operation", "policy", "prices", "rescue"],
             &["azure", "cache", "google", "incident", "tenancy"],
             &["aws", "charge", "health", "provider", "record", "settings", "vertex"],
             &["budget", "deployment", "group"],

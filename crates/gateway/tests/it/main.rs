@@ -107,6 +107,8 @@ mod reference_cases;
 mod refusals;
 mod relay;
 mod reload;
+mod rescue;
+mod rescue_faults;
 mod responses;
 mod responses_bridge;
 mod responses_codex;

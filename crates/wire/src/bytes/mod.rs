@@ -11,6 +11,7 @@ pub mod form;
 pub(crate) mod framing;
 pub mod id;
 pub(crate) mod json;
+pub mod kept;
 pub(crate) mod members;
 pub mod object;
 pub mod payload;

@@ -47,6 +47,19 @@ pub fn add(sum: &mut Gathered, deltas: &[Delta<'_>]) {
     }
 }
 
+/// Adds `more`, which was said behind it.
+pub fn join(sum: &mut Gathered, more: &Gathered) {
+    push(sum, &more.text, |sum| &mut sum.text);
+    push(sum, &more.reasoning, |sum| &mut sum.reasoning);
+    push(sum, &more.refusal, |sum| &mut sum.refusal);
+    sum.is_cut |= more.is_cut;
+    sum.stop.clone_from(&more.stop);
+    match sum.bytes() + more.bytes() <= MESSAGES_MAX {
+        true => sum.calls.extend_from_slice(&more.calls),
+        false => sum.is_cut |= !more.calls.is_empty(),
+    }
+}
+
 /// Appends as much of `text` as there is room for.
 fn push(sum: &mut Gathered, text: &str, place: impl FnOnce(&mut Gathered) -> &mut String) {
     let room = MESSAGES_MAX.saturating_sub(sum.bytes());

@@ -11,6 +11,7 @@ mod merged;
 mod observe;
 pub mod prepare;
 mod priced;
+pub mod rescue;
 pub mod stream;
 pub mod tap;
 pub mod token_count;

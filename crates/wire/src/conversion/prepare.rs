@@ -26,6 +26,7 @@ use crate::formats::left_out::{left_out, lowered};
 use crate::formats::neutral::{Request, Unfit};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
+use crate::formats::prefixed;
 use crate::formats::room::Room;
 use crate::formats::{
     anthropic, bedrock, cohere, files, framing, gemini, ollama, openai, responses,
@@ -111,6 +112,8 @@ impl<B> Made<B> {
 /// # Errors
 /// If the request cannot be expressed in the provider's format.
 pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    let prefixed = prefixed::prefixed(peek, order)?;
+    let peek = prefixed.as_ref().unwrap_or(peek);
     let prepared = match order.operation {
         Operation::EmbedContents | Operation::EmbedContent => embeddings(peek, order),
         _ => in_words(peek, order),
@@ -234,7 +237,8 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
     match (order.wire(), order.operation) {
         (WireFormat::OpenAi, _) => match fitted(peek, &[], order, openai::write_request::write)? {
             Made::Body(written, notes) => {
-                Ok(Made::Body(openai::edits::request_body(&parsed(written)?, order), notes))
+                let written = prefixed::marked(parsed(written)?, order);
+                Ok(Made::Body(openai::edits::request_body(&written, order), notes))
             }
             Made::Wants(addresses) => Ok(Made::Wants(addresses)),
         },

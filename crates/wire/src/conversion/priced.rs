@@ -7,10 +7,16 @@ use hale_core::charge::{Estimate, OutputCount, charged};
 use hale_core::deployment::Deployment;
 use hale_core::usage::{CountedBy, Usage};
 
-/// Adds `cost` to the last usage in `out` behind `from`, if `usage` has a price.
-pub(super) fn add_cost(out: &mut Vec<u8>, from: usize, usage: &Usage, deployment: &Deployment) {
+/// Adds `cost` to the last usage in `out` behind `from`, if `usage` has a price: with that of an answer that broke off before.
+pub(super) fn add_cost(
+    out: &mut Vec<u8>,
+    from: usize,
+    (usage, earlier_usd): (&Usage, f64),
+    deployment: &Deployment,
+) {
     let Some(usd) = cost(usage, deployment) else { return };
     let Some(place) = usage_place(&out[from..]) else { return };
+    let usd = usd + earlier_usd;
     let inside = from + place;
     let is_empty = out[inside..].trim_ascii_start().starts_with(b"}");
     let text = format!("\"cost\":{usd}{}", if is_empty { "" } else { "," });

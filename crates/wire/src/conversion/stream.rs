@@ -4,6 +4,7 @@
 //! between equal formats only the model's name and ids change; content, finish, usage and error can be queried.
 //! Nothing here knows a framing or the members of a format.
 
+mod kinds;
 mod passed;
 mod translated;
 
@@ -41,6 +42,9 @@ pub enum Broken {
     /// An event cannot be passed on.
     #[error("an event of the stream cannot be passed on to the client: {0}")]
     Unreadable(String),
+    /// It does not go on from what the client has.
+    #[error("the answer does not begin with what the client has")]
+    Differs,
 }
 
 /// How events are read.
@@ -94,12 +98,6 @@ impl Reader {
         let mut reader = Reader::of(Passage::Bytes, conversion, view);
         reader.progress.usage = usage;
         reader
-    }
-
-    /// The same as [`Reader::new`], with a tap: see [`Reader::tap`].
-    #[must_use]
-    pub fn tapped(conversion: Conversion, view: View) -> Reader {
-        Reader { tap: Tap::of(conversion).map(Box::new), ..Reader::new(conversion, view) }
     }
 
     /// The same, for events of at most so many bytes, the empty line at their end included.
@@ -350,7 +348,7 @@ impl Reader {
                 let is_list = || std::str::from_utf8(payload).is_ok_and(errors::is_error);
                 self.framing.names_an_error(head) || is_list()
             }
-            Err(EventError::Provider(_) | EventError::Unreadable(_)) => false,
+            Err(EventError::Provider(_) | EventError::Unreadable(_) | EventError::Differs) => false,
         };
         match is_error {
             true => Err(errors::parse_provider_error(payload).into()),
@@ -365,6 +363,7 @@ impl Reader {
         match why {
             EventError::Malformed => self.skipped += 1,
             EventError::Provider(error) => self.error = Some(*error),
+            EventError::Differs => self.broken = Some(Broken::Differs),
             EventError::Unreadable(why) => {
                 self.broken = Some(Broken::Unreadable(errors::clean(&why, 300)));
             }

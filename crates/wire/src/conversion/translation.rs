@@ -5,6 +5,7 @@
 
 use hale_core::provider::{ClientFormat, WireFormat};
 
+use crate::conversion::rescue::Joint;
 use crate::formats::answer_tool::Unwrapper;
 use crate::formats::errors::ErrorReply;
 use crate::formats::event::EventError;
@@ -18,6 +19,8 @@ pub(crate) struct Translation {
     reader: DeltaReader,
     unwrapper: Unwrapper,
     writer: DeltaWriter,
+    /// Where it meets an answer that broke off.
+    joint: Option<Box<Joint>>,
 }
 
 /// A reader of a provider's events.
@@ -32,8 +35,9 @@ pub(crate) enum DeltaReader {
     Responses(responses::stream_read::Reader),
 }
 
+/// A writer of a client's events.
 #[derive(Debug)]
-enum DeltaWriter {
+pub(crate) enum DeltaWriter {
     OpenAi(openai::stream_write::Writer),
     Anthropic(anthropic::stream_write::Writer),
     Responses(responses::stream_write::Writer),
@@ -71,6 +75,22 @@ impl DeltaReader {
     }
 }
 
+impl DeltaReader {
+    /// Whether a piece ended within a character.
+    pub(crate) fn has_half(&self) -> bool {
+        match self {
+            DeltaReader::OpenAi(reader) => reader.has_half(),
+            DeltaReader::Anthropic(reader) => reader.has_half(),
+            DeltaReader::Responses(reader) => reader.has_half(),
+            // No client has these formats.
+            DeltaReader::Gemini(_)
+            | DeltaReader::Cohere(_)
+            | DeltaReader::Converse(_)
+            | DeltaReader::Ollama(_) => false,
+        }
+    }
+}
+
 impl Translation {
     /// From a provider's `wire` to a client's `format`.
     pub(crate) fn new(wire: WireFormat, format: WireFormat) -> Translation {
@@ -83,7 +103,20 @@ impl Translation {
                 ClientFormat::Responses => DeltaWriter::Responses(Default::default()),
                 ClientFormat::Gemini => DeltaWriter::Gemini(Default::default()),
             },
+            joint: None,
         }
+    }
+
+    /// The same, behind an answer that broke off: `writer` goes on with its events.
+    pub(crate) fn behind(wire: WireFormat, (writer, joint): (DeltaWriter, Joint)) -> Translation {
+        let joint = Some(Box::new(joint));
+        let reader = DeltaReader::of(wire);
+        Translation { reader, unwrapper: Unwrapper::default(), writer, joint }
+    }
+
+    /// Where it meets an answer that broke off, if it does.
+    pub(crate) fn joint(&mut self) -> Option<&mut Joint> {
+        self.joint.as_deref_mut()
     }
 
     /// Takes the event `text`; writes what it adds to the answer, and returns it.
@@ -110,6 +143,9 @@ impl Translation {
         if view.has_answer_tool() {
             self.unwrapper.unwrap_deltas(&mut deltas);
         }
+        if let Some(joint) = &mut self.joint {
+            joint.filter(&mut deltas)?;
+        }
         for delta in &deltas {
             self.write(delta, view, out).map_err(EventError::Unreadable)?;
         }
@@ -128,6 +164,14 @@ impl Translation {
     }
 
     fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) -> Result<(), String> {
+        let both;
+        let delta = match (delta, &self.joint) {
+            (Delta::Usage(usage), Some(joint)) => {
+                both = Delta::Usage(joint.sum(usage));
+                &both
+            }
+            _ => delta,
+        };
         match &mut self.writer {
             DeltaWriter::OpenAi(writer) => {
                 writer.write(delta, view, out);

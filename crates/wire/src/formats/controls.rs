@@ -252,6 +252,7 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
         can_do_without_vision: vision && images::are_past(peek),
         schema,
         audio: holds("messages", "\"input_audio\""),
+        prefill: false,
         input_tokens: match length {
             // A cautious estimate, so that no request that fits is refused.
             Length::Measured => estimated_input(peek),

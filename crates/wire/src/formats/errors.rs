@@ -259,6 +259,9 @@ pub struct ErrorReply {
     /// Seconds after which the client may try again, where its format says so in the body.
     #[serde(skip)]
     pub retry_after_s: Option<u64>,
+    /// Why no other deployment has continued a broken stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rescue: Option<&'static str>,
     /// For a refusal: the deployments that were excluded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deployments: Vec<DeploymentLine>,

@@ -109,6 +109,8 @@ pub(crate) enum EventError {
     Provider(Box<ProviderError>),
     /// It adds to the answer, but cannot be expressed for the client. The stream ends here.
     Unreadable(String),
+    /// It does not go on from what the client has.
+    Differs,
 }
 
 impl From<ProviderError> for EventError {

@@ -155,6 +155,7 @@ mod tests {
             model_json: "\"m\"".into(),
             show_usage: true,
             priced: None,
+            earlier_usd: 0.0,
             merges_reasoning: false,
             created: 1,
             answer_id: None,

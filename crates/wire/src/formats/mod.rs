@@ -41,6 +41,7 @@ pub mod notes;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub mod order;
+pub(crate) mod prefixed;
 pub mod probe;
 pub(crate) mod read_source;
 pub mod realtime;

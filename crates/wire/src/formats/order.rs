@@ -32,6 +32,8 @@ pub struct Order<'o> {
     pub drop_params: bool,
     /// What its provider refused to be told about this model.
     pub known: Known,
+    /// What the model is told that it said already, where another answer broke off.
+    pub prefix: Option<&'o str>,
     /// Opens what was sealed for a client, where its format has such.
     pub seals: Option<&'o IdKey>,
     /// What was found at the addresses of the request; `None` if addresses are not fetched.

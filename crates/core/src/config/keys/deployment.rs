@@ -204,6 +204,7 @@ pub(super) const INFO: &[Row] = &[
     served("supports_vision", Kind::Bool, "the price list", "`false` keeps requests with images away."),
     served("supports_reasoning", Kind::Bool, "the price list", "`false` leaves out efforts and thinking, which such a model refuses."),
     served("supports_response_schema", Kind::Bool, "the price list", "`false` keeps requests for an answer by JSON schema away."),
+    served("supports_assistant_prefill", Kind::Bool, "the price list", "`true` lets it continue a stream that broke elsewhere, from the words that were said: see [streams](streams.md)."),
     refused("team_id", "a team's deployment would serve everybody"),
     refused("supported_environments", "another environment's deployment would get traffic"),
     ignored("db_model", "Always false."),

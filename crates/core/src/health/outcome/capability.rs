@@ -33,7 +33,7 @@ const OPERATIONS: &[&str] = &[
 ];
 
 /// What is said of a missing capability.
-const NEEDS: [(Need, &[&str]); 4] = [
+const NEEDS: [(Need, &[&str]); 5] = [
     (
         Need::Vision,
         &[
@@ -82,6 +82,17 @@ const NEEDS: [(Need, &[&str]); 4] = [
             "response_format type is unavailable",
             "endpoints found that support structured output",
             "endpoints found that support response_format",
+        ],
+    ),
+    (
+        Need::Prefill,
+        &[
+            "does not support assistant message prefill",
+            "does not support assistant prefill",
+            "does not support prefill",
+            "the conversation must end with a user message",
+            "expected last role user or tool",
+            "cannot continue the final message",
         ],
     ),
 ];

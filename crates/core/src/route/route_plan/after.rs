@@ -4,7 +4,7 @@
 //! repeated there; a pause is never longer than the time that is left; repeated attempts are
 //! counted against the budgets of the request and of the group.
 
-use super::{GiveUp, Repeat, RoutePlan, Step};
+use super::{GiveUp, Repeat, RoutePlan, Step, Tried};
 use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
 use crate::health::RetryBudget;
@@ -35,9 +35,22 @@ pub(super) struct Failure {
     pub(super) repeat: Repeat,
 }
 
+impl Failure {
+    pub(super) fn of(tried: &Tried) -> Failure {
+        Failure {
+            cause: tried.cause,
+            status: tried.status,
+            deployment: tried.deployment,
+            hint_ms: tried.hint_ms,
+            half_open: tried.half_open,
+            repeat: tried.repeat,
+        }
+    }
+}
+
 /// When a group makes a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Allowance {
+pub(super) enum Allowance {
     /// Even if its budget is spent.
     Always,
     /// Only if its budget has enough left.
@@ -224,7 +237,12 @@ impl RoutePlan {
     }
 
     /// Whether the group may make one more retry; its budget is charged for it.
-    fn group_allows(&self, snapshot: &Snapshot, allowance: Allowance, now: Millis) -> bool {
+    pub(super) fn group_allows(
+        &self,
+        snapshot: &Snapshot,
+        allowance: Allowance,
+        now: Millis,
+    ) -> bool {
         let budget = self.group_budget(snapshot);
         match allowance {
             Allowance::Always => {

@@ -5,6 +5,7 @@
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
 use crate::health::{Claim, HalfOpen};
+use crate::rescue::RescueMode;
 use crate::route::times::SetBy;
 use crate::time::Millis;
 
@@ -77,4 +78,25 @@ pub enum Repeat {
     AtSibling,
     /// Nothing: the provider may have carried it out, and a second one would be one too many.
     Never,
+}
+
+/// What a rescue needs of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// It goes on from words that it is told it had said.
+    FromPrefix,
+    /// It begins the answer anew.
+    Anew,
+}
+
+impl Begins {
+    /// What a long answer needs in that mode; `None` if none is continued.
+    #[must_use]
+    pub const fn of(mode: RescueMode) -> Option<Begins> {
+        match mode {
+            RescueMode::Off => None,
+            RescueMode::Text => Some(Begins::FromPrefix),
+            RescueMode::Replay => Some(Begins::Anew),
+        }
+    }
 }

@@ -24,7 +24,8 @@ impl RoutePlan {
     /// What it needs from a model, as far as that was read.
     pub(super) fn needs(&self) -> Needs {
         // A fallback with messages of its own may have other needs, which were not read.
-        if self.overrides.is_none() { self.controls.needs } else { Needs::default() }
+        let needs = if self.overrides.is_none() { self.controls.needs } else { Needs::default() };
+        Needs { prefill: self.rescue_needs_prefill(), ..needs }
     }
 
     pub(in crate::route) fn selection<'s>(

@@ -58,7 +58,7 @@ impl RoutePlan {
         let (target, overrides) = self.passed.remove(0);
         self.net = true;
         self.resume(target, overrides);
-        self.avoid.clear();
+        self.avoid_no_more();
         self.group_tried_from = self.tried.len();
         self.group_ends = self.deadline;
         self.retries_left = Some(0);

@@ -13,6 +13,7 @@ use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::operation::Operation;
 use hale_core::record::Ending;
+use hale_core::rescue::Outcome as Rescue;
 use hale_core::time::Millis;
 
 use super::labels::{Put, Row, Value, class_of_status, exception_class};
@@ -160,6 +161,17 @@ pub(super) fn resends(source: &Source, group: &Group, row: &Row<'_>, put: &mut P
         let mut count = 0;
         source.counters(group.series.clone(), |counters| count += counters.sum(sum));
         put(&Row { kind, ..*row }, Value::Count(count));
+    }
+}
+
+/// Broken streams of a group, by what became of them. Only outcomes that happened are shown.
+pub(super) fn rescues(source: &Source, group: &Group, row: &Row<'_>, put: &mut Put<'_>) {
+    for outcome in Rescue::all() {
+        let mut count = 0;
+        source.counters(group.series.clone(), |counters| count += counters.rescues(outcome));
+        if count > 0 {
+            put(&Row { kind: outcome.name(), ..*row }, Value::Count(count));
+        }
     }
 }
 

@@ -59,6 +59,14 @@ impl Answered {
 }
 
 impl Content {
+    /// Whether it is another answer than the one that it should go on from.
+    pub(crate) fn differs(&self) -> bool {
+        match self {
+            Content::Stream(stream) => stream.reader.differs(),
+            Content::Full(..) | Content::Empty(..) | Content::Socket(_) => false,
+        }
+    }
+
     /// Whether it is empty: no text, reasoning, refusal, call or audio.
     pub(crate) fn is_empty(&self) -> bool {
         match self {

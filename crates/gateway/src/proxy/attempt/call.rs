@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
+use hale_core::rescue::Echo;
 use hale_core::route::SetBy;
 use hale_core::settings::Bounds;
 use hale_core::time::Millis;
@@ -15,6 +16,7 @@ use hale_core::usage::Units;
 use hale_wire::neutral::Unfit;
 use hale_wire::notes::Notes;
 use hale_wire::prepare::{Conversion, Prepared};
+use hale_wire::rescue::Broken;
 use hale_wire::stream::View;
 
 use crate::limits::Buffered;
@@ -121,10 +123,21 @@ pub(crate) struct OperationCall<'a> {
     pub(crate) simulated: Option<&'a Simulated>,
     /// What the upstream is told of the trace that the request belongs to.
     pub(crate) traced: Option<Traced>,
+    /// The answer that broke off, behind which this one goes on.
+    pub(crate) behind: Option<Behind<'a>>,
     /// Whether what a stream says is gathered.
     pub(crate) is_tapped: bool,
     /// The expected answer.
     pub(crate) expect: Expect<'a>,
+}
+
+/// An answer that broke off.
+#[derive(Clone, Copy)]
+pub(crate) struct Behind<'a> {
+    /// What the client has of it.
+    pub(crate) broken: &'a Broken,
+    /// Whether the deployment repeats what it is told that it said.
+    pub(crate) echo: Echo,
 }
 
 /// The expected answer, and how the client sees it.

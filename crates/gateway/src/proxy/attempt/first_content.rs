@@ -3,10 +3,11 @@
 //! Called by [`super`] and for canned answers. Always true: a stream that fails before its first content is
 //! a failed attempt, and another deployment can be tried.
 
+use hale_core::cause::Cause;
 use hale_wire::stream::Reader;
 
 use super::answer::{Source, Stream};
-use super::call::{AnswerForm, OperationCall, Scope};
+use super::call::{AnswerForm, Behind, OperationCall, Scope};
 use super::failed::Failed;
 use super::stream_room::StreamRoom;
 use crate::clock;
@@ -33,8 +34,7 @@ pub(super) async fn read(
     (mut source, framed): (Source, Framed),
 ) -> Result<Stream, Failed> {
     let most = scope.serving.snapshot.gateway.bounds.response_bytes;
-    let make = if call.is_tapped { Reader::tapped } else { Reader::new };
-    let mut reader = make(call.conversion, call.expect.view.clone()).within(most);
+    let mut reader = reader_of(call)?.within(most);
     if framed == Framed::InFrames {
         reader = reader.in_frames();
     }
@@ -46,18 +46,27 @@ pub(super) async fn read(
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
         let ended = piece.is_none();
         match piece {
-            Some(Ok(piece)) => room.take((&mut reader, &mut ready), piece, scope.memory())?,
+            Some(Ok(piece)) => {
+                let taken = room.take((&mut reader, &mut ready), piece, scope.memory());
+                if !reader.differs() {
+                    taken?;
+                }
+            }
             Some(Err(error)) => {
                 return Err(Failed::of_body(&error, "the stream was cut before its first content"));
             }
             None => {
-                reader.finish(&mut ready).map_err(|broken| Failed::broken(&broken))?;
+                let finished = reader.finish(&mut ready);
+                if !reader.differs() {
+                    finished.map_err(|broken| Failed::broken(&broken))?;
+                }
                 room.gather(&reader);
             }
         }
-        if reader.has_content() {
+        // What has been said of another answer costs, too.
+        if reader.has_content() || reader.differs() {
             let mut stream = Stream { source, reader, ready, room, token: None, bytes: None };
-            if stream.reader.is_empty_so_far() && !ended {
+            if stream.reader.is_empty_so_far() && !ended && !stream.reader.differs() {
                 // Boxed: hardly any stream has this end.
                 Box::pin(read_the_end(scope, &mut stream)).await?;
             }
@@ -73,6 +82,20 @@ pub(super) async fn read(
             return Err(Failed::too_large("what precedes the content of the stream", most));
         }
     }
+}
+
+/// The reader of the answer.
+fn reader_of(call: &OperationCall<'_>) -> Result<Reader, Failed> {
+    let view = call.expect.view.clone();
+    let Some(Behind { broken, echo }) = call.behind else {
+        let make = if call.is_tapped { Reader::tapped } else { Reader::new };
+        return Ok(make(call.conversion, view));
+    };
+    let reader = Reader::behind(broken, echo, (call.conversion, view)).ok_or_else(|| {
+        let message = "there is no place for the rest of the answer".to_owned();
+        Failed::of(Cause::Gateway, None, message)
+    })?;
+    Ok(if call.is_tapped { reader.with_tap(call.conversion) } else { reader })
 }
 
 /// Reads on after a finish reason without any content: what follows shows whether the answer is empty.

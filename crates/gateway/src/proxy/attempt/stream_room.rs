@@ -58,6 +58,15 @@ impl StreamRoom {
         }
     }
 
+    /// Its stream goes on behind another one, which held this.
+    pub(crate) fn goes_on_from(&mut self, earlier: &mut StreamRoom) {
+        let Some(mut said) = earlier.said.take() else { return };
+        if let Some(own) = self.said.take() {
+            gather::join(&mut said, &own);
+        }
+        self.said = Some(said);
+    }
+
     /// What the stream has said so far.
     pub(crate) fn said(&mut self) -> Option<Box<Gathered>> {
         self.said.take()

@@ -301,6 +301,7 @@ pub(crate) fn of_test(call_id: &str, arrived_unix_ms: u64) -> RequestRecord {
         retries: 0,
         fallbacks: 0,
         resends: Resends::default(),
+        rescue: None,
         duration_us: 1_000,
         first_content_us: None,
         overhead_us: 0,

@@ -105,7 +105,7 @@ pub fn events(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
 }
 
 /// The end of the event that starts at `start` in a block of whole events.
-pub(super) fn event_end(block: &[u8], start: usize) -> usize {
+pub(crate) fn event_end(block: &[u8], start: usize) -> usize {
     let mut line_start = start;
     while let Some(offset) = memchr::memchr2(b'\n', b'\r', &block[line_start..]) {
         let at = line_start + offset;

@@ -93,7 +93,7 @@ impl Reader {
             self.merging.apply(out, from);
         }
         if let Some((deployment, usage)) = self.priced().zip(self.progress.usage) {
-            add_cost(out, from, &usage, deployment);
+            add_cost(out, from, (&usage, self.view.earlier_usd), deployment);
         }
     }
 

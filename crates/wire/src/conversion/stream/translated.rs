@@ -57,10 +57,23 @@ impl Reader {
                 if let Some(tap) = &mut self.tap {
                     tap.translated(&deltas);
                 }
+                self.meets();
                 let seen = advance(&mut self.progress, &deltas);
                 self.record(seen);
             }
             Err(why) => self.reject(why),
+        }
+    }
+}
+
+impl Reader {
+    /// Counts what was compared with an answer that broke off. All of that is the content which ends the wait.
+    fn meets(&mut self) {
+        let Passage::Translated(translation) = &mut self.passage else { return };
+        let Some(joint) = translation.joint() else { return };
+        self.progress.texts.text(joint.take_compared());
+        if joint.has_met() && !self.progress.content {
+            self.progress.speaks();
         }
     }
 }

@@ -5,6 +5,7 @@
 //! <https://platform.claude.com/docs/en/api/messages>.
 
 pub(crate) mod answer;
+pub(crate) mod behind;
 mod calls;
 mod cloud;
 pub(crate) mod count;

@@ -102,6 +102,11 @@ struct Piece<'a> {
 }
 
 impl Reader {
+    /// Whether a text ended within a character.
+    pub(crate) fn has_half(&self) -> bool {
+        self.text_half.is_some()
+    }
+
     /// The deltas of the event `text`.
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         let event: Event<'t> = serde_json::from_str(text).map_err(|why| no_event(text, &why))?;

@@ -111,6 +111,12 @@ impl Open {
 }
 
 impl Writer {
+    /// A writer behind another stream that had so many blocks, with the text block that is open.
+    pub(super) fn behind(blocks: u64, open: Option<u64>) -> Writer {
+        let open = open.map(|index| Open::new(index, Kind::Text));
+        Writer { started: true, blocks, open, ..Writer::default() }
+    }
+
     /// Appends the events for `delta` to `out`.
     ///
     /// # Errors

@@ -33,6 +33,13 @@ pub(super) struct HalfCharacters {
     refusal: Option<u16>,
 }
 
+impl HalfCharacters {
+    /// Whether there is one.
+    pub(super) fn are_open(&self) -> bool {
+        self.text.is_some() || self.reasoning.is_some() || self.refusal.is_some()
+    }
+}
+
 /// The members of a message, or of a delta of one, that hold content.
 #[derive(Debug, Deserialize)]
 pub(super) struct MessageContent<'a> {

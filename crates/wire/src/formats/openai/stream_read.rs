@@ -86,6 +86,11 @@ struct Function<'a> {
 }
 
 impl Reader {
+    /// Whether a text ended within a character.
+    pub(crate) fn has_half(&self) -> bool {
+        self.halves.are_open()
+    }
+
     /// The deltas of the chunk `text`.
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         if text.trim() == "[DONE]" {

@@ -8,6 +8,7 @@ use hale_core::usage::Usage;
 use super::answer::{write_citations, write_signature};
 use super::{finish_reason, write_usage};
 use crate::bytes::json::JsonText;
+use crate::bytes::members::texts;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
 
@@ -21,6 +22,20 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// A writer behind another stream, of which `chunk` is one: its id, its time and its model go on.
+    pub(crate) fn behind(chunk: &str) -> Option<Writer> {
+        const SAME: [&str; 5] = ["id", "object", "created", "model", "system_fingerprint"];
+        let mut json = JsonText::new();
+        json.open(b'{');
+        for (name, value) in SAME.iter().zip(texts(chunk, SAME).ok()?) {
+            if let Some(value) = value {
+                json.raw_member(name, value);
+            }
+        }
+        json.key("choices");
+        Some(Writer { start: json.into_bytes(), ..Writer::default() })
+    }
+
     /// Appends the chunks for `delta` to `out`.
     pub(crate) fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) {
         match delta {

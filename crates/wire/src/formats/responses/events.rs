@@ -15,6 +15,8 @@ pub(super) struct Events {
     items: Vec<Vec<u8>>,
     /// What was written since the last time that it was taken.
     out: Vec<u8>,
+    /// The response as another stream began it, JSON text.
+    begun: Option<Box<str>>,
 }
 
 /// Whether events are written.
@@ -40,6 +42,16 @@ impl Events {
         Events { shows: Shows::Nothing, ..Events::default() }
     }
 
+    /// Events behind those of another stream: the number of the next one, the items that are done, and the response.
+    pub(super) fn behind(next: u64, items: Vec<Vec<u8>>, response: Box<str>) -> Events {
+        Events { next, items, begun: Some(response), ..Events::default() }
+    }
+
+    /// The response as another stream began it.
+    pub(super) fn begun(&self) -> Option<&str> {
+        self.begun.as_deref()
+    }
+
     /// Moves what was written to `out`.
     pub(super) fn take(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.out);
@@ -57,6 +69,11 @@ impl Events {
         let number = self.items.len();
         self.items.push(Vec::new());
         Place { id: format!("{prefix}_{:016x}{number:08x}", serial >> 64), number }
+    }
+
+    /// The place of an item that another stream has begun.
+    pub(super) fn place_of((id, number): (String, usize)) -> Place {
+        Place { id, number }
     }
 
     /// An item begins.

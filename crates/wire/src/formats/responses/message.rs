@@ -76,6 +76,23 @@ impl Message {
         message
     }
 
+    /// A message whose last part, a text, has begun in another stream.
+    pub(super) fn behind(place: (String, usize), parts: &[Box<str>], text: String) -> Message {
+        let mut done = JsonText::default();
+        for part in parts {
+            done.raw(part);
+        }
+        Message {
+            place: Events::place_of(place),
+            parts: done,
+            count: parts.len() as u64,
+            kind: PartKind::Text,
+            text,
+            cited: JsonText::default(),
+            citations: 0,
+        }
+    }
+
     /// Adds a piece of text.
     pub(super) fn say(&mut self, kind: PartKind, text: &str, events: &mut Events) {
         if kind != self.kind {

@@ -5,6 +5,7 @@
 //! Source of the format: <https://platform.openai.com/docs/api-reference/responses>.
 
 pub(crate) mod answer;
+pub(crate) mod behind;
 mod call;
 pub(crate) mod edits;
 mod events;

@@ -6,7 +6,9 @@ use hale_core::usage::Usage;
 
 use super::events::Events;
 use super::read_request::echo_of_nothing;
+use crate::bytes::edit::{self, Edit, json_string};
 use crate::bytes::json::JsonText;
+use crate::bytes::object;
 use crate::formats::asked::Compacting;
 use crate::formats::errors::ErrorReply;
 use crate::formats::neutral::Stop;
@@ -53,6 +55,10 @@ pub(super) fn write(
     events: &Events,
     usage: Option<Usage>,
 ) {
+    if let Some(begun) = events.begun() {
+        json.raw(&gone_on(begun, status, events, usage));
+        return;
+    }
     let id = view.issuer.as_ref().map(|issuer| issuer.translated(view.serial));
     let id = id.unwrap_or_else(|| format!("resp_{:032x}", view.serial));
     if view.asked().is_some_and(|asked| asked.compacting == Compacting::Alone) {
@@ -99,6 +105,51 @@ pub(super) fn write(
         }
     }
     json.close(b'}');
+}
+
+/// The response that another stream has begun, as it is now.
+fn gone_on(begun: &str, status: Status<'_>, events: &Events, usage: Option<Usage>) -> String {
+    let value = |fill: &dyn Fn(&mut JsonText)| {
+        let mut json = JsonText::default();
+        fill(&mut json);
+        String::from_utf8(json.into_bytes()).unwrap_or_default().into()
+    };
+    let error = value(&|json| match status {
+        Status::Failed(code, message) => {
+            json.open(b'{').member("code", code).member("message", message).close(b'}');
+        }
+        Status::InProgress | Status::Completed | Status::Incomplete(_) => {
+            json.raw("null");
+        }
+    });
+    let details = value(&|json| match status {
+        Status::Incomplete(reason) => {
+            json.open(b'{').member("reason", reason).close(b'}');
+        }
+        Status::InProgress | Status::Completed | Status::Failed(..) => {
+            json.raw("null");
+        }
+    });
+    let output = value(&|json| {
+        json.open(b'[');
+        events.write_items(json);
+        json.close(b']');
+    });
+    let counts = value(&|json| match usage {
+        Some(usage) => write_usage(json, &usage),
+        None => {
+            json.raw("null");
+        }
+    });
+    let edits = [
+        Edit::Set("status", json_string(status.name()).into()),
+        Edit::Set("error", error),
+        Edit::Set("incomplete_details", details),
+        Edit::Set("output", output),
+        Edit::Set("usage", counts),
+    ];
+    let members = object::members(begun.as_bytes()).unwrap_or_default();
+    String::from_utf8(edit::apply(begun.as_bytes(), &members, &edits).into()).unwrap_or_default()
 }
 
 fn write_usage(json: &mut JsonText, usage: &Usage) {

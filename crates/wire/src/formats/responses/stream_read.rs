@@ -50,6 +50,11 @@ struct Event<'a> {
 }
 
 impl Reader {
+    /// Whether a text ended within a character.
+    pub(crate) fn has_half(&self) -> bool {
+        self.items.values().any(|item| item.half.is_some())
+    }
+
     /// The deltas of the event `text`.
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         let event: Event<'t> = serde_json::from_str(text).map_err(|_| EventError::Malformed)?;

@@ -55,6 +55,12 @@ impl Writer {
         Writer { events: Events::hidden(), ..Writer::default() }
     }
 
+    /// A writer behind another stream, with the message that is open.
+    pub(super) fn behind(events: Events, message: Option<Message>) -> Writer {
+        let open = message.map(Open::Message);
+        Writer { events, started: true, open, ..Writer::default() }
+    }
+
     /// Appends the events for `delta` to `out`.
     ///
     /// # Errors

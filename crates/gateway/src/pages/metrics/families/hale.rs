@@ -48,6 +48,7 @@ pub(super) const REQUESTS: &[Family] = &[
     counter("hale_retries", "attempts", GROUP, Group(OfGroup::Sum(Sum::Retries)), "Attempts within a group after the first"),
     counter("hale_fallbacks", "groups", GROUP, Group(OfGroup::Sum(Sum::Fallbacks)), "Fallback groups entered"),
     counter("hale_resends", "attempts", &[ModelGroup, Reason], Group(OfGroup::Rows(source::resends)), "Attempts that were sent again on a new connection, because a kept one turned out to be closed or reset"),
+    counter("hale_rescues", "streams", &[ModelGroup, Outcome], Group(OfGroup::Rows(source::rescues)), "Streams that broke after their first content and might have been continued, by what became of them: continued, or why not"),
     counter("hale_input_tokens", "tokens", GROUP, Group(OfGroup::Sum(Sum::Input)), "Prompt tokens that were charged"),
     counter("hale_output_tokens", "tokens", GROUP, Group(OfGroup::Sum(Sum::Output)), "Answer tokens that were charged"),
     counter("hale_estimated_usage", "requests", GROUP, Group(OfGroup::Sum(Sum::Estimated)), "Finished requests whose tokens are estimated, because the provider's count did not come or is beyond what the model can do"),

@@ -21,6 +21,7 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
         ask_usage,
         drop_params: false,
         known: Known::default(),
+        prefix: None,
         seals: None,
         fetched: None,
     };
@@ -99,6 +100,7 @@ fn drop_params_leaves_out_what_only_openai_knows() {
         ask_usage: false,
         drop_params: true,
         known: Known::default(),
+        prefix: None,
         seals: None,
         fetched: None,
     };

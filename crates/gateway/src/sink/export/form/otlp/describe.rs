@@ -194,6 +194,7 @@ fn of_request<'a>(told: &'a Told<'_>) -> Attributes<'a> {
         ("hale.deployment", record.deployment.as_deref()),
         ("hale.deployment_name", record.deployment_name.as_deref()),
         ("error.type", record.cause.map(Cause::name)),
+        ("hale.rescue", record.rescue.map(hale_core::rescue::Outcome::name)),
         ("hale.cache", record.cache.map(hale_core::cache::CacheAnswer::name)),
     ];
     all.extend(texts.into_iter().filter_map(|(name, text)| Some((name, Value::text(text?)))));

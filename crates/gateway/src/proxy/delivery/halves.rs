@@ -1,0 +1,80 @@
+//! An answer in two halves: one that broke off, and the rest of it, from another deployment.
+//!
+//! Part of [`super::Delivery`]. Always true: the deployment of each half gets its own outcome and pays its own tokens; the record
+//! has the sum of both.
+
+use hale_core::deployment::Deployment;
+use hale_core::rescue::Outcome;
+use hale_core::usage::{CountedBy, Usage};
+
+use super::Delivery;
+use crate::proxy::attempt::Failed;
+use crate::proxy::attempt_guard::AttemptGuard;
+use crate::proxy::counted::Counted;
+
+/// What earlier halves of an answer add up to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Earlier {
+    usage: Usage,
+    by: CountedBy,
+    usd: Option<f64>,
+}
+
+impl Delivery {
+    /// The answer broke off, and another deployment is asked to go on: its deployment is charged. Returns the tokens and the cost
+    /// so far.
+    pub(in crate::proxy) fn broke_off(
+        &mut self,
+        failed: &Failed,
+        counted: Counted<'_>,
+    ) -> Option<(Usage, f64)> {
+        self.capture.attempt_failed(failed);
+        self.account(counted);
+        if let Some(mut attempt) = self.attempt.take() {
+            attempt.failure(failed.failure());
+        }
+        let record = self.record.as_ref()?;
+        let earlier = Earlier {
+            usage: record.usage?,
+            by: record.counted_by,
+            // What no client gets is added to the sum at the end.
+            usd: record.cost_usd.map(|usd| usd - self.passed_over_usd),
+        };
+        self.earlier = Some(Box::new(earlier));
+        Some((earlier.usage, earlier.usd.unwrap_or_default()))
+    }
+
+    /// An answer that no client gets: its cost is the request's all the same.
+    pub(in crate::proxy) fn passed_over(&mut self, deployment: &Deployment, counted: Counted<'_>) {
+        if let Some((_, _, Some(usd))) = self.charge(deployment, counted) {
+            self.passed_over_usd += usd;
+        }
+    }
+
+    /// The rest of the answer has begun.
+    pub(in crate::proxy) fn goes_on(&mut self, mut attempt: AttemptGuard) {
+        attempt.has_content();
+        self.attempt = Some(attempt);
+        self.rescued(Outcome::Continued);
+    }
+
+    /// What became of a stream that broke.
+    pub(in crate::proxy) fn rescued(&mut self, outcome: Outcome) {
+        self.note(|record| record.rescue = Some(outcome));
+    }
+
+    /// Adds what earlier halves came to.
+    pub(super) fn with_earlier(
+        &self,
+        (mut usage, by, usd): (Usage, CountedBy, Option<f64>),
+    ) -> (Usage, CountedBy, Option<f64>) {
+        let Some(earlier) = self.earlier.as_deref() else { return (usage, by, usd) };
+        usage.add(&earlier.usage);
+        let by = if earlier.by == CountedBy::Estimate { earlier.by } else { by };
+        let usd = match (earlier.usd, usd) {
+            (Some(earlier), Some(usd)) => Some(earlier + usd),
+            (earlier, usd) => earlier.or(usd),
+        };
+        (usage, by, usd)
+    }
+}

@@ -644,7 +644,7 @@ mod tests {
             ("groq", Operation::Responses, true),
             ("cohere", Operation::Responses, true),
             ("deepseek", Operation::CompactResponses, true),
-            ("deepseek", Operation::CountResponses, false),
+            ("deepseek", Operation::CountResponses, true),
             ("deepseek", Operation::GetResponse, false),
             ("gemini", Operation::Speech, false),
             ("ollama", Operation::Completion, true),

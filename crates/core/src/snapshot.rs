@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::budget::Budgets;
 use crate::deployment::{Deployment, DeploymentIndex};
-use crate::group::{GroupIndex, ModelGroup};
+use crate::group::{GroupIndex, ModelGroup, Pattern};
 use crate::health::probe::ProbeSettings;
 use crate::settings::{GatewaySettings, RouterSettings, SharedSettings};
 use crate::time::Millis;
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub by_model: ByName<Box<str>, GroupIndex>,
     /// Groups with a pattern, the most specific first.
     pub wildcards: Vec<GroupIndex>,
+    /// Aliases that stand for all names of a pattern, and where they lead, the most specific first.
+    pub alias_patterns: Vec<(Pattern, Box<str>)>,
     /// Which parts of a request's body routing needs.
     pub inspects: Inspects,
     /// How requests are routed.
@@ -65,6 +67,24 @@ pub struct Inspects {
 }
 
 impl Snapshot {
+    /// Where the alias of that name leads: the one that is called so, else the most specific one whose pattern admits it.
+    #[must_use]
+    pub fn alias(&self, name: &str) -> Option<&str> {
+        if let Some(alias) = self.router.aliases.get(name) {
+            return Some(&alias.target);
+        }
+        let mut all = self.alias_patterns.iter();
+        let found = all.find(|(pattern, _)| pattern.captures(name).is_some())?;
+        Some(&found.1)
+    }
+
+    /// Whether a request that names this goes where an alias leads.
+    #[must_use]
+    pub fn is_alias(&self, name: &str) -> bool {
+        let is_own = self.by_name.contains_key(name) || self.by_id.contains_key(name);
+        self.router.aliases.contains_key(name) || !is_own && self.alias(name).is_some()
+    }
+
     /// The deployment at `index`, which must come from this snapshot.
     #[must_use]
     pub fn deployment(&self, index: DeploymentIndex) -> &Arc<Deployment> {

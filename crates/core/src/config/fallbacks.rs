@@ -4,8 +4,10 @@
 //! has been reported with the nearest ones; circles of fallbacks are legal, circles of aliases lead
 //! nowhere.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
+use crate::group::Pattern;
 use crate::settings::{Alias, Fallback, RouterSettings};
 use crate::snapshot::Snapshot;
 
@@ -89,6 +91,12 @@ pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: 
     router.default_fallbacks = defaults.all;
     router.changes = changes;
     router.aliases = aliases.into_iter().map(|((name, alias), ..)| (name, alias)).collect();
+    let all = router.aliases.iter();
+    let patterns =
+        all.filter_map(|(name, alias)| Some((Pattern::parse(name)?, alias.target.clone())));
+    let patterns: Vec<_> = patterns.collect();
+    snapshot.alias_patterns = patterns;
+    snapshot.alias_patterns.sort_by_key(|(pattern, _)| Reverse(pattern.specificity()));
 }
 
 fn read_aliases(

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use crate::group::Pattern;
 use crate::prices;
 use crate::snapshot::Snapshot;
 
@@ -39,10 +40,17 @@ impl<'s> Names<'s> {
         self.snapshot.by_name.contains_key(name)
             || self.snapshot.by_id.contains_key(name)
             || self.aliases.contains_key(name)
+            || self.is_aliased(name)
             || self.matches(name)
             || prices::owner(name)
                 .is_some_and(|provider| self.matches(&format!("{provider}/{name}")))
             || self.snapshot.by_model.contains_key(name)
+    }
+
+    /// Whether an alias with stars admits it.
+    fn is_aliased(&self, name: &str) -> bool {
+        let mut patterns = self.aliases.keys().filter_map(|alias| Pattern::parse(alias));
+        patterns.any(|pattern| pattern.captures(name).is_some())
     }
 
     fn matches(&self, name: &str) -> bool {

@@ -276,6 +276,12 @@ operations! {
     /// `/responses/input_tokens`. Either of several fields is enough.
     CountResponses = Row {
         name: "responses_input_tokens",
+        open_ai: Counterpart::Estimated,
+        anthropic: Counterpart::Other(Operation::CountTokens),
+        gemini: Counterpart::Other(Operation::CountContents),
+        cohere: Counterpart::Estimated,
+        converse: Counterpart::Other(Operation::CountConverse),
+        ollama: Counterpart::Estimated,
         paths: with_account!("/responses/input_tokens"),
         upstream_path: "/responses/input_tokens",
         content_field: "input_tokens",

@@ -49,7 +49,7 @@ impl MayUse {
         };
         let by_name = judge(access, snapshot, (name, target.as_ref()));
         match &target {
-            Some(found) if snapshot.router.aliases.contains_key(name.name) => {
+            Some(found) if snapshot.is_alias(name.name) => {
                 let behind = Renamed { name: found.name(snapshot), ..name };
                 by_name.or_else(|denied| {
                     judge(access, snapshot, (behind, Some(found))).map_err(|_| denied)

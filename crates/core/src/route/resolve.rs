@@ -1,7 +1,7 @@
 //! From the name that a client wrote to a model group or one deployment.
 //!
 //! Called once per request and once per fallback. Always true: an exact name wins over an id, an id
-//! over an alias, an alias over a pattern, a pattern over the provider's name of the model; nothing
+//! over an alias, an alias (that of a pattern last) over a group's pattern, a pattern over the provider's name of the model; nothing
 //! is substituted silently.
 
 use crate::deployment::{Deployment, DeploymentIndex};
@@ -101,11 +101,11 @@ pub fn find(snapshot: &Snapshot, name: &str) -> Option<Target> {
     }
     let mut aliased = name;
     for _ in 0..ALIAS_CHAIN {
-        let Some(alias) = snapshot.router.aliases.get(aliased) else { break };
-        if let Some(target) = exact(snapshot, &alias.target) {
+        let Some(target) = snapshot.alias(aliased) else { break };
+        if let Some(target) = exact(snapshot, target) {
             return Some(target);
         }
-        aliased = &alias.target;
+        aliased = target;
     }
     if let Some(target) = wildcard(snapshot, aliased) {
         return Some(target);

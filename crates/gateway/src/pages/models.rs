@@ -169,6 +169,8 @@ fn listed<'m>(request: &PageRequest<'m>, wanted: Wanted, lists: &ProviderLists) 
     };
     let aliases = snapshot.router.aliases.iter();
     let aliases = aliases
+        // One that stands for a pattern is no name.
+        .filter(|(name, _)| wanted.patterns || !name.contains('*'))
         .filter(|(name, alias)| !alias.hidden && leads_on(&alias.target) && may(name))
         .map(|(name, _)| &**name);
     models.extend(aliases.map(|name| model(snapshot, name)));

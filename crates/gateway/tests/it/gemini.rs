@@ -340,10 +340,10 @@ fn the_models_behind_a_pattern_have_the_names_that_requests_use() {
 fn what_the_address_does_not_have_is_refused_by_name() {
     let upstream = FakeUpstream::with(google);
     let hale = config(&upstream, OLDER).start();
-    let body = json!({"model": "g", "input": "hi"});
-    let refused = client(&hale).post_json("/v1/responses/input_tokens", &[], &body);
+    let body = json!({"model": "g", "query": "q", "documents": ["d"]});
+    let refused = client(&hale).post_json("/v1/rerank", &[], &body);
     assert_eq!(refused.status, 400, "{}", refused.text());
-    assert!(refused.text().contains("/v1/chat/completions"), "{}", refused.text());
+    assert!(refused.text().contains("hosted_vllm"), "{}", refused.text());
     assert_eq!(upstream.requests().len(), 0);
     let speech = config(&upstream, "gemini-3.8-flash-tts").start();
     let refused = client(&speech).post_json(CHAT, &[], &chat(json!({})));

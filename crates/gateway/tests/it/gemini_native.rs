@@ -307,7 +307,7 @@ fn the_models_behind_a_pattern_have_the_names_that_requests_use() {
 fn what_google_does_not_have_is_refused_by_name() {
     let upstream = FakeUpstream::with(gemini::answer);
     let hale = config(&upstream, OLDER).start();
-    let refused = post(&hale, "/v1/responses/input_tokens", &json!({"model": "g", "input": "hi"}));
+    let refused = post(&hale, "/v1/completions", &json!({"model": "g", "prompt": "hi"}));
     assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.text().contains("/v1/chat/completions"), "{}", refused.text());
     let refused = post(&hale, CHAT, &chat("g", json!({"n": 2})));

@@ -336,23 +336,25 @@ fn a_stream_ends_without_done_and_its_tokens_are_counted_once() {
 }
 
 #[test]
-fn what_no_translation_has_goes_to_a_provider_with_responses() {
+fn tokens_are_counted_by_the_provider_or_estimated() {
     const COUNT: &str = "/v1/responses/input_tokens";
-    let (claude, upstream) = (FakeUpstream::with(anthropic::answer), fake());
-    let config = Config::new().with(
-        "m",
-        "claude",
-        &claude,
-        json!({"model": "anthropic/claude-sonnet-4-5", "weight": 9}),
+    let (claude, chats) = (FakeUpstream::with(anthropic::answer), fake());
+    let config = Config::new()
+        .with("c", "claude", &claude, json!({"model": "anthropic/claude-sonnet-4-5"}))
+        .with("d", "chats", &chats, json!({"model": "deepseek/deepseek-chat"}));
+    let hale = config.start();
+    let asked =
+        |model: &str| post(&hale, COUNT, &json!({"model": model, "input": "hi there"})).json();
+    let counted = asked("c");
+    assert_eq!(
+        counted,
+        json!({"object": "response.input_tokens", "input_tokens": anthropic::TOKENS})
     );
-    let alone = config.clone().start();
-    let error = expect_error(&post(&alone, COUNT, &hello()), 400, "missing_capability");
-    let message = error["message"].as_str().unwrap();
-    assert!(message.contains("anthropic has no /responses/input_tokens"), "{message}");
-    assert!(message.contains("/v1/chat/completions"), "{message}");
-    let mixed = config.with("m", "gpt", &upstream, json!({"weight": 0})).start();
-    assert_eq!(post(&mixed, COUNT, &hello()).status, 200);
-    assert!(claude.requests().is_empty());
+    assert_eq!(claude.request(0).path, "/v1/messages/count_tokens");
+    let estimated = asked("d");
+    assert_eq!(estimated["estimated"], true);
+    assert!(estimated["input_tokens"].as_u64().unwrap() > 0, "{estimated}");
+    assert!(chats.requests().is_empty());
 }
 
 #[test]

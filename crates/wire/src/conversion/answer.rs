@@ -100,7 +100,7 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         Operation::CountPrompt => {
             return token_count::counted(text, view).map_err(Fault::Malformed);
         }
-        Operation::CountTokens | Operation::CountContents => {
+        Operation::CountTokens | Operation::CountContents | Operation::CountResponses => {
             return counted(conversion, text).map_err(Fault::Malformed);
         }
         Operation::Embedding => {
@@ -164,6 +164,7 @@ fn counted(conversion: Conversion, text: &str) -> Result<Vec<u8>, String> {
     }?;
     Ok(match conversion.operation {
         Operation::CountContents => gemini::count::counted(total),
+        Operation::CountResponses => responses::count::counted(total),
         _ => anthropic::count::counted(total),
     })
 }

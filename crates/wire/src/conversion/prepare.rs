@@ -255,7 +255,9 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
                 Made::Body(written, notes) => {
                     let written = parsed(written)?;
                     let body = match order.operation {
-                        Operation::CountContents => token_count::asked(&written, order),
+                        Operation::CountContents | Operation::CountResponses => {
+                            token_count::asked(&written, order)
+                        }
                         _ => anthropic::edits::written_body(&written, order),
                     };
                     Ok(Made::Body(body, notes))
@@ -284,7 +286,10 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
 
 /// Writes requests of clients for a wire that needs no further edits.
 fn writer(wire: WireFormat, operation: Operation) -> Writer {
-    let is_count = matches!(operation, Operation::CountTokens | Operation::CountContents);
+    let is_count = matches!(
+        operation,
+        Operation::CountTokens | Operation::CountContents | Operation::CountResponses
+    );
     match wire {
         WireFormat::Gemini if is_count => gemini::write_request::write_counted,
         WireFormat::Gemini => gemini::write_request::write,
@@ -414,6 +419,10 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit
         Operation::CountContents => {
             let total = anthropic::count::estimated(&read(peek, &[], order)?);
             Ok(Prepared::Estimate(Bytes::from(gemini::count::estimated(total))))
+        }
+        Operation::CountResponses => {
+            let total = anthropic::count::estimated(&read(peek, &[], order)?);
+            Ok(Prepared::Estimate(Bytes::from(responses::count::estimated(total))))
         }
         Operation::CountPrompt => Ok(Prepared::Count(token_count::local(peek, order)?)),
         operation => {

@@ -40,7 +40,7 @@ pub(super) const ROUTER: &[Row] = &[
     served("cooldown_time", COOLDOWN, "5", "Cooldown of an ejected deployment; 0 turns cooldown off."),
     served("disable_cooldowns", Kind::Bool, "false", "No deployment is ever ejected."),
     served("retry_after", Kind::Time(0, HOUR), "0", "Smallest pause before a retry on the same deployment."),
-    served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),
+    served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias. One with stars (`claude-*`) stands for all names that it matches and that have no other meaning; it comes before groups with stars."),
     served("provider_budget_config", Kind::Map, "", "Budget of all deployments of a provider: `{openai: {budget_limit: 100, time_period: 1d}}`. When it is spent, they get no requests until the window ends."),
     refused("guardrail_list", "requests that a guardrail should stop would pass"),
     refused("model_list", "it belongs at the top of the config"),

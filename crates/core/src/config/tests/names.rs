@@ -1,6 +1,7 @@
 //! Wildcards, aliases and fallbacks.
 
 use super::*;
+use crate::route::{Resolved, resolve};
 use crate::settings::Fallback;
 
 fn models(names: &[&str]) -> String {
@@ -80,6 +81,30 @@ fn unknown_names_warn_with_the_nearest_and_circles_are_legal() {
     let with_id = yaml.to_owned() + "include: [more.yaml]\n";
     let more = "model_list:\n- {model_name: b, litellm_params: {model: openai/y, api_key: k}, model_info: {id: the-id}}\n";
     Fake::new(&(models(&["a", "openai/*"]) + &with_id)).file("more.yaml", more).clean();
+}
+
+#[test]
+fn an_alias_with_stars_stands_for_the_names_that_it_matches() {
+    let yaml = "router_settings:
+  model_group_alias: {'claude-*': a, 'claude-*-haiku*': b, '*': c, exact: b}
+  fallbacks: [{a: [claude-opus-9]}]
+";
+    let snapshot = fake(&["a", "b", "c", "claude-own", "openai/*"], yaml).clean();
+    let group = |name: &str| match resolve(&snapshot, name) {
+        Resolved::Target(target) => target.name(&snapshot).to_owned(),
+        Resolved::Unknown(_) => panic!("{name} leads nowhere"),
+    };
+    for (name, expected) in [
+        ("claude-opus-4-1", "a"),
+        ("claude-3-haiku-20240307", "b"),
+        ("claude-own", "claude-own"),
+        ("exact", "b"),
+        ("gpt-5", "c"),
+        ("openai/gpt-5", "c"),
+    ] {
+        assert_eq!(group(name), expected, "{name}");
+    }
+    assert!(snapshot.is_alias("claude-opus-4-1") && !snapshot.is_alias("claude-own"));
 }
 
 #[test]

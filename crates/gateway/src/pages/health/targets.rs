@@ -27,7 +27,7 @@ pub(super) fn targets(
     // where a request would go.
     let by_param: Vec<_> =
         all.filter(|one| one.endpoint.model_param == *name).map(|one| one.index).collect();
-    if !by_param.is_empty() && !snapshot.router.aliases.contains_key(name) {
+    if !by_param.is_empty() && !snapshot.is_alias(name) {
         return Ok(by_param);
     }
     match resolve(snapshot, name) {

@@ -1,7 +1,7 @@
 //! A search of the web that a client of another format offers the model: the target's own, or none.
 //!
-//! Called by [`super::fit`]. Always true: it is an offer. Where the target has no such tool, it is left out beside other tools, and
-//! refused where it is all that the model has.
+//! Called by [`super::fit`]. Always true: it is an offer. Where the target has no such tool, it is left out and named; a client of
+//! Google's that offers nothing else is refused, because the search is what it asks for.
 
 use std::borrow::Cow;
 
@@ -34,23 +34,25 @@ pub(super) fn fit(
     order: &Order<'_>,
     notes: &mut Notes,
 ) -> Result<(), Unfit> {
-    let is_offered = match order.operation.format().of_clients() {
-        ClientFormat::Gemini | ClientFormat::Responses => true,
-        ClientFormat::OpenAi | ClientFormat::Anthropic => false,
+    // Coding agents that speak responses offer it in every request.
+    let (needs_it, name) = match order.operation.format().of_clients() {
+        ClientFormat::Gemini => (true, "tools"),
+        ClientFormat::Responses => (false, "tools: web_search"),
+        ClientFormat::OpenAi | ClientFormat::Anthropic => return Ok(()),
     };
-    if !is_offered || !request.others.iter().any(|(name, _)| name == SEARCH) {
+    if !request.others.iter().any(|(name, _)| name == SEARCH) {
         return Ok(());
     }
     let functions = request.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
     match searcher(order, functions) {
         Searcher::Writer => return Ok(()),
         Searcher::Tool(raw) => request.tools.push(Tool::Native(Cow::Borrowed(raw))),
-        Searcher::Nothing if !functions => {
+        Searcher::Nothing if needs_it && !functions => {
             let provider = &order.deployment.endpoint.provider.name;
             let fix = "leave it out, or use a model of Google's, Anthropic's or Amazon's Nova";
             return Err(Unfit::unsupported(SEARCH, provider, fix));
         }
-        Searcher::Nothing => notes.leave_out("tools"),
+        Searcher::Nothing => notes.leave_out(name),
     }
     request.others.retain(|(name, _)| name != SEARCH);
     Ok(())

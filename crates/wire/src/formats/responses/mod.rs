@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 pub(crate) mod behind;
 mod call;
+pub(crate) mod count;
 pub(crate) mod edits;
 mod events;
 mod item;
@@ -22,4 +23,6 @@ mod response;
 mod sealed;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
+#[cfg(test)]
+mod tests;
 pub(crate) mod write_request;

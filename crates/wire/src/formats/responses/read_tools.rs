@@ -21,7 +21,6 @@ use crate::formats::unfit::{flag_field, list_field, object_field};
 
 /// Tools that the provider runs, and how they are named where they are left out.
 const HOSTED: &[(&str, &str)] = &[
-    ("web_search", "tools: web_search"),
     ("file_search", "tools: file_search"),
     ("code_interpreter", "tools: code_interpreter"),
     ("image_generation", "tools: image_generation"),
@@ -78,6 +77,8 @@ pub(super) struct Tools<'a> {
     taken: BTreeSet<Box<str>>,
     /// The tools that the provider would run.
     hosted: Vec<&'static str>,
+    /// Whether a search of the web is one: other providers may have one of their own.
+    searches: bool,
 }
 
 impl<'a> Tools<'a> {
@@ -119,6 +120,10 @@ impl<'a> Tools<'a> {
             "tool_search" => {
                 let schema = given.parameters.map_or(NO_PARAMETERS, RawValue::get);
                 (CallKind::ToolSearch, "tool_search".into(), schema)
+            }
+            other if other.starts_with("web_search") => {
+                self.searches = true;
+                return Ok(());
             }
             other => {
                 let name = hosted(other);
@@ -184,11 +189,15 @@ impl<'a> Tools<'a> {
         request: &mut Request<'a>,
     ) -> Result<(), Unfit> {
         request.tool_choice = raw.map(|raw| self.choice(raw)).transpose()?;
-        if request.tool_choice == Some(ToolChoice::Any)
-            && self.offered.is_empty()
-            && !self.hosted.is_empty()
-        {
-            return Err(not_here(self.hosted[0]));
+        if request.tool_choice == Some(ToolChoice::Any) && self.offered.is_empty() {
+            match self.hosted.first() {
+                Some(first) => return Err(not_here(first)),
+                None if self.searches => return Err(not_here("tools: web_search")),
+                None => {}
+            }
+        }
+        if self.searches && request.tool_choice != Some(ToolChoice::Nothing) {
+            request.others.push((Cow::Borrowed("web_search_options"), Cow::Borrowed("{}")));
         }
         request.left_out.append(&mut self.hosted);
         Ok(())

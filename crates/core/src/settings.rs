@@ -3,6 +3,7 @@
 //! Built by [`crate::config`] from `litellm_settings`, `router_settings` and `general_settings`.
 //! Always true: every number is within the range that its doc comment states.
 
+mod addresses;
 mod metrics;
 mod sinks;
 
@@ -15,6 +16,7 @@ use crate::rescue::RescueMode;
 use crate::route::{AffinitySettings, Strategy};
 use crate::secret::Secret;
 
+pub use self::addresses::AddressRange;
 pub use self::metrics::{
     ClientLabel, ClientSource, LATENCY_BUCKETS, MetricsSettings, Shown, ShownMetrics,
 };
@@ -175,6 +177,8 @@ pub struct GatewaySettings {
     pub master_key: Option<Secret>,
     /// Whether the process may listen on a public address with a weak key or none.
     pub permit_weak_master_key: bool,
+    /// The addresses whose clients are served; `None` is all of them.
+    pub allowed_ips: Option<Vec<AddressRange>>,
     /// A further header that may carry the key, lower case.
     pub key_header: Option<Box<str>>,
     /// The headers that name the user of a request, lower case; the first that is there counts.
@@ -371,6 +375,7 @@ impl Default for GatewaySettings {
             json_logs: false,
             master_key: None,
             permit_weak_master_key: false,
+            allowed_ips: None,
             key_header: None,
             user_headers: Vec::new(),
             origins: Origins::Any,

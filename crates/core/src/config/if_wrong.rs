@@ -27,7 +27,7 @@ const RIGHTS: &[&str] = &["access_windows", "blocked", "health_check_daily_budge
 /// Settings whose default is less safe than what may have been meant.
 #[rustfmt::skip]
 const SAFETY: &[&str] = &[
-    "master_key", "cors_origins", "fetch_urls", "user_url_validation", "user_url_allowed_hosts", "health_check_details", "drain_endpoint_token", "health_check_daily_budget_usd",
+    "master_key", "allowed_ips", "cors_origins", "fetch_urls", "user_url_validation", "user_url_allowed_hosts", "health_check_details", "drain_endpoint_token", "health_check_daily_budget_usd",
     "provider_budget_config", "tag_budget_config", "max_budget", "budget_duration",
 ];
 /// Settings without which the router is another one; LiteLLM does not start with a wrong one either.

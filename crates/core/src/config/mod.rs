@@ -6,6 +6,7 @@
 mod address;
 mod affinity;
 mod alerts;
+mod allowed_ips;
 mod any_model;
 mod aws;
 mod azure;

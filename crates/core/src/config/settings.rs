@@ -20,8 +20,8 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, affinity, alerts, budgets, cache, fetch, filters, metrics, open_pages, origins,
-    probing, rescue, shared, sinks, store, user_headers,
+    address, affinity, alerts, allowed_ips, budgets, cache, fetch, filters, metrics, open_pages,
+    origins, probing, rescue, shared, sinks, store, user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -307,6 +307,7 @@ impl<'n> Settings<'n> {
             "use_shared_health_check" => put(&mut self.shared.probes, field.flag(problems)),
             "fetch_urls" => put(&mut gateway.fetch.from, fetch::from(field, problems)),
             "cors_origins" => put(&mut gateway.origins, origins::read(field, problems)),
+            "allowed_ips" => gateway.allowed_ips = allowed_ips::read(field, problems),
             "litellm_key_header_name" => gateway.key_header = header(field, problems),
             "user_header_name" => gateway.user_headers.extend(header(field, problems)),
             "user_header_mappings" => {

@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::account::{Account, Claim, Full, Terms, Used};
+use super::account::{Claim, Full, Used};
 use super::denied::Denied;
+use super::end_user::EndUser;
+pub use super::identity::Identity;
 use super::key_text::KeyHash;
+pub use super::level::Level;
 use super::money::Money;
 use super::owner::Owner;
 use super::rights::{Model, Route};
-use super::subject::{Subject, SubjectKind};
+use super::subject::SubjectKind;
 use crate::time::{Millis, UnixMs, WallClock};
 
 /// What a user is to the gateway.
@@ -87,19 +90,6 @@ pub enum Needed {
     AdminView,
 }
 
-/// One level of limits that a request counts against.
-#[derive(Debug)]
-pub struct Level {
-    /// Whose.
-    pub subject: Subject,
-    /// Its limits.
-    pub terms: Terms,
-    /// What it has used.
-    pub account: Arc<Account>,
-    /// The row of budgets whose clock it follows, if it has none of its own.
-    pub clock: Option<Box<str>>,
-}
-
 /// Why no request of a key is admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
@@ -118,25 +108,6 @@ pub struct ModelRule {
     pub kind: SubjectKind,
     /// The models, patterns and access groups; none is every model.
     pub models: Vec<Box<str>>,
-}
-
-/// Whose a key is, for records, metrics and logs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The hash of the key.
-    pub key: Arc<str>,
-    /// The name that an operator gave it.
-    pub key_alias: Option<Arc<str>>,
-    /// The user.
-    pub user: Option<Arc<str>>,
-    /// The user's e-mail address.
-    pub user_email: Option<Arc<str>>,
-    /// The team.
-    pub team: Option<Arc<str>>,
-    /// The name that an operator gave it.
-    pub team_alias: Option<Arc<str>>,
-    /// The organization.
-    pub organization: Option<Arc<str>>,
 }
 
 /// A model's name behind the names of a team and of a key.
@@ -273,9 +244,11 @@ impl KeyAccess {
 
     /// Whether the size of a request matters to a limit or a budget.
     #[must_use]
-    pub fn measures(&self) -> bool {
+    pub fn measures(&self, end_user: Option<&EndUser>) -> bool {
         let counts = |level: &Arc<Level>| level.terms.tpm.is_some() || level.terms.budget.is_some();
-        self.levels.iter().any(counts) || self.of_models.values().any(counts)
+        end_user.is_some_and(|end_user| counts(&end_user.level))
+            || self.levels.iter().any(counts)
+            || self.of_models.values().any(counts)
     }
 
     /// Whether it may use every model.
@@ -291,12 +264,13 @@ impl KeyAccess {
     pub fn admit(
         self: &Arc<KeyAccess>,
         group: &str,
-        claim: Claim,
+        (claim, end_user): (Claim, Option<&EndUser>),
         at: WallClock,
     ) -> Result<Admission, Denied> {
         let denied = |level: &Level, full: &Full| Denied::full(&level.subject, full, at);
-        let of_model = self.of_models.get(group).cloned();
-        let levels = self.levels.iter().chain(of_model.as_ref());
+        let of_end_user = end_user.map(|end_user| end_user.level.clone());
+        let more = [self.of_models.get(group).cloned(), of_end_user];
+        let levels = self.levels.iter().chain(more.iter().flatten());
         if !claim.is_free {
             for level in levels.clone() {
                 let spent = level.account.spent(&level.terms, at);
@@ -311,7 +285,7 @@ impl KeyAccess {
             return Err(denied(level, &full));
         }
         let access = Some(self.clone());
-        Ok(Admission { access, of_model, claim, spent: Money::ZERO, began: at.now })
+        Ok(Admission { access, more, claim, spent: Money::ZERO, began: at.now })
     }
 }
 
@@ -320,7 +294,8 @@ impl KeyAccess {
 pub struct Admission {
     /// Until it is settled.
     access: Option<Arc<KeyAccess>>,
-    of_model: Option<Arc<Level>>,
+    /// The levels of the model and of the end user.
+    more: [Option<Arc<Level>>; 2],
     claim: Claim,
     /// What is spent already, of what goes on.
     spent: Money,
@@ -331,7 +306,7 @@ impl Admission {
     /// What it counts against.
     pub fn levels(&self) -> impl Iterator<Item = &Arc<Level>> {
         let levels = self.access.iter().flat_map(|access| &access.levels);
-        levels.chain(&self.of_model)
+        levels.chain(self.more.iter().flatten())
     }
 
     /// Whose it is, until it is settled.
@@ -363,7 +338,7 @@ impl Admission {
         if self.claim.is_free {
             return Ok(());
         }
-        for level in now.levels.iter().chain(&self.of_model) {
+        for level in now.levels.iter().chain(self.more.iter().flatten()) {
             let spent = level.account.spent(&level.terms, at);
             spent.map_err(|full| Denied::full(&level.subject, &full, at))?;
         }
@@ -378,7 +353,7 @@ impl Admission {
     fn release(&mut self, used: Used, dirty: &mut dyn FnMut(&Arc<Level>)) {
         let Some(access) = self.access.take() else { return };
         let used = Used { cost: used.cost.minus(self.spent).max(Money::ZERO), ..used };
-        for level in access.levels.iter().chain(&self.of_model) {
+        for level in access.levels.iter().chain(self.more.iter().flatten()) {
             if level.account.settle(&level.terms, &self.claim, &used, self.began) {
                 dirty(level);
             }

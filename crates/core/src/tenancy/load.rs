@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::access::{Closed, Identity, KeyAccess, Level, ModelRule, UserRole};
 use super::account::{Account, Budget, Terms};
 use super::duration::BudgetDuration;
+use super::end_user::EndUser;
 use super::key_text::KeyHash;
 use super::money::Money;
 use super::rights::{ALL_TEAM_MODELS, NO_DEFAULT_MODELS};
@@ -205,6 +206,30 @@ fn terms(own: Row<'_>, linked: Option<Row<'_>>) -> Terms {
         parallel: count("max_parallel_requests"),
         budget: None,
     }
+}
+
+/// Columns of an end user that are not served.
+const UNSERVED_END_USER: [&str; 4] =
+    ["models", "allowed_model_region", "default_model", "object_permission_id"];
+
+/// An end user, by its row and the budget that the row names. `None` if the row has no id.
+pub fn load_end_user(
+    row: &Record,
+    linked: Option<&Record>,
+    account: impl FnOnce(&Subject, Opening) -> Arc<Account>,
+) -> Option<EndUser> {
+    let (row, linked) = (Row(row), linked.map(Row));
+    let subject = Subject::new(SubjectKind::EndUser, row.text("user_id")?);
+    let mut terms = linked.map(|row| terms(row, None)).unwrap_or_default();
+    terms.budget = linked.and_then(budget);
+    let ends = linked.and_then(|row| row.time("budget_reset_at"));
+    let account = account(&subject, (row.money("spend").unwrap_or_default(), ends));
+    let clock = row.text("budget_id").map(Box::from);
+    Some(EndUser {
+        is_blocked: row.is("blocked"),
+        level: Arc::new(Level { subject, terms, account, clock }),
+        unserved: UNSERVED_END_USER.into_iter().filter(|column| row.has(column)).collect(),
+    })
 }
 
 /// A budget in the columns of a row.

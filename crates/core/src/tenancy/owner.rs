@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::access::Identity;
+use super::identity::Identity;
 
 /// Bytes of a mark. No other id has the same one: to find one takes 2^96 tries.
 const MARK: usize = 12;

@@ -5,6 +5,7 @@
 //! [`RATION`] look-ups a second; accounts outlive the rights that were read with them, so that a change of a key forgets nothing that it
 //! has spent.
 
+mod end_users;
 mod read;
 mod standing;
 mod task;
@@ -56,6 +57,7 @@ pub(crate) struct Keys {
     under_way: Mutex<HashMap<KeyHash, Arc<Semaphore>>>,
     /// Keys that streams and sessions ask for.
     wanted: Mutex<HashSet<KeyHash>>,
+    end_users: end_users::EndUsers,
     /// Levels with something to write.
     dirty: Mutex<HashMap<Subject, Arc<Level>>>,
     /// When the store last worked, milliseconds.
@@ -150,6 +152,7 @@ impl Default for Keys {
             unknown: Mutex::default(),
             under_way: Mutex::default(),
             wanted: Mutex::default(),
+            end_users: end_users::EndUsers::default(),
             dirty: Mutex::default(),
             verified: AtomicU64::new(0),
             writes: Mutex::new(Some(task::Writes::default())),

@@ -53,9 +53,13 @@ impl Keys {
                 if !is_read || is_shared && tick.is_multiple_of(HASHES_AGAIN) {
                     self.read_hashes().await;
                 }
+                if !is_read || is_shared && tick.is_multiple_of(self.end_users_again()) {
+                    self.list_end_users().await;
+                }
                 self.read_wanted().await;
                 if is_shared {
                     self.read_again().await;
+                    self.read_end_users_again().await;
                 }
                 self.write().await;
             }

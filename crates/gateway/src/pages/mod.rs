@@ -8,6 +8,7 @@ pub(crate) mod alerting;
 pub(crate) mod budgets;
 pub(crate) mod cache;
 pub(crate) mod callbacks;
+pub(crate) mod customers;
 pub(crate) mod dashboard;
 pub(crate) mod explain;
 mod google_models;

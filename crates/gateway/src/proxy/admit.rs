@@ -13,6 +13,7 @@ use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::Money;
 use hale_core::tenancy::access::{Admission, KeyAccess, Renamed};
 use hale_core::tenancy::account::{Claim, Used};
+use hale_core::tenancy::end_user::EndUser;
 use hale_core::usage::{Units, Usage};
 use hale_wire::controls::{self, estimated_input};
 use hale_wire::peek::Peek;
@@ -83,6 +84,8 @@ pub(super) struct Asked<'a> {
     /// Billing units besides tokens, as far as it states them.
     pub(super) units: Units,
     pub(super) peek: &'a Peek,
+    /// The client's own customer that it is for, if that has a row.
+    pub(super) end_user: Option<&'a EndUser>,
 }
 
 /// Reserves what a request is expected to use.
@@ -95,13 +98,14 @@ pub(super) fn admit(
     plan: &RoutePlan,
     asked: Asked<'_>,
 ) -> Result<Admission, Refusal> {
+    let end_user = asked.end_user;
     let snapshot = &arrival.serving.snapshot;
-    let claim = match access.measures() {
+    let claim = match access.measures(end_user) {
         true => claim(snapshot, plan, asked),
         false => Claim::default(),
     };
     let group = plan.target().name(snapshot);
-    access.admit(group, claim, keys::now()).map_err(refusal::denied)
+    access.admit(group, (claim, end_user), keys::now()).map_err(refusal::denied)
 }
 
 /// Replaces what a key reserved for a request by what its record, and its answers that no client got, have used.
@@ -119,7 +123,7 @@ pub(super) fn settle(
 
 /// What the request is expected to use, at the first member of its group.
 fn claim(snapshot: &Snapshot, plan: &RoutePlan, asked: Asked<'_>) -> Claim {
-    let Asked { operation, units, peek } = asked;
+    let Asked { operation, units, peek, .. } = asked;
     let target = plan.target();
     let members = match &target.pinned {
         Some(only) => std::slice::from_ref(only),

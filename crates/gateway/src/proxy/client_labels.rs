@@ -30,7 +30,7 @@ pub(super) fn values(
     let value = |source: &ClientSource| match source {
         ClientSource::EndUser => match user {
             Some(user) => Some(Box::from(user)),
-            None => end_user(peek, metadata.as_ref()),
+            None => end_user_of(peek, metadata.as_ref()),
         },
         ClientSource::Ip => arrival.connection.peer().map(|peer| peer.to_string().into()),
         ClientSource::Agent => agent.map(Box::from),
@@ -51,8 +51,25 @@ fn metadata(peek: &Peek) -> Option<Value> {
     (text.len() <= METADATA_MAX).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
+/// The client's own customer that the body names, wherever LiteLLM looks for it.
+pub(super) fn end_user(peek: &Peek) -> Option<Box<str>> {
+    let of = |name: &str| {
+        let text = peek.raw(name).filter(|text| text.len() <= METADATA_MAX)?;
+        serde_json::from_str::<Value>(text).ok()
+    };
+    let text = |value: &Value, name: &str| value.get(name)?.as_str().map(Box::<str>::from);
+    let word = |name: &'static str| -> Option<Box<str>> {
+        peek.word(name).map(|word| word.as_ref().into())
+    };
+    word("user")
+        .or_else(|| text(&of("litellm_metadata")?, "user"))
+        .or_else(|| text(&of("metadata")?, "user_id"))
+        .or_else(|| word("safety_identifier"))
+        .filter(|id| !id.is_empty())
+}
+
 /// The user that the body names, in OpenAI's format or in Anthropic's.
-fn end_user(peek: &Peek, metadata: Option<&Value>) -> Option<Box<str>> {
+fn end_user_of(peek: &Peek, metadata: Option<&Value>) -> Option<Box<str>> {
     if let Some(user) = peek.word("user") {
         return Some(user.as_ref().into());
     }
@@ -94,7 +111,7 @@ mod tests {
     fn the_user_is_named_in_the_format_of_the_body() {
         let of = |body| {
             let peek = peek(body);
-            end_user(&peek, metadata(&peek).as_ref())
+            end_user_of(&peek, metadata(&peek).as_ref())
         };
         assert_eq!(of(r#"{"user": "u"}"#).as_deref(), Some("u"));
         assert_eq!(of(r#"{"metadata": {"user_id": "a"}}"#).as_deref(), Some("a"));

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation, Streaming};
 use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
 use hale_core::tenancy::Owner;
+use hale_core::tenancy::end_user::EndUser;
 use hale_core::usage::Units;
 use hale_wire::peek::Peek;
+use http::HeaderName;
 use http::request::Parts;
 use hyper::body::Incoming;
 
@@ -36,6 +38,12 @@ use crate::http::refusal::{self, Refusal};
 use crate::limits::Held;
 use crate::offload;
 
+/// Headers that name a client's own customer. LiteLLM's.
+static END_USER: [HeaderName; 2] = [
+    HeaderName::from_static("x-litellm-customer-id"),
+    HeaderName::from_static("x-litellm-end-user-id"),
+];
+
 /// A request that has no route yet.
 pub(super) struct Opening {
     /// Its connection, config and client.
@@ -46,6 +54,8 @@ pub(super) struct Opening {
     head: Parts,
     /// The name in the path: a model, which wins over the body's, or the id of a stored object.
     path_name: Option<Box<str>>,
+    /// The client's own customer that it is for, if that has a row.
+    end_user: Option<Arc<EndUser>>,
 }
 
 /// Where the model's name comes from.
@@ -73,7 +83,7 @@ impl Opening {
         head: Parts,
     ) -> Opening {
         let delivery = Delivery::begin(&arrival, operation, &head);
-        Opening { arrival, delivery, operation, head, path_name }
+        Opening { arrival, delivery, operation, head, path_name, end_user: None }
     }
 
     /// Runs all three phases.
@@ -95,6 +105,7 @@ impl Opening {
             None => (None, None),
         };
         self.note_client(&body.peek);
+        self.check_end_user(Some(&body.peek)).await?;
         let mut addressed = self.authorize(&body.peek, first_model)?;
         self.arrival.check_model(&mut addressed.model)?;
         let facts = match facts {
@@ -112,6 +123,27 @@ impl Opening {
             let user: Arc<str> = user.chars().take(200).collect::<String>().into();
             self.delivery.note(|record| record.user = Some(user));
         }
+    }
+
+    /// Finds the client's own customer, if any has a row and the client has a key.
+    ///
+    /// # Errors
+    /// It is blocked, or its row cannot be read.
+    async fn check_end_user(&mut self, peek: Option<&Peek>) -> Result<(), Refusal> {
+        let keys = &self.arrival.worker.process.keys;
+        if self.arrival.principal.access().is_none() || !keys.has_end_users() {
+            return Ok(());
+        }
+        let own = END_USER.iter().find_map(|name| self.head.headers.get(name)?.to_str().ok());
+        let own = own.map(str::trim).filter(|id| !id.is_empty()).map(Box::<str>::from);
+        let named = own.or_else(|| self.delivery.user().map(|user| Box::from(&*user)));
+        let Some(id) = named.or_else(|| client_labels::end_user(peek?)) else { return Ok(()) };
+        let found = Box::pin(keys.end_user(&id)).await.map_err(refusal::denied)?;
+        if let Some(end_user) = &found {
+            end_user.check().map_err(refusal::denied)?;
+        }
+        self.end_user = found;
+        Ok(())
     }
 
     /// Notes what labels of metrics tell of the client, if the config has such labels.
@@ -300,6 +332,7 @@ impl Opening {
             record.stream = true;
         });
         content::check_guardrails(&body).await?;
+        self.check_end_user(None).await?;
         let snapshot = &self.arrival.serving.snapshot;
         let mut model = passed.model(&self.head.headers, &body);
         if let Some(model) = &mut model {
@@ -343,7 +376,8 @@ impl Opening {
     /// Reserves what the request is expected to use, if it has a key with limits.
     fn admit(&mut self, plan: &RoutePlan, peek: &Peek, units: Units) -> Result<(), Refusal> {
         if let Some(access) = self.arrival.principal.access() {
-            let asked = admit::Asked { operation: self.operation, units, peek };
+            let end_user = self.end_user.as_deref();
+            let asked = admit::Asked { operation: self.operation, units, peek, end_user };
             let admission = admit::admit(&self.arrival, access, plan, asked)?;
             self.delivery.admitted(admission);
         }

@@ -31,7 +31,7 @@ const FEATURES: [Feature; 19] = [
     },
     Feature {
         about: "customers",
-        instead: "`general_settings.user_header_name` puts the user into the record of each request",
+        instead: "`/customer/new`, `/customer/update`, `/customer/block` and `/customer/list` are served",
         parts: &["customer", "end_user"],
     },
     Feature {

@@ -126,7 +126,8 @@ async fn answer(
         }
     };
     if row.role != Role::Public
-        && let Err(refusal) = admit(&serving, row, &head)
+        && let Err(refusal) =
+            check_address(&serving, &connection).and_then(|()| admit(&serving, row, &head))
     {
         count_turned_away(&worker.process.metrics, row, &refusal);
         return Stage::Answered(turning_away.answer(refusal));
@@ -263,6 +264,14 @@ impl TurningAway<'_> {
 /// What the page that sent the request may do; `None` if no page did.
 fn grant(serving: &Serving, headers: &HeaderMap) -> Option<Grant> {
     Grant::of(headers, serving.guard, &serving.snapshot.gateway.origins)
+}
+
+/// Refuses a client whose address is not one of those that are served.
+fn check_address(serving: &Serving, connection: &ClientConn) -> Result<(), Refusal> {
+    let Some(ranges) = &serving.snapshot.gateway.allowed_ips else { return Ok(()) };
+    let peer = connection.peer();
+    let is_allowed = peer.is_some_and(|peer| ranges.iter().any(|range| range.has(peer)));
+    if is_allowed { Ok(()) } else { Err(refusal::address_not_allowed()) }
 }
 
 /// Refuses a request of a page that may not use this gateway.

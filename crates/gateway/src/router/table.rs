@@ -14,8 +14,9 @@ use super::routes;
 use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
-    PageRequest, Waiting, alerting, budgets, cache, callbacks, dashboard, explain, health, home,
-    keys, metrics, model_groups, models, router, router_settings, services, teams, users,
+    PageRequest, Waiting, alerting, budgets, cache, callbacks, customers, dashboard, explain,
+    health, home, keys, metrics, model_groups, models, router, router_settings, services, teams,
+    users,
 };
 
 /// One row.
@@ -123,6 +124,13 @@ const PAGES: &[Endpoint] = &[
     post("teamblock", &["/team/block"], Role::Admin, WaitingPage(teams::block)),
     post("teamunblock", &["/team/unblock"], Role::Admin, WaitingPage(teams::unblock)),
     post("teammemberadd", &["/team/member_add"], Role::Admin, WaitingPage(teams::member_add)),
+    post("customernew", &["/customer/new", "/end_user/new"], Role::Admin, WaitingPage(customers::new)),
+    post("customerupdate", &["/customer/update", "/end_user/update"], Role::Admin, WaitingPage(customers::update)),
+    post("customerdelete", &["/customer/delete", "/end_user/delete"], Role::Admin, WaitingPage(customers::delete)),
+    post("customerblock", &["/customer/block", "/end_user/block"], Role::Admin, WaitingPage(customers::block)),
+    post("customerunblock", &["/customer/unblock", "/end_user/unblock"], Role::Admin, WaitingPage(customers::unblock)),
+    get("customerinfo", &["/customer/info", "/end_user/info"], Role::Admin, WaitingPage(customers::info)),
+    get("customerlist", &["/customer/list", "/end_user/list"], Role::Admin, WaitingPage(customers::list)),
     get("teaminfo", &["/team/info"], Role::Key, WaitingPage(teams::info)),
     get("teamlist", &["/team/list"], Role::Admin, WaitingPage(teams::list)),
     post("usernew", &["/user/new"], Role::Admin, WaitingPage(users::new)),

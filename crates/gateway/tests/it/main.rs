@@ -38,6 +38,7 @@ mod doctor_faults;
 mod doctor_page;
 mod doctor_terminal;
 mod empty_answers;
+mod end_users;
 mod endings;
 mod estimates;
 mod examples;

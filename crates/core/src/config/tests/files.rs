@@ -125,7 +125,7 @@ fn all_problems_come_at_once_errors_first_each_in_the_order_of_files_and_lines()
         + &model("m")
         + "router_settings:\n  routing_strategy: x\n  nonsense_key: 1\n";
     let fake = Fake::new(&root)
-        .file("b.yaml", "general_settings:\n  allowed_ips: [a]\n  master_keey: 1\n");
+        .file("b.yaml", "general_settings:\n  enforced_params: [a]\n  master_keey: 1\n");
     let problems = fake.refused();
     let places: Vec<String> =
         problems.iter().map(|p| p.split(": ").nth(1).unwrap().to_owned()).collect();

@@ -220,8 +220,8 @@ fn what_is_no_section_and_what_is_about_security_or_money_is_refused() {
         ("general_settings: {health_check_details: no way}", "expected true or false"),
         ("general_settings: {health_check_daily_budget_usd: -1}", "expected a number from 0"),
         (
-            "general_settings: {allowed_ips: [10.0.0.1]}",
-            "every address would be served. remove `allowed_ips`",
+            "general_settings: {allowed_ips: [10.0.0.1/8]}",
+            "`10.0.0.1/8` is neither an address nor a range",
         ),
         ("general_settings: {custom_auth: my.auth}", "not served, and ignoring it is not safe"),
         ("litellm_settings: {max_budget: 100}", "`max_budget` without `budget_duration` is not a"),

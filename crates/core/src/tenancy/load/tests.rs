@@ -236,10 +236,10 @@ fn a_row_without_a_hash_is_no_key() {
 fn limits_of_single_models_are_the_keys_own() {
     let access = Arc::new(loaded(&of_key(json!({"metadata": {"model_rpm_limit": {"a": 1}}}))));
     let claim = super::super::account::Claim::default();
-    assert!(access.admit("a", claim, at(0)).is_ok());
-    let denied = access.admit("a", claim, at(1)).unwrap_err();
+    assert!(access.admit("a", (claim, None), at(0)).is_ok());
+    let denied = access.admit("a", (claim, None), at(1)).unwrap_err();
     assert!(denied.message.contains("model_per_key"), "{denied:?}");
-    assert!(access.admit("b", claim, at(1)).is_ok());
+    assert!(access.admit("b", (claim, None), at(1)).is_ok());
 }
 
 #[test]
@@ -260,8 +260,8 @@ fn subjects_share_their_account_over_keys() {
     rows.key.insert("token".to_owned(), json!(TOKEN.replace('7', "8")));
     let second = load(&rows);
     let claim = super::super::account::Claim::default();
-    assert!(first.admit("a", claim, at(0)).is_ok());
-    let denied = second.admit("a", claim, at(1)).unwrap_err();
+    assert!(first.admit("a", (claim, None), at(0)).is_ok());
+    let denied = second.admit("a", (claim, None), at(1)).unwrap_err();
     assert!(denied.message.starts_with("Rate limit exceeded for team: t."), "{denied:?}");
 }
 

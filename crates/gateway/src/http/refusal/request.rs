@@ -77,6 +77,15 @@ pub(crate) fn no_provider(provider: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "no_such_provider", message)
 }
 
+/// The client's address is not one of `allowed_ips`. Which these are is not told.
+#[cold]
+pub(crate) fn address_not_allowed() -> Refusal {
+    let message = "Access forbidden: IP address not allowed.".to_owned();
+    let mut refusal = Refusal::new(StatusCode::FORBIDDEN, "address_not_allowed", message);
+    "auth_error".clone_into(&mut refusal.reply.kind);
+    refusal
+}
+
 /// What the provider keeps under ids of its own has no owner that the gateway knows.
 pub(crate) fn provider_objects(provider: &str) -> Refusal {
     let message = format!(

@@ -166,6 +166,27 @@ const NOT_OF_USERS: &[&str] = &[
 
 const OF_MEMBERS: &[(&str, Kind)] = &[("max_budget", Kind::Money), ("allowed_models", Kind::List)];
 
+const OF_END_USERS: &[(&str, Kind)] = &[
+    ("alias", Kind::Text),
+    ("blocked", Kind::Flag),
+    ("budget_id", Kind::Text),
+    ("spend", Kind::Money),
+    ("max_budget", Kind::Money),
+    ("rpm_limit", Kind::Count),
+    ("tpm_limit", Kind::Count),
+    ("max_parallel_requests", Kind::Count),
+];
+
+const NOT_OF_END_USERS: &[&str] = &[
+    "models",
+    "allowed_model_region",
+    "default_model",
+    "soft_budget",
+    "tpd_limit",
+    "model_max_budget",
+    "object_permission",
+];
+
 /// The fields of a kind of row.
 pub(crate) struct Fields {
     /// Where the rows are.
@@ -184,6 +205,9 @@ impl Fields {
     /// Those of a user.
     pub(crate) const USER: Fields =
         Fields { table: TenantTable::Users, served: OF_USERS, not_served: NOT_OF_USERS };
+    /// Those of an end user, and of a budget of its own.
+    pub(crate) const END_USER: Fields =
+        Fields { table: TenantTable::EndUsers, served: OF_END_USERS, not_served: NOT_OF_END_USERS };
     /// Those of the budget of a member of a team.
     pub(crate) const MEMBER: Fields =
         Fields { table: TenantTable::Budgets, served: OF_MEMBERS, not_served: &[] };

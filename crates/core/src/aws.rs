@@ -67,6 +67,8 @@ pub struct Role {
     pub session_name: Box<str>,
     /// What the role's owner demands: `aws_external_id`.
     pub external_id: Option<Box<str>>,
+    /// What the session is marked with, names and values: `aws_session_tags`.
+    pub tags: Vec<(Box<str>, Box<str>)>,
 }
 
 /// What the environment says of where keys are, each under the name that AWS's own libraries read.
@@ -259,6 +261,22 @@ pub fn suffix(region: &str) -> &'static str {
     ];
     let found = PARTITIONS.iter().find(|(start, _)| region.starts_with(start));
     found.map_or("amazonaws.com", |(_, suffix)| suffix)
+}
+
+/// The partition of a region, as ARNs name it. Source: the partitions of botocore.
+#[must_use]
+pub fn partition(region: &str) -> &'static str {
+    const PARTITIONS: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("us-isof-", "aws-iso-f"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("eusc-", "aws-eusc"),
+    ];
+    let found = PARTITIONS.iter().find(|(begin, _)| region.starts_with(begin));
+    found.map_or("aws", |(_, partition)| partition)
 }
 
 /// The address of Bedrock in `region` for models of that `mode`: ranks are made by another host than all else.

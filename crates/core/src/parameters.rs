@@ -210,6 +210,7 @@ parameters! {
     Credential "a credential of AWS, or how it is reached":
         "aws_access_key_id" "aws_secret_access_key" "aws_session_token" "aws_session_name" "aws_profile_name"
         "aws_role_name" "aws_web_identity_token" "aws_sts_endpoint" "aws_external_id" "aws_region_name"
+        "aws_session_tags"
         "aws_bedrock_runtime_endpoint" "aws_batch_role_arn" "s3_bucket_name" "s3_region_name" "s3_endpoint_url"
         "s3_output_bucket_name" "s3_bucket_owner" "s3_access_key_id" "s3_secret_access_key"
         "s3_encryption_key_id" "bedrock_tags" "model_id";

@@ -241,6 +241,72 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
+/// The embeddings or images of a model that Invoke calls in its own format. The first number of an embedding is the length of its
+/// text.
+fn made(request: &Request) -> Script {
+    let body = request.json();
+    let invalid = |message: &str| refusal(400, "ValidationException", message);
+    let length = |text: &Value| text.as_str().map_or(0, str::len);
+    if !body["texts"].is_null() {
+        let texts = body["texts"].as_array().cloned().unwrap_or_default();
+        if texts.is_empty() || texts.len() > 96 || body["input_type"].is_null() {
+            return invalid("Malformed input request: texts: 1 to 96, input_type is required");
+        }
+        let all: Vec<Value> = texts.iter().map(|text| json!([length(text), 0.5])).collect();
+        let count = texts.len() * 2;
+        return Script::ok()
+            .header("x-amzn-bedrock-input-token-count", &count.to_string())
+            .json(&json!({"id": "e", "response_type": "embeddings_floats", "embeddings": all, "texts": texts}));
+    }
+    if !body["inputText"].is_null() {
+        let known = [
+            "inputText",
+            "dimensions",
+            "normalize",
+            "embeddingTypes",
+            "inputImage",
+            "embeddingConfig",
+        ];
+        let unknown =
+            body.as_object().and_then(|it| it.keys().find(|key| !known.contains(&key.as_str())));
+        if unknown.is_some() || !body["inputText"].is_string() {
+            return invalid("Malformed input request: one inputText");
+        }
+        let vector = json!([length(&body["inputText"]), 0.5]);
+        return Script::ok().json(&json!({"embedding": vector, "inputTextTokenCount": 3}));
+    }
+    if body["taskType"] != "TEXT_IMAGE" || !body["textToImageParams"]["text"].is_string() {
+        return invalid("Malformed input request: taskType");
+    }
+    let count = body["imageGenerationConfig"]["numberOfImages"].as_u64().unwrap_or(1);
+    let images: Vec<&str> = (0..count).map(|_| "iVBORw0KGgo=").collect();
+    Script::ok().json(&json!({"images": images, "error": null}))
+}
+
+/// Ranks by the length of the texts.
+fn ranked(request: &Request) -> Script {
+    let body = request.json();
+    let of_model = &body["rerankingConfiguration"]["bedrockRerankingConfiguration"];
+    let arn = of_model["modelConfiguration"]["modelArn"].as_str().unwrap_or_default();
+    let sources = body["sources"].as_array().cloned().unwrap_or_default();
+    if !arn.starts_with("arn:")
+        || sources.is_empty()
+        || body["queries"][0]["textQuery"]["text"].is_null()
+    {
+        return refusal(400, "ValidationException", "Malformed input request");
+    }
+    let length = |source: &Value| source["inlineDocumentSource"].to_string().len();
+    let mut places: Vec<usize> = (0..sources.len()).collect();
+    places.sort_by_key(|at| std::cmp::Reverse(length(&sources[*at])));
+    let count = of_model["numberOfResults"].as_u64().and_then(|count| usize::try_from(count).ok());
+    let results: Vec<Value> = places
+        .iter()
+        .take(count.unwrap_or(1))
+        .map(|at| json!({"index": at, "relevanceScore": 0.5}))
+        .collect();
+    Script::ok().json(&json!({"results": results}))
+}
+
 /// The answer of the service that grants keys: those of the session `token`, until the year 2099.
 pub fn granted(token: &str) -> Script {
     Script::ok().body(
@@ -258,6 +324,13 @@ pub fn answer(request: &Request) -> Script {
     let path = request.path.split('?').next().unwrap_or_default();
     if path.ends_with("/count-tokens") {
         return Script::ok().json(&json!({"inputTokens": 42}));
+    }
+    if path.ends_with("/rerank") {
+        return ranked(request);
+    }
+    let is_other = |name: &str| !request.json()[name].is_null();
+    if path.ends_with("/invoke") && ["inputText", "texts", "taskType"].into_iter().any(is_other) {
+        return made(request);
     }
     if path.ends_with("/invoke") || path.ends_with("/invoke-with-response-stream") {
         return invoked(request, path.ends_with("/invoke"));

@@ -90,6 +90,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             prefix: None,
             seals: None,
             fetched: None,
+            client_betas: None,
         };
         prepare(&peek, &order).unwrap()
     });

@@ -84,6 +84,7 @@ pub(crate) fn order<'o>(
         prefix: None,
         seals: None,
         fetched: None,
+        client_betas: None,
     }
 }
 
@@ -94,6 +95,10 @@ pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
         Prepared::Body(_, body, _) => serde_json::from_slice(&body.joined()).unwrap(),
         Prepared::Estimate(body) => serde_json::from_slice(&body).unwrap(),
         Prepared::Count(count) => serde_json::from_slice(&count.answer()).unwrap(),
+        Prepared::Several(_, all, _) => all
+            .iter()
+            .map(|one| serde_json::from_slice::<Value>(&one.body.joined()).unwrap())
+            .collect(),
         Prepared::Fetch(addresses) => addresses.iter().map(|one| &**one).collect(),
     })
 }

@@ -91,6 +91,7 @@ fn serve(operation: Operation, read: Option<Peek>, deployments: &[Deployment]) {
                 prefix: None,
                 seals: None,
                 fetched: None,
+                client_betas: None,
             };
             if let Ok(Prepared::Count(count)) = prepare(&peek, &order) {
                 drop(count.estimate());

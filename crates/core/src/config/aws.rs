@@ -9,6 +9,8 @@ use crate::secret::Secret;
 
 use super::address;
 use super::problem::{Wrong, shown};
+use super::tree::Node;
+use super::value;
 
 /// Where a value may be: the keys in `litellm_params` and `credential_values`, and the variables, the first of each that is set.
 #[derive(Clone, Copy)]
@@ -104,6 +106,7 @@ where
         arn,
         session_name: text(SESSION).unwrap_or_else(|| SESSION_NAME.into()),
         external_id: text(EXTERNAL_ID),
+        tags: Vec::new(),
     });
     let web_identity = text(WEB_IDENTITY);
     if role.is_none() && web_identity.is_some() {
@@ -159,6 +162,38 @@ fn machine(of_env: impl Fn(Place) -> Option<String>) -> Machine {
             false => Some(metadata.unwrap_or_else(|| METADATA.into())),
         },
     }
+}
+
+/// The key of the tags of a session.
+pub(super) const TAGS: &str = "aws_session_tags";
+/// How many tags a session may have. Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
+const TAGS_MAX: usize = 50;
+
+/// Marks the session of `aws`'s role with the tags in `node`.
+pub(super) fn tag(aws: &mut Aws, node: &Node) -> Result<(), Trouble> {
+    let wrong = |problem: String, hint: &str| (Lack::Setting, TAGS, Wrong::new(problem, hint));
+    let role = match &mut aws.source {
+        Some(Source::Chain(chain)) => chain.role.as_mut(),
+        Some(Source::Keys(_)) | None => None,
+    };
+    let Some(role) = role else {
+        let problem = "needs `aws_role_name`, the role whose session has the tags".to_owned();
+        return Err(wrong(problem, "set `aws_role_name`, or remove the tags"));
+    };
+    let form = "write a list of `{Key: NAME, Value: VALUE}`";
+    let tags =
+        value::list(node).ok().and_then(|all| all.iter().map(one_tag).collect::<Option<Vec<_>>>());
+    role.tags = tags.ok_or_else(|| wrong("is no list of tags".to_owned(), form))?;
+    if role.tags.len() > TAGS_MAX {
+        return Err(wrong(format!("has more than {TAGS_MAX} tags"), "remove some"));
+    }
+    Ok(())
+}
+
+fn one_tag(node: &Node) -> Option<(Box<str>, Box<str>)> {
+    let map = node.as_map()?;
+    let text = |name: &str| map.get(name).and_then(Node::text).map(Box::<str>::from);
+    text("Key").filter(|name| !name.is_empty()).zip(text("Value"))
 }
 
 fn keys(

@@ -166,8 +166,9 @@ impl Params {
             | "model_id" => {
                 field.text(problems);
             }
-            // The same; they may be mappings.
-            "vertex_project"
+            // The same; they may be mappings or lists.
+            "aws_session_tags"
+            | "vertex_project"
             | "vertex_ai_project"
             | "vertex_location"
             | "vertex_ai_location"

@@ -168,6 +168,7 @@ operations! {
         name: "embeddings",
         gemini: Counterpart::Other(Operation::EmbedContents),
         cohere: Counterpart::Other(Operation::CohereEmbed),
+        converse: Counterpart::Other(Operation::InvokeEmbeddings),
         ollama: Counterpart::Other(Operation::OllamaEmbed),
         paths: with_engine!("/embeddings"),
         upstream_path: "/embeddings",
@@ -446,6 +447,7 @@ operations! {
     GenerateImage = Row {
         name: "images_generations",
         gemini: Counterpart::Other(Operation::PredictImages),
+        converse: Counterpart::Other(Operation::InvokeImages),
         paths: with_deployment!("/images/generations"),
         upstream_path: "/images/generations",
         mode: "image_generation",
@@ -485,6 +487,7 @@ operations! {
         name: "rerank",
         // Its shape is Cohere's.
         cohere: Counterpart::Same,
+        converse: Counterpart::Other(Operation::RankDocuments),
         paths: &["/v1/rerank", "/v2/rerank", "/rerank"],
         upstream_path: "/rerank",
         mode: "rerank",
@@ -554,6 +557,7 @@ operations! {
         name: "embed_contents",
         open_ai: Counterpart::Other(Operation::Embedding),
         cohere: Counterpart::Other(Operation::CohereEmbed),
+        converse: Counterpart::Other(Operation::InvokeEmbeddings),
         ollama: Counterpart::Other(Operation::OllamaEmbed),
         paths: of_google!(":batchEmbedContents"),
         upstream_path: ":batchEmbedContents",
@@ -576,6 +580,7 @@ operations! {
         name: "embed_content",
         open_ai: Counterpart::Other(Operation::Embedding),
         cohere: Counterpart::Other(Operation::CohereEmbed),
+        converse: Counterpart::Other(Operation::InvokeEmbeddings),
         ollama: Counterpart::Other(Operation::OllamaEmbed),
         paths: of_google!(":embedContent"),
         upstream_path: ":embedContent",
@@ -650,6 +655,42 @@ operations! {
         upstream_path: "/count-tokens",
         content_field: "inputTokens",
         ..OF_BEDROCK
+    },
+    /// `model/{}/invoke`, for embeddings.
+    InvokeEmbeddings = Row {
+        name: "invoke_embeddings",
+        upstream_path: "/invoke",
+        mode: "embedding",
+        content_field: "embedding",
+        ..OF_BEDROCK
+    },
+    /// `model/{}/invoke`, for images.
+    InvokeImages = Row {
+        name: "invoke_images",
+        upstream_path: "/invoke",
+        mode: "image_generation",
+        content_field: "images",
+        billing: Billing::Images,
+        ..OF_BEDROCK
+    },
+    /// `/rerank` of Bedrock's agents.
+    RankDocuments = Row {
+        name: "rank_documents",
+        upstream_path: "/rerank",
+        mode: "rerank",
+        model_place: ModelPlace::Body,
+        content_field: "results",
+        billing: Billing::Searches,
+        ..OF_BEDROCK
+    },
+    /// Whatever Bedrock has, with any method.
+    PassBedrock = Row {
+        name: "pass_through_bedrock",
+        paths: &["/bedrock/{}"],
+        format: WireFormat::Converse,
+        open_ai: Counterpart::Missing,
+        converse: Counterpart::Same,
+        ..PASSED
     },
     /// `/api/chat`, streamed or not.
     OllamaChat = Row {

@@ -97,6 +97,7 @@ pub(super) fn build(
         prefix: None,
         seals: None,
         fetched: None,
+        client_betas: None,
     };
     let conversion = Conversion { operation, wire: order.wire() };
     let (units, prepared) = match probe.request() {

@@ -16,6 +16,7 @@ mod full_answer;
 mod headers;
 mod model_list;
 mod passed;
+mod portions;
 mod socket;
 mod stream_room;
 
@@ -154,6 +155,9 @@ impl Attempt<'_> {
                 }
                 None => self.ask(guard, call, *called, body).await,
             },
+            Ok(Prepared::Several(called, portions, _)) => {
+                Box::pin(self.ask_in_portions((guard, call), *called, portions)).await
+            }
             Ok(Prepared::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
             Ok(Prepared::Count(count)) => Ok(self.own_answer(counted(count).await)),
             // The exchange fetches before it attempts, and a probe has no addresses.
@@ -303,7 +307,7 @@ impl Attempt<'_> {
                 first_content::read(self.scope, call, (source, framed)).await?,
             ))
         } else {
-            full_answer::read(self.scope, call, body).await?
+            full_answer::read(self.scope, call, (&headers, body)).await?
         };
         Ok(Accepted { headers, content })
     }

@@ -90,6 +90,7 @@ async fn apart(
     let kept: Option<Box<str>> = order.kept.map(Box::from);
     let client_version: Option<Box<str>> = order.client_version.map(Box::from);
     let prefix: Option<Box<str>> = order.prefix.map(Box::from);
+    let client_betas: Option<Box<str>> = order.client_betas.map(Box::from);
     let (peek, changes) = (peek.clone(), changes.owned());
     offload::run(move || {
         let order = Order {
@@ -98,6 +99,7 @@ async fn apart(
             upstream_model: &upstream_model,
             kept: kept.as_deref(),
             client_version: client_version.as_deref(),
+            client_betas: client_betas.as_deref(),
             ask_usage,
             drop_params,
             known,
@@ -146,7 +148,7 @@ impl<'a> CallBuilder<'a> {
         let shown_model = self.shown_model();
         let view = View {
             notes: match &prepared {
-                Ok(Prepared::Body(_, _, notes)) => notes.clone(),
+                Ok(Prepared::Body(_, _, notes) | Prepared::Several(_, _, notes)) => notes.clone(),
                 Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) | Err(_) => {
                     None
                 }
@@ -186,6 +188,7 @@ impl<'a> CallBuilder<'a> {
             upstream_model: &destination.model,
             kept: self.request.stored.as_ref().map(|stored| &*stored.id),
             client_version: self.request.dialect.anthropic.newer_version(),
+            client_betas: self.request.dialect.anthropic.wanted(),
             ask_usage: self.request.controls.stream,
             drop_params: self.serving.snapshot.gateway.drop_params
                 || self.request.controls.drop_params
@@ -244,6 +247,7 @@ impl<'a> CallBuilder<'a> {
         };
         held.shrink_to(match &prepared {
             Ok(Prepared::Body(_, payload, _)) => peek.not_shared(payload),
+            Ok(Prepared::Several(_, all, _)) => all.iter().map(|one| one.body.len()).sum(),
             // Answers of the gateway's own, and errors, are short.
             Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) | Err(_) => 0,
         });

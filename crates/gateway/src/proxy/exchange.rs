@@ -335,7 +335,7 @@ impl Exchange {
     ) -> Option<AttemptGuard> {
         let snapshot = &self.arrival.serving.snapshot;
         match prepared {
-            Ok(Prepared::Body(called, ..)) => {
+            Ok(Prepared::Body(called, ..) | Prepared::Several(called, ..)) => {
                 let model = self.plan.target().model_in_many(snapshot, deployment).into();
                 // The time of a file operation says nothing about a model.
                 let times = if called.operation.is_of_files() || called.operation.is_estimable() {

@@ -21,7 +21,7 @@ use crate::offload;
 use crate::upstream::dialect::anthropic;
 
 /// The first segment of the path, and its provider.
-const PROVIDERS: [(&str, &str); 8] = [
+const PROVIDERS: [(&str, &str); 9] = [
     ("openai", "openai"),
     ("anthropic", "anthropic"),
     ("azure", "azure"),
@@ -30,9 +30,10 @@ const PROVIDERS: [(&str, &str); 8] = [
     ("mistral", "mistral"),
     ("vertex_ai", "vertex_ai"),
     ("vertex-ai", "vertex_ai"),
+    ("bedrock", "bedrock"),
 ];
 /// Headers of a client that go along.
-static KEPT: [HeaderName; 10] = [
+static KEPT: [HeaderName; 14] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
     header::CONTENT_TYPE,
@@ -43,6 +44,10 @@ static KEPT: [HeaderName; 10] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("openai-beta"),
     HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("x-amzn-bedrock-guardrailidentifier"),
+    HeaderName::from_static("x-amzn-bedrock-guardrailversion"),
+    HeaderName::from_static("x-amzn-bedrock-performanceconfig-latency"),
+    HeaderName::from_static("x-amzn-bedrock-trace"),
 ];
 /// Parameters of a query that may hold a key, decoded and in lower case.
 const KEYS: [&str; 6] =
@@ -76,7 +81,12 @@ impl PassThrough {
         let (named, path) = whole.trim_start_matches('/').split_once('/').unwrap_or_default();
         let provider = PROVIDERS.into_iter().find(|(word, _)| *word == named);
         let provider = provider.map(|(_, provider)| provider);
-        let Some(provider) = provider.filter(|_| stays_below(path)) else {
+        // An ARN is one segment of a path of AWS's, with escaped slashes.
+        let plain = match provider {
+            Some("bedrock") => Cow::Owned(path.replace("%2F", "/").replace("%2f", "/")),
+            _ => Cow::Borrowed(path),
+        };
+        let Some(provider) = provider.filter(|_| stays_below(&plain)) else {
             return Err(refusal::odd_path(whole));
         };
         let query = head.uri.query().unwrap_or_default();
@@ -141,6 +151,12 @@ impl PassThrough {
             && let Some(name) = below.split(['/', ':']).next()
             // A count names its model in the body.
             && name != "count-tokens"
+        {
+            return Some(query::decoded(name));
+        }
+        if self.provider == "bedrock"
+            && let Some((_, below)) = self.path.split_once("model/")
+            && let Some(name) = below.split('/').next()
         {
             return Some(query::decoded(name));
         }

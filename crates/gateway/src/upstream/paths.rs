@@ -95,6 +95,11 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
     let operation = called.operation;
     if let Some(aws) = &deployment.endpoint.aws {
         let base = deployment.endpoint.provider.base_path(base, called.edition);
+        // Bedrock's agents name the model in the body.
+        if operation.format() == WireFormat::Converse && operation.model_place() == ModelPlace::Body
+        {
+            return path(format!("{}{}", base.trim_end_matches('/'), operation.upstream_path()));
+        }
         return path(aws.path(&base, below_model(operation, transfer), model));
     }
     let base = deployment.endpoint.provider.base_of(base, called);

@@ -120,6 +120,12 @@ impl Target {
             drop(answer);
             answer = self.send_once(request, progress).await?;
         }
+        if !answer.status.is_success()
+            && self.credential.learns_the_time(&answer.headers) == Replaced::Yes
+        {
+            drop(answer);
+            answer = self.send_once(request, progress).await?;
+        }
         Ok(answer)
     }
 

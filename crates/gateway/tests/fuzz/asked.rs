@@ -87,6 +87,7 @@ fn is_sent(operation: Operation, deployment: &Deployment, body: &Bytes) -> bool 
         prefix: None,
         seals: None,
         fetched: None,
+        client_betas: None,
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, sent, _)) => {
@@ -96,7 +97,9 @@ fn is_sent(operation: Operation, deployment: &Deployment, body: &Bytes) -> bool 
             }
             true
         }
-        Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) => true,
+        Ok(
+            Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Several(..) | Prepared::Fetch(_),
+        ) => true,
         Err(unfit) => {
             assert!(!unfit.message.is_empty(), "{unfit:?}");
             false

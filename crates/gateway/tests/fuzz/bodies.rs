@@ -137,10 +137,16 @@ fn every_provider_gets_json(peek: &Peek) {
                 prefix: None,
                 seals: None,
                 fetched: None,
+                client_betas: None,
             };
             let body = |peek: &Peek| match prepare(peek, &order) {
                 Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
-                Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) => {
+                Ok(
+                    Prepared::Estimate(_)
+                    | Prepared::Count(_)
+                    | Prepared::Several(..)
+                    | Prepared::Fetch(_),
+                ) => {
                     panic!("no count was requested")
                 }
                 Err(unfit) => {

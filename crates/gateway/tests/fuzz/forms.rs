@@ -66,6 +66,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 prefix: None,
                 seals: None,
                 fetched: None,
+                client_betas: None,
             };
             let Ok(Prepared::Body(_, sent, _)) = prepare(&peek, &order) else {
                 panic!("what passes is never unfit")

@@ -6,14 +6,17 @@
 
 mod asked;
 mod bodies;
+mod cohere;
 mod config;
 mod contents;
+mod converse;
 mod errors;
 mod form_oracle;
 mod forms;
 mod hints;
 mod streams;
 mod translation;
+mod wires;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -76,10 +76,13 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         prefix: None,
         seals: None,
         fetched: None,
+        client_betas: None,
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
-        Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) => {
+        Ok(
+            Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Several(..) | Prepared::Fetch(_),
+        ) => {
             panic!("no count was requested")
         }
         Err(unfit) => {

@@ -79,7 +79,8 @@ fn answer(request: &Request) -> Script {
         let counted = json!({"values": [0.5], "statistics": {"token_count": 1}});
         return Script::ok().json(&json!({"predictions": [{"embeddings": counted}]}));
     }
-    if path.ends_with("/converse") {
+    let is_rank = !request.json()["rerankingConfiguration"].is_null();
+    if path.ends_with("/converse") || path.ends_with("/invoke") || is_rank {
         return bedrock::answer(request);
     }
     if path.contains("/api/") {

@@ -147,7 +147,7 @@ fn every_file_says_what_it_is_for() {
 const FILE_MAX: usize = 500;
 
 /// Files that may be longer: a table is as long as what it lists.
-const LONGER: [(&str, usize); 1] = [("core/src/operation/table.rs", 700)];
+const LONGER: [(&str, usize); 1] = [("core/src/operation/table.rs", 800)];
 
 #[test]
 fn no_file_is_long() {

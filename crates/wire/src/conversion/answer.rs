@@ -96,28 +96,8 @@ fn has_no_content(conversion: Conversion, text: &str) -> bool {
 
 /// The provider's answer in the client's format.
 fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>, Fault> {
-    match conversion.operation {
-        Operation::CountPrompt => {
-            return token_count::counted(text, view).map_err(Fault::Malformed);
-        }
-        Operation::CountTokens | Operation::CountContents | Operation::CountResponses => {
-            return counted(conversion, text).map_err(Fault::Malformed);
-        }
-        Operation::Embedding => {
-            return embeddings(conversion.wire, text, view).map_err(Fault::Malformed);
-        }
-        Operation::EmbedContents | Operation::EmbedContent => {
-            let written = |text: &str| gemini::embed_client::write(text, conversion.operation);
-            let translated = match conversion.wire {
-                WireFormat::OpenAi => written(text),
-                wire => embeddings(wire, text, view).and_then(|all| {
-                    written(&String::from_utf8(all).map_err(|why| why.to_string())?)
-                }),
-            };
-            return translated.map_err(Fault::Malformed);
-        }
-        Operation::GenerateImage => return gemini::images::translate(text, view),
-        _ => {}
+    if let Some(written) = of_mode(conversion, text, view) {
+        return written;
     }
     let mut answer = match conversion.wire {
         WireFormat::OpenAi => openai::answer::read(text),
@@ -151,6 +131,34 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
     })
 }
 
+/// The same of an answer that is no message: a count, embeddings, images, ranks.
+fn of_mode(conversion: Conversion, text: &str, view: &View) -> Option<Result<Vec<u8>, Fault>> {
+    let wire = conversion.wire;
+    Some(match conversion.operation {
+        Operation::CountPrompt => token_count::counted(text, view).map_err(Fault::Malformed),
+        Operation::CountTokens | Operation::CountContents | Operation::CountResponses => {
+            counted(conversion, text).map_err(Fault::Malformed)
+        }
+        Operation::Embedding => embeddings(wire, text, view).map_err(Fault::Malformed),
+        Operation::EmbedContents | Operation::EmbedContent => {
+            let written = |text: &str| gemini::embed_client::write(text, conversion.operation);
+            let translated = match wire {
+                WireFormat::OpenAi => written(text),
+                wire => embeddings(wire, text, view).and_then(|all| {
+                    written(&String::from_utf8(all).map_err(|why| why.to_string())?)
+                }),
+            };
+            translated.map_err(Fault::Malformed)
+        }
+        Operation::GenerateImage if wire == WireFormat::Converse => {
+            bedrock::images::translate(text, view)
+        }
+        Operation::GenerateImage => gemini::images::translate(text, view),
+        Operation::Rerank => bedrock::rerank::translate(text, view).map_err(Fault::Malformed),
+        _ => return None,
+    })
+}
+
 /// A count of tokens in the client's format.
 fn counted(conversion: Conversion, text: &str) -> Result<Vec<u8>, String> {
     let total = match conversion.wire {
@@ -175,11 +183,10 @@ fn embeddings(wire: WireFormat, text: &str, view: &View) -> Result<Vec<u8>, Stri
         WireFormat::Cohere => cohere::embeddings::translate(text, view),
         WireFormat::Ollama => ollama::embeddings::translate(text, view),
         // The other wires have OpenAI's shape, or none.
-        WireFormat::Gemini
-        | WireFormat::OpenAi
-        | WireFormat::Anthropic
-        | WireFormat::Responses
-        | WireFormat::Converse => gemini::embeddings::translate(text, view),
+        WireFormat::Gemini | WireFormat::OpenAi | WireFormat::Anthropic | WireFormat::Responses => {
+            gemini::embeddings::translate(text, view)
+        }
+        WireFormat::Converse => bedrock::embeddings::translate(text, view),
     }
 }
 

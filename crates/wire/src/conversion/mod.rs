@@ -5,10 +5,12 @@
 pub mod answer;
 mod beside;
 mod defaulted;
+pub(crate) mod defaults;
 pub mod gather;
 mod listed;
 mod merged;
 mod observe;
+pub(crate) mod portions;
 pub mod prepare;
 mod priced;
 pub mod rescue;

@@ -15,6 +15,9 @@ use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::conversion::beside;
 use crate::conversion::defaulted;
+use crate::conversion::defaults::defaults;
+pub use crate::conversion::portions::Portion;
+use crate::conversion::portions::{portions, vectors};
 use crate::conversion::token_count::{self, Count};
 use crate::formats::by_address;
 use crate::formats::cache_points;
@@ -84,6 +87,8 @@ impl Conversion {
 pub enum Prepared {
     /// This body for that operation of the provider, and what was noted when it was made.
     Body(Called, Payload, Option<Arc<Notes>>),
+    /// Several bodies for that operation, one call each, whose answers are parts of one.
+    Several(Called, Vec<Portion>, Option<Arc<Notes>>),
     /// Nothing: this estimate is the answer.
     Estimate(Bytes),
     /// Nothing: the gateway counts the tokens itself.
@@ -200,6 +205,9 @@ fn converted(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body, notes));
     }
     let called = called(upstream, order);
+    if let Some((bodies, notes)) = portions(peek, order)? {
+        return Ok(Prepared::Several(called.into(), bodies, Some(Arc::new(notes))));
+    }
     let (body, mut notes) = match translated(peek, order)? {
         Made::Body(body, notes) => (body, notes),
         Made::Wants(addresses) => return Ok(Prepared::Fetch(addresses)),
@@ -235,6 +243,7 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
     let made = |(written, notes)| Ok(Made::Body(Payload::from(Bytes::from(written)), notes));
     let defaults = || defaults(peek, order);
     match (order.wire(), order.operation) {
+        (_, Operation::Embedding) => made(vectors(peek, &defaults(), order)?),
         (WireFormat::OpenAi, _) => match fitted(peek, &[], order, openai::write_request::write)? {
             Made::Body(written, notes) => {
                 let written = prefixed::marked(parsed(written)?, order);
@@ -268,14 +277,23 @@ fn translated(peek: &Peek, order: &Order<'_>) -> Result<Made<Payload>, Unfit> {
         (WireFormat::Gemini, Operation::GenerateImage) => {
             made((gemini::images::write(peek, &defaults(), order)?, Notes::default()))
         }
-        (WireFormat::Gemini, Operation::Embedding) => {
-            made(gemini::embeddings::write(peek, &defaults(), order)?)
+        (WireFormat::Converse, Operation::GenerateImage) => {
+            made((bedrock::images::write(peek, &defaults(), order)?, Notes::default()))
         }
-        (WireFormat::Cohere, Operation::Embedding) => {
-            made(cohere::embeddings::write(peek, &defaults(), order)?)
+        (WireFormat::Converse, Operation::Rerank) => {
+            made((bedrock::rerank::write(peek, &defaults(), order)?, Notes::default()))
         }
-        (WireFormat::Ollama, Operation::Embedding) => {
-            made(ollama::embeddings::write(peek, &defaults(), order)?)
+        (WireFormat::Converse, Operation::CountTokens)
+            if bedrock::count::is_in_its_format(order) =>
+        {
+            let (wanted, changed) = by_address::in_blocks(peek, order)?;
+            if let Some(addresses) = wanted.addresses() {
+                return Ok(Made::Wants(addresses));
+            }
+            let mut notes = Notes::default();
+            let asked = bedrock::count::with_limit(changed.as_ref().unwrap_or(peek))?;
+            let body = anthropic::edits::request_body(&asked, order, &mut notes);
+            made((bedrock::count::of_invoke(&body), notes))
         }
         (wire, operation) => {
             let written = with_defaults(peek, order, writer(wire, operation))?;
@@ -430,34 +448,6 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit
             Err(Unfit { field: "model".to_owned(), message })
         }
     }
-}
-
-/// The edits that add the deployment's defaults to `peek` and remove the parameters that it drops.
-fn defaults<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
-    let deployment = order.deployment;
-    if order.operation.format().of_clients() == ClientFormat::Responses {
-        return responses::edits::defaults(peek, deployment);
-    }
-    let mut edits: Vec<Edit<'_>> =
-        deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
-    for (name, value) in &deployment.endpoint.default_params {
-        // The client may have said the same by another name.
-        let other = match &**name {
-            "max_tokens" => "max_completion_tokens",
-            "thinking" => "reasoning_effort",
-            "reasoning_effort" => "thinking",
-            _ => "",
-        };
-        if peek.raw(other).is_some() {
-            continue;
-        }
-        match peek.has(name) && peek.raw(name).is_none() {
-            // null means absent here, so the default applies.
-            true => edits.push(Edit::Set(name, Cow::Borrowed(value))),
-            false => edits.push(Edit::Default(name, value)),
-        }
-    }
-    edits
 }
 
 #[cfg(test)]

@@ -127,6 +127,12 @@ pub(crate) enum OfBedrock {
     Conversed,
     /// A number of tokens.
     Counted,
+    /// Embeddings.
+    Embedded,
+    /// Images.
+    Drawn,
+    /// Places of documents, with their scores.
+    Ranked,
 }
 
 /// What an answer of Ollama's format is.
@@ -156,6 +162,9 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         Operation::CohereEmbed => Codec::Cohere(OfCohere::Embedded),
         Operation::Converse => Codec::Bedrock(OfBedrock::Conversed),
         Operation::CountConverse => Codec::Bedrock(OfBedrock::Counted),
+        Operation::InvokeEmbeddings => Codec::Bedrock(OfBedrock::Embedded),
+        Operation::InvokeImages => Codec::Bedrock(OfBedrock::Drawn),
+        Operation::RankDocuments => Codec::Bedrock(OfBedrock::Ranked),
         Operation::OllamaChat => Codec::Ollama(OfOllama::Said),
         Operation::OllamaEmbed => Codec::Ollama(OfOllama::Embedded),
         Operation::Responses => Codec::Responses(OfResponses::Created),
@@ -182,6 +191,7 @@ pub(crate) const fn of(operation: Operation) -> Codec {
         | Operation::PassAnthropic
         | Operation::PassGemini
         | Operation::PassCohere
+        | Operation::PassBedrock
         | Operation::PassVertex => Codec::Opaque,
         Operation::Moderate => Codec::Modes(Own::Verdicts),
         Operation::Rerank => Codec::Modes(Own::Ranks),

@@ -76,6 +76,46 @@ pub fn with_parts(answer: &str, parts: &[&str]) -> Option<String> {
     Some(format!("{}[{}]{}", &answer[..place.start], data.join(","), &answer[place.end..]))
 }
 
+/// One answer of several, each with how many inputs it is about, in their order; the tokens of all are added up. `None` if one of
+/// them does not say what it should.
+#[must_use]
+pub fn joined(answers: &[(&str, usize)]) -> Option<String> {
+    let (first, _) = answers.first()?;
+    if let Ok([None, Some(_)]) = texts(first, ["data", "embeddings"]) {
+        return joined_for_google(answers);
+    }
+    let mut all = Vec::with_capacity(answers.iter().map(|(_, count)| count).sum());
+    let mut tokens = [0u64; 2];
+    for (answer, count) in answers {
+        all.extend(parts(answer, *count)?);
+        let [usage] = texts(answer, ["usage"]).ok()?;
+        let counts = texts(usage.unwrap_or("{}"), ["prompt_tokens", "total_tokens"]).ok()?;
+        for (sum, count) in tokens.iter_mut().zip(counts) {
+            *sum = sum.saturating_add(count.and_then(|raw| raw.parse().ok()).unwrap_or(0));
+        }
+    }
+    let parts: Vec<&str> = all.iter().map(String::as_str).collect();
+    let whole = with_parts(first, &parts)?;
+    let [Some(place)] = places(whole.as_bytes(), ["usage"]).ok()? else { return Some(whole) };
+    let [prompt, total] = tokens;
+    let usage = format!("{{\"prompt_tokens\":{prompt},\"total_tokens\":{total}}}");
+    Some(format!("{}{usage}{}", &whole[..place.start], &whole[place.end..]))
+}
+
+/// The same of answers in Google's form.
+fn joined_for_google(answers: &[(&str, usize)]) -> Option<String> {
+    let mut all: Vec<&str> = Vec::with_capacity(answers.iter().map(|(_, count)| count).sum());
+    for (answer, count) in answers {
+        let [list] = texts(answer, ["embeddings"]).ok()?;
+        let before = all.len();
+        all.extend(elements(list?)?);
+        if all.len() - before != *count {
+            return None;
+        }
+    }
+    Some(format!("{{\"embeddings\":[{}]}}", all.join(",")))
+}
+
 /// An answer for `model` that cost no tokens, without data.
 #[must_use]
 pub fn free_answer(model: &str) -> String {
@@ -141,6 +181,31 @@ mod tests {
         assert_eq!(all, expected);
         let free = with_parts(&free_answer("a\"b"), &["{}"]).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&free).unwrap()["data"], json!([{"index": 0}]));
+    }
+
+    #[test]
+    fn several_answers_are_one_in_the_form_of_their_client() {
+        let open_ai = |at: &[u32], tokens: u32| {
+            let data: Vec<Value> =
+                at.iter().enumerate().map(|(i, n)| json!({"index": i, "embedding": [n]})).collect();
+            json!({"data": data, "model": "m", "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+                .to_string()
+        };
+        let (one, other) = (open_ai(&[1, 2], 3), open_ai(&[3], 4));
+        let all: Value = serde_json::from_str(&joined(&[(&one, 2), (&other, 1)]).unwrap()).unwrap();
+        let data = json!([{"index": 0, "embedding": [1]}, {"index": 1, "embedding": [2]}, {"index": 2, "embedding": [3]}]);
+        let usage = json!({"prompt_tokens": 7, "total_tokens": 7});
+        assert_eq!(all, json!({"data": data, "model": "m", "usage": usage}));
+        assert_eq!(joined(&[(&one, 1), (&other, 1)]), None, "one too many");
+        assert_eq!(joined(&[(&one, 2), (&other, 2)]), None, "one too few");
+        let google = |at: &[u32]| {
+            let all: Vec<Value> = at.iter().map(|n| json!({"values": [n]})).collect();
+            json!({"embeddings": all}).to_string()
+        };
+        let (one, other) = (google(&[1, 2]), google(&[3]));
+        let all = joined(&[(&one, 2), (&other, 1)]).unwrap();
+        assert_eq!(all, google(&[1, 2, 3]));
+        assert_eq!(joined(&[(&one, 2), (&other, 2)]), None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Order<'o> {
     pub kept: Option<&'o str>,
     /// The version of its format that a client of Anthropic's names, if it is newer than the first.
     pub client_version: Option<&'o str>,
+    /// The betas that a client of Anthropic's asks for in its headers, with commas between them.
+    pub client_betas: Option<&'o str>,
     /// Whether the answer is a stream whose usage must be requested.
     pub ask_usage: bool,
     /// Whether parameters that the provider does not support are left out.

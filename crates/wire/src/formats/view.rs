@@ -44,6 +44,14 @@ pub struct View {
 }
 
 impl View {
+    /// The same of an answer whose provider counts the tokens of the inputs elsewhere.
+    #[must_use]
+    pub fn counting(&self, tokens: u64) -> View {
+        let mut notes = self.notes.as_deref().cloned().unwrap_or_default();
+        notes.embeddings.estimated = tokens;
+        View { notes: Some(Arc::new(notes)), ..self.clone() }
+    }
+
     /// The signature of reasoning that its provider did not sign; empty if there is none.
     pub(crate) fn mark(&self) -> &str {
         self.notes.as_ref().map_or("", |notes| &notes.mark)

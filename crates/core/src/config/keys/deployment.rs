@@ -83,6 +83,7 @@ pub(super) const PARAMS: &[Row] = &[
     served("aws_role_name", Kind::Text, "AWS_ROLE_NAME", "Bedrock: the ARN of a role that is taken on, with the keys, the profile or the token that are named, else with what the machine has."),
     served("aws_session_name", Kind::Text, "AWS_SESSION_NAME, else `hale`", "Bedrock: the name of the role's session."),
     served("aws_external_id", Kind::Text, "AWS_EXTERNAL_ID", "Bedrock: what the owner of the role demands."),
+    served("aws_session_tags", Kind::List, "", "Bedrock: what the role's session is marked with: `[{Key: NAME, Value: VALUE}]`."),
     served("aws_web_identity_token", Kind::Text, "AWS_WEB_IDENTITY_TOKEN", "Bedrock: a token of another identity with which the role is taken on, or the path of a file with one, which is read each time."),
     served("aws_sts_endpoint", Kind::Text, "AWS_STS_ENDPOINT, else that of the region", "Bedrock: the address of the service that grants keys."),
     served("model_id", Kind::Text, "", "Bedrock: the ARN, or the name, that is called in place of the model's, which says what model it is."),

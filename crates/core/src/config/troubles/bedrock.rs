@@ -35,7 +35,14 @@ impl Troubles<'_> {
         let has_bearer = params.api_key.is_some()
             || credential.key.is_some()
             || provider.api_key_env.iter().any(|name| variable(name).is_some());
-        match aws::read(model, &Values { written, of_env, has_bearer }) {
+        let tags = entry.params.get(aws::TAGS).or_else(|| values?.get(aws::TAGS));
+        let tags = tags.filter(|node| !node.is_null());
+        let read = aws::read(model, &Values { written, of_env, has_bearer });
+        let tagged = read.and_then(|mut found| match tags {
+            Some(tags) => aws::tag(&mut found.aws, tags).map(|()| found),
+            None => Ok(found),
+        });
+        match tagged {
             Ok(found) => Some(found),
             // What is wrong already comes first.
             Err(_) if self.first.is_some() => None,

@@ -207,7 +207,7 @@ impl OperationCall<'_> {
 
     fn notes(&self) -> Option<&Arc<Notes>> {
         match &self.prepared {
-            Ok(Prepared::Body(_, _, notes)) => notes.as_ref(),
+            Ok(Prepared::Body(_, _, notes) | Prepared::Several(_, _, notes)) => notes.as_ref(),
             Ok(Prepared::Estimate(_) | Prepared::Count(_) | Prepared::Fetch(_)) | Err(_) => None,
         }
     }

@@ -12,6 +12,7 @@ use hale_wire::answer::{self, Answer};
 use hale_wire::prepare::Conversion;
 use hale_wire::stream::View;
 use hale_wire::{errors, events, modes};
+use http::HeaderMap;
 
 use super::answer::Content;
 use super::call::{AnswerForm, Expect, OperationCall, PolicyStop, Scope};
@@ -24,7 +25,7 @@ use crate::upstream::AnswerBody;
 pub(super) async fn read(
     scope: Scope<'_>,
     call: &OperationCall<'_>,
-    mut body: AnswerBody,
+    (headers, mut body): (&HeaderMap, AnswerBody),
 ) -> Result<Content, Failed> {
     let bounds = &scope.serving.snapshot.gateway.bounds;
     if let Some(length) = body.declared().filter(|length| *length > bounds.response_bytes as u64) {
@@ -45,7 +46,26 @@ pub(super) async fn read(
             Added::NoRoom => return Err(Failed::no_room()),
         }
     }
-    check(scope, call, (collected.whole(), held)).await
+    match counted(headers) {
+        None => check(scope, call, (collected.whole(), held)).await,
+        Some(tokens) => {
+            let view = call.expect.view.counting(tokens);
+            let usage = Usage { input: tokens, ..Usage::default() };
+            let checked = check_as(scope, (call, &view), (collected.whole(), held)).await?;
+            Ok(match checked {
+                Content::Full(body, None, held) => {
+                    Content::Full(body, charged(call, Some(usage)), held)
+                }
+                other => other,
+            })
+        }
+    }
+}
+
+/// The tokens of the request that Bedrock counts in a header, for models whose answers do not. Source:
+/// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html>.
+fn counted(headers: &HeaderMap) -> Option<u64> {
+    headers.get("x-amzn-bedrock-input-token-count")?.to_str().ok()?.parse().ok()
 }
 
 /// What is expected of an answer.
@@ -61,9 +81,18 @@ struct Wanted<'a> {
 pub(super) async fn check(
     scope: Scope<'_>,
     call: &OperationCall<'_>,
+    whole: (Bytes, Held),
+) -> Result<Content, Failed> {
+    check_as(scope, (call, &call.expect.view), whole).await
+}
+
+/// The same for a client that sees it so.
+async fn check_as(
+    scope: Scope<'_>,
+    (call, view): (&OperationCall<'_>, &View),
     (whole, mut held): (Bytes, Held),
 ) -> Result<Content, Failed> {
-    let Expect { form, policy_stop, view, .. } = &call.expect;
+    let Expect { form, policy_stop, .. } = &call.expect;
     let (conversion, form, policy_stop) = (call.conversion, *form, *policy_stop);
     let answer = if whole.len() <= offload::LARGE {
         accept(Wanted { conversion, form, policy_stop, view }, &whole)?

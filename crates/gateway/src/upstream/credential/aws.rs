@@ -11,11 +11,12 @@ mod profile;
 mod sts;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use hale_core::aws::{Aws, Chain, Keys, Source};
 use hale_core::secret::Secret;
 use hale_core::settings::KeptConnections;
-use http::header;
+use http::header::{self, HeaderMap};
 
 use self::chain::ChainIssuer;
 use self::found::signer;
@@ -41,6 +42,47 @@ enum Held {
 
 /// A chain, and how connections to what grants keys are used again.
 type Key = (Chain, KeptConnections);
+
+/// How far AWS's clock is ahead of this machine's, seconds, as far as it was off enough to matter.
+static SKEW_S: AtomicI64 = AtomicI64::new(0);
+/// From how much on it is corrected: AWS refuses what differs by five minutes.
+const SKEW_MIN_S: i64 = 60;
+/// Refusals of a signature that is made at a wrong time, or wrong for another reason.
+const TIMED: [&str; 4] = [
+    "InvalidSignatureException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+];
+
+/// The time by AWS's clock, milliseconds since 1970.
+fn now_ms() -> u64 {
+    clock::unix_ms().saturating_add_signed(SKEW_S.load(Ordering::Relaxed).saturating_mul(1000))
+}
+
+/// Whether the refusal of a signature shows that this clock is off, and by how much was not known before.
+pub(super) fn learns_the_time(headers: &HeaderMap) -> Replaced {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let class = text("x-amzn-errortype").unwrap_or_default();
+    if !TIMED.iter().any(|known| class.starts_with(known)) {
+        return Replaced::No;
+    }
+    let there = text("date").and_then(hale_wire::retry_after::unix_ms);
+    let Some(there) = there.and_then(|at| i64::try_from(at / 1000).ok()) else {
+        return Replaced::No;
+    };
+    let here = i64::try_from(clock::unix_ms() / 1000).unwrap_or(i64::MAX);
+    let skew = there.saturating_sub(here);
+    if skew.saturating_sub(SKEW_S.load(Ordering::Relaxed)).abs() < SKEW_MIN_S {
+        return Replaced::No;
+    }
+    tracing::warn!(
+        seconds = skew,
+        "the clock of this machine differs from that of AWS: requests are signed by theirs; fix: set the clock"
+    );
+    SKEW_S.store(skew, Ordering::Relaxed);
+    Replaced::Yes
+}
 
 static ALL: Registry<Key, ChainIssuer> = Registry::new();
 
@@ -102,7 +144,7 @@ impl AwsKeys {
             headers: content_type.as_slice(),
             hash: hash_of(request.body.pieces().map(|piece| &piece[..])),
         };
-        let signed = signer(keys, &self.region, Service::Bedrock).sign(&unsigned, clock::unix_ms());
+        let signed = signer(keys, &self.region, Service::Bedrock).sign(&unsigned, now_ms());
         for (name, value) in signed {
             request.put(name, value);
         }

@@ -18,7 +18,7 @@ mod tokens;
 
 use hale_core::deployment::Deployment;
 use hale_core::settings::KeptConnections;
-use http::header;
+use http::header::{self, HeaderMap};
 
 use self::aws::AwsKeys;
 pub(crate) use self::error::CredentialError;
@@ -80,6 +80,15 @@ impl Credential {
             (Credential::Bearer(_) | Credential::Aws(_), None) | (Credential::Static, _) => {
                 Replaced::No
             }
+        }
+    }
+
+    /// An upstream refused a request with these headers: whether it is signed otherwise if it is sent again, because the refusal
+    /// says what time it is.
+    pub(super) fn learns_the_time(&self, refusal: &HeaderMap) -> Replaced {
+        match self {
+            Credential::Aws(_) => aws::learns_the_time(refusal),
+            Credential::Static | Credential::Bearer(_) => Replaced::No,
         }
     }
 

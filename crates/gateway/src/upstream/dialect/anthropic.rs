@@ -70,6 +70,11 @@ impl ClientHeaders {
         }
     }
 
+    /// The client's betas, with commas between them.
+    pub(crate) fn wanted(&self) -> Option<&str> {
+        self.betas.as_ref()?.to_str().ok()
+    }
+
     /// The client's betas as a request header, together with those of the header `template`.
     pub(crate) fn betas(&self, template: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
         self.betas_but(template, &[])

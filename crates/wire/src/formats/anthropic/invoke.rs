@@ -38,6 +38,31 @@ const CONTEXT_EDITS: [(&str, &str); 2] = [
     ("\"clear_tool_uses_20250919\"", "\"context-management-2025-06-27\""),
 ];
 
+/// Betas that Bedrock has; it refuses a request with another one. Sources:
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html>, LiteLLM.
+const BETAS: [&str; 14] = [
+    "compact-2026-01-12",
+    "computer-use-2024-10-22",
+    "computer-use-2025-01-24",
+    "computer-use-2025-11-24",
+    "context-1m-2025-08-07",
+    "context-management-2025-06-27",
+    "dev-full-thinking-2025-05-14",
+    "effort-2025-11-24",
+    "fine-grained-tool-streaming-2025-05-14",
+    "interleaved-thinking-2025-05-14",
+    "output-128k-2025-02-19",
+    "token-efficient-tools-2025-02-19",
+    "tool-examples-2025-10-29",
+    "tool-search-tool-2025-10-19",
+];
+
+/// The betas of the client's headers that Bedrock has. They stand in the body there.
+pub(crate) fn betas<'o>(order: &Order<'o>) -> impl Iterator<Item = &'o str> {
+    let all = order.client_betas.unwrap_or_default().split(',').map(str::trim);
+    all.filter(|beta| BETAS.contains(beta))
+}
+
 /// The edits; none where the provider is another one.
 pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>) -> Vec<Edit<'e>> {
     if order.deployment.endpoint.aws.is_none() {
@@ -48,19 +73,31 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>) -> Vec<Edit<'e>> {
         let version = order.client_version.unwrap_or(VERSION);
         edits.push(Edit::Set("anthropic_version", Cow::Owned(json_string(version))));
     }
-    let mut betas: Vec<&str> =
-        peek.raw("anthropic_beta").and_then(elements).into_iter().flatten().collect();
+    let given = peek.raw("anthropic_beta").and_then(elements).into_iter().flatten();
+    let mut betas: Vec<Cow<'_, str>> = given.map(Cow::Borrowed).collect();
+    let from_header = betas.len();
+    let more = self::betas(order).map(|beta| Cow::Owned(json_string(beta)));
+    for beta in more {
+        if !betas.contains(&beta) {
+            betas.push(beta);
+        }
+    }
+    let mut is_changed = betas.len() > from_header;
     if let Some(raw) = peek.raw("context_management") {
         let (kept, more) = context(raw);
-        betas.extend(more.into_iter().filter(|beta| !betas.contains(beta)).collect::<Vec<_>>());
+        for beta in more {
+            if !betas.iter().any(|known| **known == *beta) {
+                betas.push(Cow::Borrowed(beta));
+                is_changed = true;
+            }
+        }
         edits.push(match kept {
             Some(kept) => Edit::Set("context_management", Cow::Owned(kept)),
             None => Edit::Remove("context_management"),
         });
-        if !betas.is_empty() {
-            let list = format!("[{}]", betas.join(","));
-            edits.push(Edit::Set("anthropic_beta", Cow::Owned(list)));
-        }
+    }
+    if is_changed {
+        edits.push(Edit::Set("anthropic_beta", Cow::Owned(format!("[{}]", betas.join(",")))));
     }
     edits
 }

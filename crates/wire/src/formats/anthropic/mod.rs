@@ -12,7 +12,7 @@ pub(crate) mod count;
 pub(crate) mod edits;
 pub(crate) mod effort;
 mod history;
-mod invoke;
+pub(crate) mod invoke;
 mod metadata;
 pub(crate) mod observe;
 pub(crate) mod passed;

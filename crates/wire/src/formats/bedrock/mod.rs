@@ -9,10 +9,15 @@ pub(crate) mod answer;
 mod block;
 mod cache;
 pub(crate) mod count;
+pub(crate) mod embeddings;
+pub(crate) mod images;
 mod media;
 mod messages;
 mod model;
+#[cfg(test)]
+mod modes_tests;
 pub(crate) mod observe;
+pub(crate) mod rerank;
 mod settings;
 pub(crate) mod stream_read;
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::model::Reasons;
 use super::{FIX, Model, tools};
 use crate::bytes::json::JsonText;
-use crate::bytes::object;
-use crate::formats::anthropic::effort;
+use crate::bytes::{members, object};
+use crate::formats::anthropic::{effort, invoke};
 use crate::formats::neutral::{Format, Request, Thinking, Unfit};
 use crate::formats::order::Order;
 use crate::formats::schema;
@@ -62,6 +62,7 @@ pub(super) fn write(
     let mark = json.mark();
     json.key("additionalModelRequestFields").open(b'{');
     write_fields(json, request, order)?;
+    write_betas(json, request, order);
     match json.is_at_start() {
         true => json.undo(mark),
         false => {
@@ -69,6 +70,25 @@ pub(super) fn write(
         }
     }
     Ok(())
+}
+
+/// The betas that a client's headers ask of Claude, unless the fields that it gives name some.
+fn write_betas(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
+    let names_some =
+        |raw: &str| members::texts(raw, ["anthropic_beta"]).is_ok_and(|[betas]| betas.is_some());
+    let mut given = request.others.iter().filter(|(name, _)| FIELDS.contains(&&**name));
+    if !Model(order.upstream_model).is_claude() || given.any(|(_, raw)| names_some(raw)) {
+        return;
+    }
+    let mut betas = invoke::betas(order).peekable();
+    if betas.peek().is_none() {
+        return;
+    }
+    json.key("anthropic_beta").open(b'[');
+    for beta in betas {
+        json.text(beta);
+    }
+    json.close(b']');
 }
 
 fn write_inference(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {

@@ -23,7 +23,7 @@ const DEPTH_MAX: usize = 12;
 
 /// The path of the field that holds `address`.
 pub(super) fn path_of(peek: &Peek, address: &str) -> String {
-    for name in ["messages", "input", "system"] {
+    for name in ["messages", "input", "contents", "system"] {
         let mut path = name.to_owned();
         if peek.raw(name).is_some_and(|raw| find(raw, address, &mut path, 0)) {
             return path;

@@ -20,7 +20,9 @@ use crate::formats::view::View;
 use hale_core::usage::BYTES_PER_TOKEN;
 
 /// What an embedding is for where the client does not say. Source: LiteLLM.
-const INPUT_TYPE: &str = "\"search_document\"";
+pub(crate) const INPUT_TYPE: &str = "\"search_document\"";
+/// How many inputs a call may have. Source: <https://docs.cohere.com/reference/embed>.
+pub(crate) const INPUTS_MAX: usize = 96;
 /// Kinds of numbers, in the order in which one of several in an answer is taken.
 const KINDS: [&str; 5] = ["float", "int8", "uint8", "binary", "ubinary"];
 
@@ -85,9 +87,14 @@ pub(crate) fn translate(text: &str, view: &View) -> Result<Vec<u8>, String> {
     // Older models answer with the list alone.
     let list = match embeddings.starts_with('[') {
         true => Some(embeddings),
-        false => texts(embeddings, KINDS).ok().and_then(|kinds| kinds.into_iter().flatten().next()),
+        false => vectors_of(embeddings),
     };
     let all = list.and_then(elements).ok_or("it has no list of `embeddings`")?;
     let counted = meta.and_then(usage::billed).map(|usage| usage.input);
     vectors::write(all.map(Ok), counted, view)
+}
+
+/// The numbers in an object that has them by kind; of several kinds the first.
+pub(crate) fn vectors_of(by_kind: &str) -> Option<&str> {
+    texts(by_kind, KINDS).ok().and_then(|kinds| kinds.into_iter().flatten().next())
 }

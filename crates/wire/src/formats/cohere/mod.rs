@@ -19,5 +19,7 @@ pub(crate) mod write_request;
 
 pub(crate) use self::answer::is_empty;
 
+pub(crate) use self::embeddings::{INPUT_TYPE, INPUTS_MAX, vectors_of};
+
 /// What a request lacks a place for can be left out, or sent to another provider.
 const FIX: &str = "leave it out, or set `drop_params: true`";

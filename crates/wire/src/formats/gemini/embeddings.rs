@@ -174,6 +174,16 @@ impl Way {
     }
 }
 
+/// How many inputs a call may have. Sources: <https://ai.google.dev/api/embeddings>,
+/// <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>.
+pub(crate) fn inputs_max(order: &Order<'_>) -> usize {
+    match Way::of(order) {
+        Way::Batch => 100,
+        Way::Instances { single: false } => 250,
+        Way::Instances { single: true } | Way::One => 1,
+    }
+}
+
 /// What is called for embeddings.
 pub(crate) fn operation_of(order: &Order<'_>) -> Operation {
     match Way::of(order) {

@@ -278,6 +278,7 @@ mod tests {
                 known: known(lesson),
                 seals: None,
                 fetched: None,
+                client_betas: None,
                 ask_usage: true,
                 ..order(&deployment, Operation::Chat, "up")
             };

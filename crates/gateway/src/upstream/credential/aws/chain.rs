@@ -66,7 +66,12 @@ impl ChainIssuer {
     async fn of_machine(&self) -> FoundKeys {
         let machine = &self.chain.machine;
         if let (Some(arn), Some(_)) = (&machine.role, &machine.token_file) {
-            let role = Role { arn: arn.clone(), session_name: "hale".into(), external_id: None };
+            let role = Role {
+                arn: arn.clone(),
+                session_name: "hale".into(),
+                external_id: None,
+                tags: Vec::new(),
+            };
             return self.of_token_file(&role).await;
         }
         let profiles = profile::read(machine).await;

@@ -110,6 +110,7 @@ impl Profiles {
         };
         let role = Role {
             arn: arn.as_str().into(),
+            tags: Vec::new(),
             session_name: section.get("role_session_name").map_or("hale", String::as_str).into(),
             external_id: section.get("external_id").map(|id| id.as_str().into()),
         };

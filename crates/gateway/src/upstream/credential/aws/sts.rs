@@ -51,6 +51,12 @@ impl Sts {
             ("DurationSeconds", DURATION_S),
         ];
         fields.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
+        let tags = role.tags.iter().enumerate().flat_map(|(i, (name, value))| {
+            let of = |part| format!("Tags.member.{}.{part}", i + 1);
+            [(of("Key"), &**name), (of("Value"), &**value)]
+        });
+        let tags: Vec<(String, &str)> = tags.collect();
+        fields.extend(tags.iter().map(|(name, value)| (name.as_str(), *value)));
         let call = Call::form(&self.path(), &fields);
         let call = call.signed(&signer(keys, &self.region, Service::Sts), &self.upstream.authority);
         self.ask(call, role, &keys.secret_key).await

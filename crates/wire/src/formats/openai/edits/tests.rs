@@ -24,6 +24,7 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
         prefix: None,
         seals: None,
         fetched: None,
+        client_betas: None,
     };
     String::from_utf8(request_body(&peek, &order).joined().to_vec()).unwrap()
 }
@@ -103,6 +104,7 @@ fn drop_params_leaves_out_what_only_openai_knows() {
         prefix: None,
         seals: None,
         fetched: None,
+        client_betas: None,
     };
     assert_eq!(request_body(&peek, &order).joined(), r#"{"model":"up","top_p":1}"#);
     order.drop_params = false;

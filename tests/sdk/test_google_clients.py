@@ -346,3 +346,17 @@ def test_a_chunk_of_openais_is_one_of_googles(hale, upstream):
     got = ask(sdk(gateway), "hi", True)
     assert [part.text for part in parts(got)] == ["a", "b"]
     assert got[-1].candidates[0].finish_reason.value == "MAX_TOKENS"
+
+
+def test_a_spent_budget_is_a_quota_of_the_day(hale, upstream):
+    up = upstream(Plan(then=chat("Hello")))
+    gateway = hale(deployment("smart", up, model="openai/gpt-4o", input_cost_per_token=0.01, output_cost_per_token=0.01))
+    made = gateway.post("/key/generate", {"max_budget": 0.05, "models": ["smart"]})
+    assert made.status == 200, made.body
+    client = sdk(gateway, key=json.loads(made.body)["key"])
+    with pytest.raises(errors.ClientError) as raised:
+        for _ in range(5):
+            ask(client, "hi", False, max_output_tokens=1)
+    assert (raised.value.code, raised.value.status) == (429, "RESOURCE_EXHAUSTED")
+    details = {one["@type"].rsplit(".", 1)[-1]: one for one in raised.value.details["error"]["details"]}
+    assert "PerDay" in details["QuotaFailure"]["violations"][0]["quotaId"] and "RetryInfo" not in details

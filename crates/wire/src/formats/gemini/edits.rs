@@ -190,9 +190,13 @@ fn completed(raw: &str, defaults: &Members, order: &Order<'_>) -> Option<String>
 fn counted<'e>(peek: &'e Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
     edits.push(Edit::Remove("model"));
     let names = ("generateContentRequest", "generate_content_request");
-    if let Some((place, raw)) = given(peek, names.0, names.1)
-        && let Some(request) = of_model(raw, order)
-    {
+    let Some((place, raw)) = given(peek, names.0, names.1) else { return };
+    if order.deployment.endpoint.vertex.is_some() {
+        // There the request is not within another one.
+        edits.push(Edit::Remove(place));
+        let within = members(raw).filter(|(name, _)| *name != "model");
+        edits.extend(within.map(|(name, raw)| Edit::Set(name, Cow::Borrowed(raw))));
+    } else if let Some(request) = of_model(raw, order) {
         edits.push(Edit::Set(place, Cow::Owned(request)));
     }
 }

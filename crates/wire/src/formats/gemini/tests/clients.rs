@@ -473,6 +473,23 @@ fn counts_ask_the_provider_or_are_estimated() {
 }
 
 #[test]
+fn vertex_ai_counts_and_embeds_in_its_own_ways() {
+    let mut vertex = deployment("vertex_ai");
+    vertex.endpoint.vertex = Some(hale_core::vertex::Vertex {
+        project: Some("p".into()),
+        location: "global".into(),
+        source: None,
+    });
+    let counted = json!({"generateContentRequest": {"model": "models/mine", "contents": [{"role": "user", "parts": [{"text": "a"}]}]}});
+    let body = sent(&counted, &order(&vertex, Operation::CountContents, "gemini-2.5-pro")).unwrap();
+    assert_eq!(body, json!({"contents": [{"role": "user", "parts": [{"text": "a"}]}]}));
+    let batch = json!({"requests": [{"content": {"parts": [{"text": "a"}]}, "taskType": "RETRIEVAL_QUERY"}]});
+    let body =
+        sent(&batch, &order(&vertex, Operation::EmbedContents, "text-embedding-005")).unwrap();
+    assert_eq!(body, json!({"instances": [{"content": "a", "task_type": "RETRIEVAL_QUERY"}]}));
+}
+
+#[test]
 fn embeddings_of_each_provider_have_googles_form() {
     let batch = json!({"requests": [
         {"model": "models/mine", "content": {"parts": [{"text": "a"}, {"text": "b"}]}, "taskType": "RETRIEVAL_QUERY", "outputDimensionality": 3},

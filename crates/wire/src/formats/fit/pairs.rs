@@ -273,6 +273,7 @@ mod tests {
     use Role::{Assistant, System, User};
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a bound of a test")]
     fn many_calls_and_results_are_paired_in_linear_time() {
         const COUNT: usize = 40_000;
         let id = |i: usize| Cow::Owned(format!("call-{i}"));

@@ -429,7 +429,7 @@ fn code_that_ran_is_text_and_a_picture_is_an_image() {
     let answer = answered(Operation::Chat, &candidate(picture.clone(), "STOP")).unwrap();
     let message = &answer["choices"][0]["message"];
     assert_eq!(message["images"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
-    // No place for it blames nobody, and the text stays.
+    // No place for it blames no deployment, and the text stays.
     let answer = candidate(picture, "STOP");
     let message = answered(Operation::Messages, &answer).unwrap();
     let texts = |blocks: &[Value]| {

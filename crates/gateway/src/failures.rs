@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use hale_core::cause::Cause;
+use hale_core::tenancy::access::Identity;
 use hale_core::time::Millis;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -40,6 +41,8 @@ pub(crate) struct FailedRequest<'f> {
     pub(crate) reason: &'static str,
     pub(crate) duration_us: u64,
     pub(crate) call_id: &'f str,
+    /// Whose key it had; `None` for the master key.
+    pub(crate) identity: Option<&'f Identity>,
 }
 
 impl FailedRequest<'_> {
@@ -58,6 +61,10 @@ impl FailedRequest<'_> {
             reason = self.reason,
             ms = self.duration_us / 1000,
             call_id = self.call_id,
+            key = self.identity.map(|identity| &*identity.key),
+            key_alias = self.identity.and_then(|identity| identity.key_alias.as_deref()),
+            team = self.identity.and_then(|identity| identity.team.as_deref()),
+            user = self.identity.and_then(|identity| identity.user.as_deref()),
             "request failed: {}",
             story()
         );

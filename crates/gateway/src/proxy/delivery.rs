@@ -411,6 +411,7 @@ impl Delivery {
             reason,
             duration_us: self.durations(clock::now()).total_us,
             call_id: &record.call_id,
+            identity: record.identity.as_deref(),
         };
         failed.tell(story);
     }

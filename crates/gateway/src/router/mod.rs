@@ -255,6 +255,7 @@ impl TurningAway<'_> {
             reason: refusal.reply.reason,
             duration_us: clock::now().since(at),
             call_id,
+            identity: None,
         };
         failed.tell(|| story::of_refusal(&refusal.reply));
         refusal.respond(format, call_id)

@@ -4,8 +4,8 @@ use hale_testkit::{FakeUpstream, Hale, Script, openai, refused_port};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, error, expect_error, lone,
-    metric, pair, scrape,
+    CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, error, eventually,
+    expect_error, lone, metric, pair, scrape,
 };
 
 /// The lines of failed requests.
@@ -235,4 +235,25 @@ fn a_refused_key_is_said_to_be_where_the_config_has_it() {
         let message = said(status, &params);
         assert!(message.contains(place), "{place} in {message}");
     }
+}
+
+#[test]
+fn the_line_of_a_failed_request_says_whose_key_it_had_and_never_the_key() {
+    let upstream = FakeUpstream::with(|_| Script::error(500, "boom"));
+    let hale = lone(&upstream).start();
+    client(&hale).post_json("/team/new", &[], &json!({"team_id": "t1"}));
+    let fields = json!({"team_id": "t1", "user_id": "u1", "key_alias": "ci"});
+    let (key, made) = crate::keys::make(&hale, &fields);
+    assert_eq!(crate::keys::ask(&hale, &key, "m").status, 500);
+    let line = hale.wait_for_line("request failed");
+    let hash = format!("key=\"{}\"", made["token"].as_str().unwrap());
+    for part in [&*hash, "key_alias=\"ci\"", "team=\"t1\"", "user=\"u1\""] {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+    assert!(!line.contains(&key), "{line}");
+    chat(&hale, "m");
+    let of_master = eventually("the master key's line", || {
+        failed(&hale).into_iter().find(|line| !line.contains(&*hash))
+    });
+    assert!(!of_master.contains(" key="), "{of_master}");
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::cache::CacheSettings;
 use crate::incident::AlertSettings;
 use crate::policy::ByKind;
-use crate::rescue::RescueMode;
+use crate::rescue::{Hold, RescueMode};
 use crate::route::{AffinitySettings, Strategy};
 use crate::secret::Secret;
 
@@ -66,6 +66,8 @@ pub struct RouterSettings {
     pub affinity: AffinitySettings,
     /// When a stream that broke after its first content is continued elsewhere.
     pub rescue: RescueMode,
+    /// How much of a stream is held back, so that a break in it is a failed attempt.
+    pub hold: Hold,
     /// How one of the healthy members is picked.
     pub strategy: Strategy,
     /// Whether requests that exceed a deployment's context window are kept from it, and `rpm` and
@@ -137,6 +139,7 @@ impl Default for RouterSettings {
             retry_policy: ByKind::default(),
             affinity: AffinitySettings::default(),
             rescue: RescueMode::default(),
+            hold: Hold::default(),
             strategy: Strategy::default(),
             pre_call_checks: false,
             enforce_rates: false,

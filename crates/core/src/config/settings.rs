@@ -244,6 +244,8 @@ impl<'n> Settings<'n> {
             "optional_pre_call_checks" => self.affinity.checks(field, problems),
             "affinity" => self.affinity.mode(field, problems),
             "rescue" => rescue::read(&mut router.rescue, field, problems),
+            "rescue_buffer_ms" => router.hold.ms = field.small(problems).unwrap_or(0).into(),
+            "rescue_buffer_tokens" => router.hold.tokens = field.small(problems).unwrap_or(0),
             "default_max_parallel_requests" => {
                 router.default_max_parallel = field.small(problems);
             }

@@ -27,6 +27,36 @@ pub enum RescueMode {
     Replay,
 }
 
+/// The longest time for which tokens are held back if none is set, milliseconds.
+const HOLD_MAX_MS: u64 = 5_000;
+
+/// How much of a stream is held back behind its first content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// For so long, milliseconds; 0 is not set.
+    pub ms: u64,
+    /// Until so many tokens were said; 0 is not set.
+    pub tokens: u32,
+}
+
+impl Hold {
+    /// For how long at most, milliseconds; `None` if nothing is held back.
+    #[must_use]
+    pub const fn longest_ms(self) -> Option<u64> {
+        match (self.ms, self.tokens) {
+            (0, 0) => None,
+            (0, _) => Some(HOLD_MAX_MS),
+            (ms, _) => Some(ms),
+        }
+    }
+
+    /// Whether that many tokens are enough.
+    #[must_use]
+    pub fn has_enough(self, tokens: u64) -> bool {
+        self.tokens > 0 && tokens >= self.tokens.into()
+    }
+}
+
 impl RescueMode {
     /// Its name in the config.
     #[must_use]

@@ -77,6 +77,16 @@ fn a_provider_that_repeats_the_prefix_is_compared_from_the_beginning() {
 }
 
 #[test]
+fn a_hold_ends_with_its_time_or_its_tokens_and_is_never_without_an_end() {
+    assert_eq!(Hold::default().longest_ms(), None);
+    assert_eq!(Hold { ms: 300, tokens: 0 }.longest_ms(), Some(300));
+    assert_eq!(Hold { ms: 300, tokens: 9 }.longest_ms(), Some(300));
+    assert_eq!(Hold { ms: 0, tokens: 9 }.longest_ms(), Some(5_000));
+    assert!(Hold { ms: 0, tokens: 9 }.has_enough(9) && !Hold { ms: 0, tokens: 9 }.has_enough(8));
+    assert!(!Hold { ms: 300, tokens: 0 }.has_enough(u64::MAX));
+}
+
+#[test]
 fn every_reason_has_a_word_of_its_own() {
     let mut words: Vec<&str> = No::ALL.iter().map(|no| no.word()).collect();
     words.sort_unstable();

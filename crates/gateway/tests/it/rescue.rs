@@ -4,7 +4,7 @@ use hale_testkit::{Event, FakeUpstream, Hale, Request, Script, anthropic, openai
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Config, LOG, UPSTREAM_KEY, chat_with, client, metric, wait_for_records,
+    CHAT, Config, LOG, UPSTREAM_KEY, chat_with, client, metric, pair, wait_for_records,
 };
 
 /// What the models of these tests say.
@@ -388,4 +388,52 @@ fn the_page_of_routes_says_which_deployments_could_continue_a_stream() {
     assert_eq!((&*mode, can), ("text", vec![("bad".into(), true), ("plain".into(), false)]));
     let (mode, can) = explained(&config.router(json!({"rescue": "replay"})).start());
     assert_eq!((&*mode, can.iter().all(|one| one.1)), ("replay", true));
+}
+
+#[test]
+fn a_break_in_the_words_that_are_held_back_is_not_seen() {
+    let breaks: [fn() -> Script; 4] = [
+        || half().close(),
+        || half().reset(),
+        || half().end(),
+        || half().event(&openai::error("boom", "server_error", "500")).end(),
+    ];
+    for hold in [json!({"rescue_buffer_ms": 3_000}), json!({"rescue_buffer_tokens": 500})] {
+        for script in breaks {
+            let (bad, good) = (FakeUpstream::with(move |_| script()), FakeUpstream::start());
+            // Neither of them goes on from a prefix.
+            let hale = pair(&bad, &good)
+                .router(json!({"disable_cooldowns": true}))
+                .router(hold.clone())
+                .start();
+            let streamed = stream(&hale, CHAT, &request());
+            assert_eq!(streamed.text(), openai::TEXT, "{hold}");
+            assert!(streamed.events.last().unwrap().is_done() && streamed.comments().is_empty());
+            assert_eq!((bad.requests().len(), good.requests().len()), (1, 1));
+        }
+    }
+}
+
+#[test]
+fn what_is_held_back_leaves_when_its_time_or_its_tokens_are_over() {
+    let slow = || half().wait("go").event(&openai::finish_chunk("gpt-4o", "stop")).done();
+    for hold in [json!({"rescue_buffer_ms": 300}), json!({"rescue_buffer_tokens": 5}), json!({})] {
+        let up = FakeUpstream::with(move |_| slow());
+        let hale = Config::new().deployment("m", "a", &up).router(hold).start();
+        let mut own = client(&hale);
+        let mut stream = own.stream(CHAT, &[], &request());
+        assert_eq!(stream.status, 200);
+        let first = stream.next_event().unwrap();
+        assert!(first.json()["choices"].is_array());
+        up.release("go");
+        assert!(stream.remaining().last().unwrap().is_done());
+    }
+    let up = FakeUpstream::start();
+    let hale =
+        Config::new().deployment("m", "a", &up).router(json!({"rescue_buffer_ms": 60_000})).start();
+    assert_eq!(
+        stream(&hale, CHAT, &request()).text(),
+        openai::TEXT,
+        "a whole answer waits for nothing"
+    );
 }

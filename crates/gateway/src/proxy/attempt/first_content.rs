@@ -4,6 +4,7 @@
 //! a failed attempt, and another deployment can be tried.
 
 use hale_core::cause::Cause;
+use hale_core::operation::Operation;
 use hale_wire::stream::Reader;
 
 use super::answer::{Source, Stream};
@@ -70,6 +71,9 @@ pub(super) async fn read(
                 // Boxed: hardly any stream has this end.
                 Box::pin(read_the_end(scope, &mut stream)).await?;
             }
+            if is_held(call) && !stream.reader.differs() {
+                Box::pin(hold(scope, &mut stream)).await?;
+            }
             return Ok(stream);
         }
         if let Some(error) = reader.error() {
@@ -81,6 +85,61 @@ pub(super) async fn read(
         if ready.len() > most {
             return Err(Failed::too_large("what precedes the content of the stream", most));
         }
+    }
+}
+
+/// Whether the first words of the stream may be held back.
+fn is_held(call: &OperationCall<'_>) -> bool {
+    let operation = call.conversion.operation;
+    let is_text = matches!(operation, Operation::Chat | Operation::Messages | Operation::Responses);
+    is_text && call.wants_events() && call.behind.is_none()
+}
+
+/// Reads on behind the first content for as long as the config says: a break meanwhile is a failed attempt.
+async fn hold(scope: Scope<'_>, stream: &mut Stream) -> Result<(), Failed> {
+    let wanted = scope.serving.snapshot.router.hold;
+    let Some(ms) = wanted.longest_ms() else { return Ok(()) };
+    let ends = clock::timer_instant(clock::now().millis().plus(ms));
+    let goes_on = |stream: &Stream| {
+        let reader = &stream.reader;
+        !reader.is_complete()
+            && !wanted.has_enough(reader.estimated_output())
+            && stream.ready.len() <= END_MAX
+    };
+    while goes_on(stream) {
+        let next = std::future::poll_fn(|cx| stream.source.poll_piece(cx));
+        let Ok(piece) = tokio::time::timeout_at(ends, next).await else { return Ok(()) };
+        match piece {
+            Some(Ok(piece)) => {
+                let ready = (&mut stream.reader, &mut stream.ready);
+                stream.room.take(ready, piece, scope.memory())?;
+            }
+            Some(Err(error)) => {
+                return Err(Failed::of_body(&error, "the stream was cut in its first words"));
+            }
+            None => return held_to_its_end(stream),
+        }
+        if let Some(error) = stream.reader.error() {
+            return Err(Failed::in_band(error.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// The upstream has ended its body while all of it was held back.
+fn held_to_its_end(stream: &mut Stream) -> Result<(), Failed> {
+    let finished = stream.reader.finish(&mut stream.ready);
+    stream.room.gather(&stream.reader);
+    finished.map_err(|broken| Failed::broken(&broken))?;
+    if let Some(error) = stream.reader.error() {
+        return Err(Failed::in_band(error.clone()));
+    }
+    match stream.reader.is_complete() {
+        true => {
+            stream.source = Source::Canned(None);
+            Ok(())
+        }
+        false => Err(Failed::cut("the stream ended in its first words")),
     }
 }
 

@@ -48,10 +48,12 @@ pub fn charged(
         usage.input = estimate.input.min(limits.input);
         (usage.cached_input, usage.cache_creation, usage.cache_creation_1h) = (0, 0, 0);
         usage.sound = Sound { output: usage.sound.output, ..Sound::default() };
+        (usage.seen, usage.reported) = (0, None);
     }
     if !limits.believes_output(&usage) {
         usage.output = estimate.output.min(limits.output);
         (usage.reasoning, usage.sound.output, usage.drawn.tokens) = (0, 0, 0);
+        usage.reported = None;
     } else if output == OutputCount::Open {
         usage.output = usage.output.max(estimate.output.min(limits.output));
     }
@@ -90,6 +92,7 @@ impl Limits {
             usage.cache_creation_1h,
             usage.sound.input,
             usage.sound.cached_input,
+            usage.seen,
         ];
         counts.iter().all(|count| *count <= self.input)
     }

@@ -7,6 +7,7 @@
 mod health;
 mod rules;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::aws::Aws;
@@ -17,7 +18,7 @@ use crate::health::{CredentialId, DeploymentState, Known, lesson};
 use crate::index::{BudgetIndex, GroupIndex};
 use crate::operation::{Counterpart, Operation};
 use crate::policy::ByKind;
-use crate::prices::ModelFacts;
+use crate::prices::{self, ModelFacts};
 use crate::provider::{self, HostOwner, Provider};
 use crate::route::{AccessWindow, Needs, TagRules};
 use crate::secret::Secret;
@@ -192,6 +193,21 @@ impl UpstreamEndpoint {
 }
 
 impl Deployment {
+    /// Prices and capabilities of that model, by its name at the provider: one that has many models has the list's, unless its
+    /// entry states prices.
+    #[must_use]
+    pub fn facts_of(&self, model: &str) -> Cow<'_, ModelFacts> {
+        if model.is_empty() || self.endpoint.takes.is_some() || self.facts.has_price() {
+            return Cow::Borrowed(&self.facts);
+        }
+        match prices::priced(&self.endpoint.provider.name, model) {
+            Some(facts) => {
+                Cow::Owned(ModelFacts { reported_cost: self.facts.reported_cost, ..facts })
+            }
+            None => Cow::Borrowed(&self.facts),
+        }
+    }
+
     /// Whether it may ever get traffic: it is not misconfigured, paused or disabled.
     #[must_use]
     pub fn can_work(&self) -> bool {

@@ -20,6 +20,7 @@ pub mod health;
 pub mod incident;
 mod index;
 mod minute;
+pub mod money;
 pub mod operation;
 pub mod parameters;
 pub mod policy;

@@ -3,15 +3,21 @@
 //! Source: `data/prices.json`, embedded in `list`. Always true: a cost is never negative, and an unknown
 //! price is `None`, never 0.
 
+mod cost;
 mod list;
 mod owners;
+mod rates;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use self::list::TABLE;
+pub use self::rates::{Kind, Rate, Rates};
 
 use crate::takes::{Listed, Takes};
-use crate::usage::{Quality, Units, Usage};
+use crate::usage::{Quality, ServiceTier};
 
 /// What is known about one model. Prices in USD.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -72,6 +78,25 @@ pub struct ModelFacts {
     /// USD per image of a size and a quality, if the list has it.
     #[serde(skip)]
     pub sized_images: Vec<SizedImage>,
+    /// Rates for long prompts, service tiers and rare kinds of tokens; [`priced`] fills them in.
+    #[serde(skip)]
+    pub rates: Rates,
+    /// USD per search of the web, with a low, a medium and a high context; [`priced`] fills it in.
+    #[serde(skip)]
+    pub web_search: Option<[f64; 3]>,
+    /// Whether the cost that the provider reports is believed.
+    #[serde(skip)]
+    pub reported_cost: ReportedCost,
+}
+
+/// What is thought of a cost that a provider reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReportedCost {
+    /// The price list knows better.
+    #[default]
+    Ignored,
+    /// It is what is billed.
+    Billed,
 }
 
 /// The price of an image of one size and quality.
@@ -85,28 +110,7 @@ pub struct SizedImage {
     pub usd: f64,
 }
 
-/// The price of a token that is cached for an hour, in prompt tokens, if it is not listed. Source:
-/// <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>.
-const HOUR_FACTOR: f64 = 2.0;
-
 impl ModelFacts {
-    /// USD for `usage`, or `None` if the price is unknown: the price of units other than tokens if
-    /// there are any with a price, else of the tokens.
-    #[must_use]
-    pub fn cost_usd(&self, usage: &Usage) -> Option<f64> {
-        if usage.units.any() {
-            if let Some(usd) = self.units_usd(&usage.units) {
-                return Some(usd.max(0.0));
-            }
-            // Tokens pay for other units only if both kinds of them have a price.
-            let priced = usage.output == 0 || self.output_cost_per_token.is_some();
-            if usage.input + usage.output == 0 || !priced {
-                return None;
-            }
-        }
-        self.tokens_usd(usage)
-    }
-
     /// What a model with these facts takes, under its name in the list.
     #[must_use]
     pub fn takes(&self, provider: &str, model: &str) -> Takes {
@@ -157,6 +161,8 @@ impl ModelFacts {
         let costs = |usd: &f64| *usd != 0.0;
         self.has_price()
             && !prices.iter().flatten().any(costs)
+            && !self.rates.0.iter().any(|rate| costs(&rate.usd))
+            && !self.web_search.iter().flatten().any(costs)
             && !self.sized_images.iter().any(|image| costs(&image.usd))
     }
 
@@ -191,67 +197,6 @@ impl ModelFacts {
             ..ModelFacts::default()
         }
     }
-
-    fn units_usd(&self, units: &Units) -> Option<f64> {
-        let priced =
-            |count: u64, usd: Option<f64>| usd.filter(|_| count > 0).map(|usd| tokens(count) * usd);
-        let images = if units.images > 0 { self.image_usd(units) } else { None };
-        priced(units.images.into(), images)
-            .or(priced(units.characters, self.input_cost_per_character))
-            .or(priced(units.searches.into(), self.input_cost_per_query))
-            .or(priced(units.pages.into(), self.ocr_cost_per_page))
-            .or(priced(units.heard_ms, self.second_usd().map(|usd| usd / 1000.0)))
-    }
-
-    /// USD per second of audio: the list states it as the price of one side or of both.
-    fn second_usd(&self) -> Option<f64> {
-        let input = self.input_cost_per_second.filter(|usd| *usd > 0.0);
-        input.or(self.output_cost_per_second)
-    }
-
-    /// USD for one of the images.
-    fn image_usd(&self, units: &Units) -> Option<f64> {
-        let of_size = |image: &&SizedImage| Some(image.size) == units.size;
-        let mut sized = self.sized_images.iter().filter(of_size);
-        let sized = sized.find(|image| image.quality == units.quality);
-        let pixels = |usd: f64| {
-            let (width, height) = units.size?;
-            Some(f64::from(width) * f64::from(height) * usd)
-        };
-        sized
-            .map(|image| image.usd)
-            .or(self.output_cost_per_image)
-            .or(self.input_cost_per_image)
-            .or_else(|| self.input_cost_per_pixel.and_then(pixels))
-    }
-
-    fn tokens_usd(&self, usage: &Usage) -> Option<f64> {
-        let input = self.input_cost_per_token?;
-        let output = self.output_cost_per_token.unwrap_or(0.0);
-        let cached = usage.cached_input.min(usage.input);
-        let written = usage.cache_creation.min(usage.input - cached);
-        let plain = usage.input - cached - written;
-        let for_hour = usage.cache_creation_1h.min(written);
-        let hour_price =
-            self.cache_creation_input_token_cost_above_1hr.unwrap_or(input * HOUR_FACTOR);
-        let reasoning = usage.reasoning.min(usage.output);
-        let heard = usage.sound.input.saturating_sub(usage.sound.cached_input).min(plain);
-        let spoken = usage.sound.output.min(usage.output - reasoning);
-        let written_out = usage.output - reasoning - spoken;
-        // An image has a price, or its tokens have that of others.
-        let per_image = self.output_cost_per_image.filter(|_| usage.drawn.images > 0);
-        let drawn = per_image.map_or(0, |_| usage.drawn.tokens.min(written_out));
-        let cost = tokens(plain - heard) * input
-            + tokens(heard) * self.input_cost_per_audio_token.unwrap_or(input)
-            + tokens(cached) * self.cache_read_input_token_cost.unwrap_or(input)
-            + tokens(written - for_hour) * self.cache_creation_input_token_cost.unwrap_or(input)
-            + tokens(for_hour) * hour_price
-            + tokens(written_out - drawn) * output
-            + f64::from(usage.drawn.images) * per_image.unwrap_or(0.0)
-            + tokens(spoken) * self.output_cost_per_audio_token.unwrap_or(output)
-            + tokens(reasoning) * self.output_cost_per_reasoning_token.unwrap_or(output);
-        Some(cost.max(0.0))
-    }
 }
 
 /// Looks up a model: `provider/model` first, then `model`, because the list uses both.
@@ -263,6 +208,103 @@ pub fn lookup(provider: &str, model: &str) -> Option<&'static ModelFacts> {
 fn find(provider: &str, model: &str) -> Option<(&'static str, &'static list::Entry)> {
     let named = TABLE.get_key_value(format!("{provider}/{model}").as_str());
     named.or_else(|| TABLE.get_key_value(model)).map(|(name, entry)| (*name, entry))
+}
+
+/// The facts of a model with all of its prices. Looked up as in [`lookup`].
+#[must_use]
+pub fn priced(provider: &str, model: &str) -> Option<ModelFacts> {
+    find(provider, model).map(|(_, entry)| with_all_prices(entry))
+}
+
+/// The same under exactly this name in the list.
+#[must_use]
+pub fn exact_priced(name: &str) -> Option<ModelFacts> {
+    TABLE.get(name).map(with_all_prices)
+}
+
+/// The facts of an entry with all prices. Few models are ever called, so the rare prices are not kept for all.
+fn with_all_prices(entry: &list::Entry) -> ModelFacts {
+    let mut facts = entry.facts.clone();
+    complete(&mut facts, entry.text);
+    facts
+}
+
+/// A price for prompts of some length.
+#[derive(Deserialize)]
+struct Range {
+    range: Option<[f64; 2]>,
+    #[serde(flatten)]
+    rates: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Search {
+    search_context_size_low: f64,
+    search_context_size_medium: f64,
+    search_context_size_high: f64,
+}
+
+/// Adds what the entry `text` of the list says besides the plain prices.
+fn complete(facts: &mut ModelFacts, text: &str) {
+    let Ok(all) = serde_json::from_str::<BTreeMap<&str, &RawValue>>(text) else { return };
+    for (name, value) in all {
+        match name {
+            "search_context_cost_per_query" => {
+                let search = serde_json::from_str::<Search>(value.get()).ok();
+                facts.web_search = search.map(|it| {
+                    [
+                        it.search_context_size_low,
+                        it.search_context_size_medium,
+                        it.search_context_size_high,
+                    ]
+                });
+            }
+            "tiered_pricing" => {
+                let ranges = serde_json::from_str::<Vec<Range>>(value.get()).unwrap_or_default();
+                ranges.iter().for_each(|range| add_range(facts, range));
+            }
+            _ => {
+                let rate = value.get().parse().ok().and_then(|usd| Rate::named(name, usd));
+                if let Some(rate) = rate.filter(|rate| plain(facts, rate).is_none()) {
+                    facts.rates.put(rate);
+                }
+            }
+        }
+    }
+}
+
+/// The place of a rate that is a plain one.
+fn plain<'f>(facts: &'f mut ModelFacts, rate: &Rate) -> Option<&'f mut Option<f64>> {
+    if rate.above > 0 || rate.tier != ServiceTier::Standard {
+        return None;
+    }
+    Some(match rate.kind {
+        Kind::Input => &mut facts.input_cost_per_token,
+        Kind::Output => &mut facts.output_cost_per_token,
+        Kind::CacheRead => &mut facts.cache_read_input_token_cost,
+        Kind::CacheWrite => &mut facts.cache_creation_input_token_cost,
+        Kind::CacheWriteHour => &mut facts.cache_creation_input_token_cost_above_1hr,
+        Kind::Reasoning => &mut facts.output_cost_per_reasoning_token,
+        Kind::AudioInput => &mut facts.input_cost_per_audio_token,
+        Kind::AudioOutput => &mut facts.output_cost_per_audio_token,
+        Kind::AudioCacheRead | Kind::ImageInput | Kind::ImageOutput => return None,
+    })
+}
+
+fn add_range(facts: &mut ModelFacts, range: &Range) {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates"
+    )]
+    let above = range.range.map_or(0, |[from, _]| from as u64);
+    for (name, value) in &range.rates {
+        let Some(rate) = value.as_f64().and_then(|usd| Rate::named(name, usd)) else { continue };
+        match plain(facts, &rate).filter(|_| above == 0) {
+            Some(place) => *place = place.or(Some(rate.usd)),
+            None => facts.rates.put(Rate { above, ..rate }),
+        }
+    }
 }
 
 /// Everything that the list says of a model, and its name there: a JSON object. Looked up as in [`lookup`].
@@ -311,15 +353,9 @@ pub fn of_provider(provider: &str) -> impl Iterator<Item = (&'static str, &'stat
     all.filter(move |(_, facts)| of(facts))
 }
 
-#[allow(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-fn tokens(count: u64) -> f64 {
-    count as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::{Drawn, Sound};
 
     #[test]
     fn the_embedded_list_loads() {
@@ -348,102 +384,14 @@ mod tests {
     }
 
     #[test]
-    fn images_within_an_answer_have_their_own_price() {
-        let facts = lookup("gemini", "gemini-2.5-flash-image").unwrap();
-        let drawn = Drawn { images: 2, tokens: 2580 };
-        let usage = Usage { input: 1000, output: 2600, drawn, ..Usage::default() };
-        let expected = 1000.0 * 3e-7 + 20.0 * 2.5e-6 + 2.0 * 0.039;
-        assert!((facts.cost_usd(&usage).unwrap() - expected).abs() < 1e-9);
-        // A model whose images have no price: its tokens have one.
-        let plain = ModelFacts { output_cost_per_image: None, ..facts.clone() };
-        let expected = 1000.0 * 3e-7 + 2600.0 * 2.5e-6;
-        assert!((plain.cost_usd(&usage).unwrap() - expected).abs() < 1e-9);
-    }
-
-    #[test]
-    fn tokens_of_sound_have_their_own_price() {
-        let facts = ModelFacts {
-            input_cost_per_token: Some(1.0),
-            output_cost_per_token: Some(2.0),
-            cache_read_input_token_cost: Some(0.5),
-            ..ModelFacts::default()
-        };
-        let sound = Sound { input: 6, cached_input: 2, output: 3 };
-        let usage = Usage { input: 10, output: 4, cached_input: 3, sound, ..Usage::default() };
-        assert_eq!(facts.cost_usd(&usage), Some(7.0 + 3.0 * 0.5 + 4.0 * 2.0));
-        let facts = ModelFacts {
-            input_cost_per_audio_token: Some(10.0),
-            output_cost_per_audio_token: Some(20.0),
-            ..facts
-        };
-        assert_eq!(facts.cost_usd(&usage), Some(3.0 + 4.0 * 10.0 + 3.0 * 0.5 + 2.0 + 3.0 * 20.0));
-        let sound = Sound { input: 99, cached_input: 0, output: 99 };
-        let lying = Usage { input: 1, output: 1, sound, ..Usage::default() };
-        assert_eq!(facts.cost_usd(&lying), Some(10.0 + 20.0));
-        assert!(lookup("openai", "gpt-realtime").is_some_and(|facts| {
-            facts.input_cost_per_audio_token > facts.input_cost_per_token
-        }));
-    }
-
-    #[test]
-    fn units_other_than_tokens_have_their_own_price() {
-        let cost = |provider, model, units| {
-            let mut facts = lookup(provider, model).unwrap().clone();
-            facts.sized_images = sized_images(provider, model);
-            let usd = facts.cost_usd(&Usage { units, ..Usage::default() });
-            usd.map(|usd| (usd * 1e9).round() / 1e9)
-        };
-        let none = Units::default();
-        let speech = Units { characters: 1000, ..none };
-        assert_eq!(cost("openai", "tts-1", speech), Some(0.015));
-        assert_eq!(cost("cohere", "rerank-v3.5", Units { searches: 2, ..none }), Some(0.004));
-        assert_eq!(cost("mistral", "mistral-ocr-latest", Units { pages: 3, ..none }), Some(0.012));
-        let size = Some((1024, 1024));
-        let image = Units { images: 2, size, quality: Some(Quality::Low), ..none };
-        assert_eq!(cost("openai", "gpt-image-1", image), Some(0.022));
-        // A quality that was not named has no known price.
-        assert_eq!(cost("openai", "gpt-image-1", Units { quality: None, ..image }), None);
-        assert_eq!(cost("openai", "gpt-4o-mini-tts", speech), None);
-        assert_eq!(cost("openai", "whisper-1", Units { heard_ms: 90_000, ..none }), Some(0.009));
-        let pixels = ModelFacts { input_cost_per_pixel: Some(2.0), ..ModelFacts::default() };
-        let small = Units { images: 1, size: Some((2, 3)), ..none };
-        assert_eq!(pixels.cost_usd(&Usage { units: small, ..Usage::default() }), Some(12.0));
-    }
-
-    #[test]
-    fn images_with_tokens_cost_them_where_both_kinds_have_a_price() {
-        let units = Units { images: 1, ..Units::default() };
-        let usage = Usage { input: 1, output: 2, units, ..Usage::default() };
-        let half = ModelFacts { input_cost_per_token: Some(1.0), ..ModelFacts::default() };
-        assert_eq!(half.cost_usd(&usage), None);
-        let both = ModelFacts { output_cost_per_token: Some(10.0), ..half };
-        assert_eq!(both.cost_usd(&usage), Some(21.0));
-    }
-
-    #[test]
-    fn cost_counts_each_token_once() {
-        let facts = ModelFacts {
-            input_cost_per_token: Some(2.0),
-            output_cost_per_token: Some(10.0),
-            cache_read_input_token_cost: Some(1.0),
-            ..ModelFacts::default()
-        };
-        let usage = Usage { input: 10, output: 3, cached_input: 4, ..Usage::default() };
-        assert_eq!(facts.cost_usd(&usage), Some(6.0 * 2.0 + 4.0 + 30.0));
-        assert_eq!(ModelFacts::default().cost_usd(&usage), None);
-        let hour = Usage { cache_creation: 5, cache_creation_1h: 3, ..usage };
-        let five_minutes =
-            ModelFacts { cache_creation_input_token_cost: Some(2.5), ..facts.clone() };
-        assert_eq!(five_minutes.cost_usd(&hour), Some(2.0 + 4.0 + 2.0 * 2.5 + 3.0 * 4.0 + 30.0));
-        let named =
-            ModelFacts { cache_creation_input_token_cost_above_1hr: Some(5.0), ..five_minutes };
-        assert_eq!(named.cost_usd(&hour), Some(2.0 + 4.0 + 2.0 * 2.5 + 3.0 * 5.0 + 30.0));
-        let heard = ModelFacts { input_cost_per_audio_token: Some(5.0), ..facts.clone() };
-        assert_eq!(
-            heard.cost_usd(&Usage { sound: Sound { input: 5, ..Sound::default() }, ..usage }),
-            Some(2.0 + 4.0 + 25.0 + 30.0)
-        );
-        let lying = Usage { input: 1, cached_input: 99, cache_creation: 99, ..Usage::default() };
-        assert_eq!(facts.cost_usd(&lying), Some(1.0));
+    fn what_few_models_have_a_price_for_is_read_when_it_is_asked_for() {
+        let known = priced("anthropic", "claude-sonnet-4-5-20250929").unwrap();
+        assert_eq!(known.web_search, Some([0.01; 3]));
+        let tiered = priced("dashscope", "qwen-flash").unwrap();
+        assert_eq!(tiered.input_cost_per_token, Some(5e-8));
+        let long =
+            Rate { kind: Kind::Input, above: 256_000, tier: ServiceTier::Standard, usd: 2.5e-7 };
+        assert!(tiered.rates.0.contains(&long), "{:?}", tiered.rates);
+        assert!(priced("openai", "no-such-model").is_none());
     }
 }

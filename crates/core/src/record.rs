@@ -4,10 +4,12 @@
 //! cancellation and panic. Read by metrics and sinks. Always true: it contains no secret, and content only where a sink of
 //! the config shows it ([`Detail::messages`]).
 
+mod billed;
 mod detail;
 
 use std::sync::Arc;
 
+pub use self::billed::{Bill, BilledCall, BilledTo};
 pub use self::detail::{
     AttemptStep, Detail, Gathered, GatheredCall, MESSAGES_MAX, Messages, STEPS_MAX, Said, Step,
     StepKind,
@@ -154,6 +156,10 @@ pub struct RequestRecord {
     pub cost_usd: Option<f64>,
     /// How the cache answered it; `None` if an upstream did, or no one.
     pub cache: Option<CacheAnswer>,
+    /// Its calls of upstreams, if they are kept.
+    pub calls: Vec<BilledCall>,
+    /// Who it is billed to besides its key, if that is kept.
+    pub billed_to: Option<Box<BilledTo>>,
     /// Bytes of the request's body.
     pub request_bytes: u64,
     /// Bytes of the answer's body.

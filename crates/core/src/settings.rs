@@ -258,6 +258,10 @@ pub struct StoreSettings {
     pub minutes_days: u32,
     /// How many results of probes are kept for each deployment. 1,000.
     pub probe_results: u32,
+    /// Whether rows of what requests cost have what was said. No.
+    pub prompts: bool,
+    /// How long such rows are kept, days. 90.
+    pub spend_days: u32,
 }
 
 impl Default for StoreSettings {
@@ -266,6 +270,8 @@ impl Default for StoreSettings {
             database_url: None,
             required: false,
             requests_days: 7,
+            prompts: false,
+            spend_days: 90,
             no_requests: false,
             requests_sample: 1.0,
             requests_per_second: None,

@@ -2,6 +2,10 @@
 //!
 //! Filled by `hale-wire`, priced by [`crate::prices`], kept in the request's record.
 
+mod counts;
+
+use crate::money::Money;
+
 /// Bytes of text for a token, as estimates have it.
 pub const BYTES_PER_TOKEN: u64 = 4;
 
@@ -33,8 +37,79 @@ pub struct Usage {
     pub sound: Sound,
     /// Images within an answer, which have prices of their own.
     pub drawn: Drawn,
+    /// Image tokens of the prompt, which have prices of their own.
+    pub seen: u64,
+    /// Searches of the web that the provider made for the answer.
+    pub web: Web,
+    /// The tier that served it.
+    pub tier: ServiceTier,
+    /// The cost that the provider reported.
+    pub reported: Option<Money>,
     /// Units that are charged for besides tokens.
     pub units: Units,
+}
+
+/// The tier of a provider's service, which has prices of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceTier {
+    /// The ordinary one.
+    #[default]
+    Standard,
+    /// Faster and dearer.
+    Priority,
+    /// Slower and cheaper.
+    Flex,
+    /// At the provider's leisure.
+    Batch,
+    /// Faster still.
+    Ultrafast,
+}
+
+impl ServiceTier {
+    /// The tier as an answer names it; what is not known is the ordinary one.
+    #[must_use]
+    pub fn named(name: &str) -> ServiceTier {
+        match name {
+            "priority" => ServiceTier::Priority,
+            "flex" => ServiceTier::Flex,
+            "batch" => ServiceTier::Batch,
+            "ultrafast" => ServiceTier::Ultrafast,
+            _ => ServiceTier::Standard,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ServiceTier::Standard => "default",
+            ServiceTier::Priority => "priority",
+            ServiceTier::Flex => "flex",
+            ServiceTier::Batch => "batch",
+            ServiceTier::Ultrafast => "ultrafast",
+        }
+    }
+}
+
+/// Searches of the web.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Web {
+    /// How many.
+    pub searches: u32,
+    /// How much of what was found the model read.
+    pub context: SearchContext,
+}
+
+/// How much of what was found a model reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SearchContext {
+    /// Little.
+    Low,
+    /// What providers do by default.
+    #[default]
+    Medium,
+    /// Much.
+    High,
 }
 
 impl Usage {
@@ -51,6 +126,7 @@ impl Usage {
             usage.cache_creation_1h = earlier.cache_creation_1h;
             usage.sound.input = earlier.sound.input;
             usage.sound.cached_input = earlier.sound.cached_input;
+            usage.seen = earlier.seen;
         }
         if usage.output == 0 {
             usage.output = earlier.output;
@@ -59,6 +135,11 @@ impl Usage {
             usage.drawn.tokens = earlier.drawn.tokens;
         }
         usage.drawn.images = usage.drawn.images.max(earlier.drawn.images);
+        usage.web.searches = usage.web.searches.max(earlier.web.searches);
+        usage.reported = usage.reported.or(earlier.reported);
+        if usage.tier == ServiceTier::Standard {
+            usage.tier = earlier.tier;
+        }
         usage
     }
 
@@ -75,6 +156,8 @@ impl Usage {
         more(&mut self.sound.cached_input, other.sound.cached_input);
         more(&mut self.sound.output, other.sound.output);
         more(&mut self.drawn.tokens, other.drawn.tokens);
+        more(&mut self.seen, other.seen);
+        self.web.searches = self.web.searches.saturating_add(other.web.searches);
         self.drawn.images = self.drawn.images.saturating_add(other.drawn.images);
     }
 }
@@ -161,6 +244,18 @@ pub enum Quality {
 }
 
 impl Quality {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Quality::Low => "low",
+            Quality::Medium => "medium",
+            Quality::High => "high",
+            Quality::Standard => "standard",
+            Quality::Hd => "hd",
+        }
+    }
+
     /// The quality of that name; `None` for `auto` and unknown names.
     #[must_use]
     pub fn named(name: &str) -> Option<Quality> {

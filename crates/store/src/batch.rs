@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::{OnConflict, Table};
-use crate::value::Row;
+use crate::spend::{self, SpentRequest, Sums};
+use crate::table::{OnConflict, Table, Type};
+use crate::value::{Row, Value};
 
 /// Rows that are written together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,11 +29,105 @@ pub enum Committed {
     Before,
 }
 
+/// Adds a row to the one with the same key, if there is one.
+pub(crate) fn add_row(table: Table, rows: &mut Vec<Row>, row: Row) {
+    let keys = table.key_columns();
+    let same = |known: &&mut Row| known.iter().take(keys).eq(row.iter().take(keys));
+    let Some(known) = rows.iter_mut().rev().find(same) else {
+        rows.push(row);
+        return;
+    };
+    for (at, (to, by)) in known.iter_mut().zip(row).enumerate().skip(keys) {
+        let kind = table.columns().get(at).map(|(_, kind)| *kind);
+        *to = match (kind, &*to, by) {
+            (Some(Type::Integer), Value::Integer(to), Value::Integer(by)) => {
+                to.saturating_add(by).into()
+            }
+            (Some(Type::Real), Value::Real(to), Value::Real(by)) => Value::Real(to + by),
+            (Some(Type::Time), _, by) => by,
+            (_, to, _) => to.clone(),
+        };
+    }
+}
+
 impl Batch {
     /// Memory that it takes, bytes, about.
     pub(crate) fn bytes(&self) -> usize {
         let rows = self.rows.iter().flat_map(|(_, rows)| rows);
         rows.flatten().map(crate::value::Value::bytes).sum()
+    }
+
+    /// A batch of what one request cost, of a process that has no [`crate::Store`].
+    #[must_use]
+    pub fn of_spent(writer: &str, number: i64, request: &SpentRequest<'_>) -> Batch {
+        let mut sums = Sums::default();
+        sums.count(request);
+        let mut ids = 0_u64;
+        let mut id = || {
+            ids += 1;
+            format!("{writer}-{number}-{ids}")
+        };
+        let attempts = request.attempts(&mut id, writer);
+        let mut rows: Vec<(Table, Row)> =
+            attempts.into_iter().map(|row| (Table::Attempts, row)).collect();
+        rows.push((Table::SpendLogs, request.log(request.call_id)));
+        rows.extend(sums.take(id));
+        Batch::of(writer, number, rows)
+    }
+
+    /// The same without rows of single requests, and how many these were. What requests cost stays, as sums.
+    pub(crate) fn thinned(&self) -> (Batch, u64) {
+        let mut thin: Vec<(Table, Vec<Row>)> = Vec::new();
+        let mut summed = Vec::new();
+        let mut left_out = 0;
+        for (table, rows) in &self.rows {
+            match table {
+                Table::Attempts => {
+                    left_out += rows.len() as u64;
+                    rows.iter().for_each(|row| {
+                        add_row(Table::AttemptSums, &mut summed, spend::summed(row))
+                    });
+                }
+                Table::SpendLogs | Table::Requests => left_out += rows.len() as u64,
+                _ => thin.push((*table, rows.clone())),
+            }
+        }
+        if !summed.is_empty() {
+            thin.push((Table::AttemptSums, summed));
+        }
+        let thin =
+            Batch { writer: self.writer.clone(), number: self.number, rows: Vec::new() }.with(thin);
+        (thin, left_out)
+    }
+
+    /// This batch and a later one as one, with the number of the later one. No database may have seen either.
+    pub(crate) fn joined(&self, later: &Batch) -> Batch {
+        let rows = self.rows.iter().chain(&later.rows).cloned().collect();
+        Batch { writer: later.writer.clone(), number: later.number, rows: Vec::new() }.with(rows)
+    }
+
+    /// With these rows, those with one key as one, as the database would have them.
+    fn with(mut self, all: Vec<(Table, Vec<Row>)>) -> Batch {
+        for (table, rows) in all {
+            let at = self.rows.iter().position(|(known, _)| *known == table).unwrap_or_else(|| {
+                self.rows.push((table, Vec::new()));
+                self.rows.len() - 1
+            });
+            let Some((_, of_table)) = self.rows.get_mut(at) else { continue };
+            let keys = table.key_columns();
+            for row in rows {
+                match table.on_conflict() {
+                    OnConflict::Keep => of_table.push(row),
+                    OnConflict::Add | OnConflict::Raise => add_row(table, of_table, row),
+                    OnConflict::Replace => {
+                        of_table.retain(|known| !known.iter().take(keys).eq(row.iter().take(keys)));
+                        of_table.push(row);
+                    }
+                }
+            }
+        }
+        self.rows.sort_by_key(|(table, _)| *table);
+        self
     }
 
     /// How many rows it has.

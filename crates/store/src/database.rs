@@ -3,6 +3,7 @@
 //! Used by the writer of a process ([`crate::store`]) and by the commands. Always true: both do the same with the same
 //! rows; a database that returned an error, other than for a row, is dropped and opened again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -11,11 +12,15 @@ use crate::address::{Address, Purpose};
 use crate::batch::{Batch, Committed};
 use crate::error::{self, Error};
 use crate::postgres::Postgres;
+use crate::spend::{CALLS, CORRECTIONS, ModelDay, PastCall, SINGLE, SUMMED, day_of};
 use crate::sql::Sql;
 use crate::sqlite::Sqlite;
 pub use crate::sqlite::Threads;
 use crate::table::Table;
-use crate::tenants::{Change, Changed, Find, Once, Place, Record, of_json, of_values, steps};
+use crate::tenants::{
+    Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Place, Record, TenantTable, of_json,
+    of_values, steps,
+};
 use crate::value::{Row, Value};
 
 /// What opening a database needs.
@@ -33,6 +38,17 @@ impl Means {
     pub(crate) fn unix_ms(&self) -> i64 {
         i64::try_from((self.now)()).unwrap_or(i64::MAX)
     }
+}
+
+/// Whose rows of finished requests there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpendLogs {
+    /// Hale's, in a file.
+    InAFile,
+    /// Hale's, on a server.
+    Hale,
+    /// LiteLLM's own.
+    Others,
 }
 
 /// An open database.
@@ -126,6 +142,92 @@ impl Database {
         }
     }
 
+    /// The rows of a query of Hale's own tables, `{hale}`, and of those that LiteLLM has too, `{theirs}`.
+    pub(crate) async fn read_spend(
+        &self,
+        sql: String,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => {
+                let sql = sql.replace("{hale}", "").replace("{theirs}", "").replace('$', "?");
+                sqlite.read(sql, values).await
+            }
+            Kind::Postgres(postgres) => {
+                let schema = match postgres.tenants().await? {
+                    Place::Server { schema, .. } => format!("{schema}."),
+                    Place::File => String::new(),
+                };
+                let sql = sql.replace("{hale}", "hale.").replace("{theirs}", &schema);
+                postgres.read(&sql, &values).await
+            }
+        }
+    }
+
+    /// Calls of the ledger whose requests arrived within `(from, before)`, milliseconds since 1970, behind the one with the id `after`.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn past_calls(
+        &self,
+        (from, before): (i64, i64),
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<PastCall>, Error> {
+        let values = vec![from.into(), before.into(), after.into(), u64::from(limit).into()];
+        let rows = self.read(Sql { text: CALLS, values }).await?;
+        Ok(rows.iter().map(PastCall::of).collect())
+    }
+
+    /// The corrections that were made, by their ids, 10^-9 USD.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn corrections(&self) -> Result<HashMap<Box<str>, i64>, Error> {
+        let rows = self.read(Sql { text: CORRECTIONS, values: Vec::new() }).await?;
+        let of = |row: &Row| Some((row.first()?.text()?.into(), row.get(1)?.integer()?));
+        Ok(rows.iter().filter_map(of).collect())
+    }
+
+    /// What was spent on the days from `first` to `last`, by provider and model.
+    ///
+    /// # Errors
+    /// Why that cannot be read.
+    pub async fn model_days(&self, first: &str, last: &str) -> Result<Vec<ModelDay>, Error> {
+        let start = |day: &str| {
+            let date = day.parse::<jiff::civil::Date>().ok()?;
+            Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
+        };
+        let (from, to) = (start(first).unwrap_or(0), start(last).unwrap_or(0) + 86_400_000);
+        let behind = day_of(u64::try_from(to).unwrap_or(0));
+        let single = self.read(Sql { text: SINGLE, values: vec![from.into(), to.into()] }).await?;
+        let days = vec![first.into(), Value::from(&*behind)];
+        let summed = self.read(Sql { text: SUMMED, values: days }).await?;
+        Ok(single.iter().chain(&summed).map(ModelDay::of).collect())
+    }
+
+    /// Whether a table about spend is there and has that column.
+    pub(crate) async fn has_spend_column(&self, table: Table, column: &str) -> Result<bool, Error> {
+        match &self.0 {
+            Kind::Sqlite(_) => Ok(true),
+            Kind::Postgres(postgres) => match postgres.tenants().await? {
+                Place::Server { columns, .. } => Ok(columns.has_column(table.name(), column)),
+                Place::File => Ok(true),
+            },
+        }
+    }
+
+    /// Whose rows of finished requests there are.
+    pub(crate) async fn spend_logs(&self) -> Result<SpendLogs, Error> {
+        match &self.0 {
+            Kind::Sqlite(_) => Ok(SpendLogs::InAFile),
+            Kind::Postgres(postgres) => match postgres.tenants().await? {
+                Place::Server { schema, .. } if schema == "\"hale\"" => Ok(SpendLogs::Hale),
+                Place::Server { .. } | Place::File => Ok(SpendLogs::Others),
+            },
+        }
+    }
+
     /// The file, if it is one.
     pub(crate) fn file(&self) -> Option<&Sqlite> {
         match &self.0 {
@@ -167,6 +269,52 @@ impl Database {
                 Ok(texts.filter_map(|text| of_json(find.table, text)).collect())
             }
         }
+    }
+
+    /// Sums of days.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn days(&self, filter: &DayFilter) -> Result<Vec<DaySum>, Error> {
+        let rows = match &self.0 {
+            Kind::Sqlite(sqlite) => match Place::File.days(filter) {
+                Some((sql, values)) => sqlite.read(sql, values).await?,
+                None => Vec::new(),
+            },
+            Kind::Postgres(postgres) => match postgres.tenants().await?.days(filter) {
+                Some((sql, values)) => postgres.read(&sql, &values).await?,
+                None => Vec::new(),
+            },
+        };
+        Ok(rows.iter().map(|row| DaySum::of(row, filter.by.len())).collect())
+    }
+
+    /// Finished requests, and how many there are without the limit.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn logs(&self, filter: &LogFilter) -> Result<(Vec<Record>, u64), Error> {
+        let table = TenantTable::SpendLogs;
+        let (rows, count) = match &self.0 {
+            Kind::Sqlite(sqlite) => {
+                let Some([rows, count]) = Place::File.logs(filter) else {
+                    return Ok(Default::default());
+                };
+                let found = sqlite.read(rows.0, rows.1).await?;
+                let count = sqlite.read(count.0, count.1).await?;
+                (found.into_iter().map(|row| of_values(table, row)).collect(), count)
+            }
+            Kind::Postgres(postgres) => {
+                let queries = postgres.tenants().await?.logs(filter);
+                let Some([rows, count]) = queries else { return Ok(Default::default()) };
+                let found = postgres.read(&rows.0, &rows.1).await?;
+                let count = postgres.read(&count.0, &count.1).await?;
+                let texts = found.iter().filter_map(|row| row.first()?.text());
+                (texts.filter_map(|text| of_json(table, text)).collect(), count)
+            }
+        };
+        let count = count.first().and_then(|row| row.first()).and_then(Value::integer);
+        Ok((rows, count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default()))
     }
 
     /// How many rows about keys there are of those, without a limit.

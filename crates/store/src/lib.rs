@@ -5,6 +5,7 @@
 //! `docs/store.md` says what is where.
 
 mod address;
+mod audit;
 mod batch;
 pub mod copy;
 mod database;
@@ -19,6 +20,7 @@ mod retention;
 pub mod rollup;
 mod rows;
 mod shared_table;
+mod spend;
 mod spool;
 mod sql;
 mod sqlite;
@@ -30,6 +32,7 @@ mod value;
 mod watch;
 
 pub use self::address::{Address, Purpose, locate};
+pub use self::audit::{Audited, Difference, audit};
 pub use self::batch::{Batch, Committed};
 pub use self::database::{Database, Means, Threads};
 pub use self::error::{Error, Kind};
@@ -41,8 +44,12 @@ pub use self::rows::{
     UsageRow,
 };
 pub use self::shared_table::{Delivery, Exchanged, Lease, Leased, Scope, SharedTable};
-pub use self::store::{Figures, Options, Sample, Status, Store};
+pub use self::spend::{ModelDay, PastCall, SpendRows, SpentCall, SpentRequest};
+pub use self::store::{Figures, Options, Progress, Sample, Status, Store};
 pub use self::table::Table;
-pub use self::tenants::{Change, Changed, ColumnType, Find, Once, Record, RowKey, TenantTable};
+pub use self::tenants::{
+    By, Change, Changed, ColumnType, DayFilter, DaySum, DaysOf, Find, LogFilter, LogOrder, Once,
+    Record, RowKey, TenantTable,
+};
 pub use self::value::Value;
 pub use self::watch::{Call, Watch};

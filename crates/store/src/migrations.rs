@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 
 /// The newest schema that this binary knows.
-pub const VERSION: i64 = 4;
+pub const VERSION: i64 = 5;
 
 /// One step of the schema.
 pub(crate) struct Migration {
@@ -50,6 +50,15 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         // It depends on what else is there.
         server: None,
     },
+    Migration {
+        version: 5,
+        least: 1,
+        file: Some(concat!(
+            include_str!("migrations/0005_ledger.sql"),
+            include_str!("migrations/0005_spend_sqlite.sql")
+        )),
+        server: Some(include_str!("migrations/0005_ledger.sql")),
+    },
 ];
 
 /// The tables about keys of a server that has none of LiteLLM's.
@@ -57,6 +66,13 @@ pub(crate) const KEYS_ON_A_SERVER: &str = include_str!("migrations/0004_keys_pos
 /// Whether they are to be made, for the schema `$1` in which LiteLLM's would be.
 pub(crate) const LACKS_KEYS: &str = "select count(*) = 0 from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname in ($1, 'hale') and c.relkind in ('r', 'p') and c.relname = 'LiteLLM_VerificationToken'";
+
+/// The tables about spend beside Hale's own tables about keys.
+pub(crate) const SPEND_ON_A_SERVER: &str = include_str!("migrations/0005_spend_postgres.sql");
+/// Whether they are to be made: the tables about keys are Hale's own, and these are not there.
+pub(crate) const LACKS_SPEND: &str = "select count(*) filter (where c.relname = 'LiteLLM_VerificationToken') = 1 and \
+    count(*) filter (where c.relname = 'LiteLLM_SpendLogs') = 0 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'hale' and c.relkind in ('r', 'p')";
 
 /// What is found in `hale_schema`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

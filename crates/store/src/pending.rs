@@ -30,6 +30,8 @@ struct Slot {
     extent: Option<Extent>,
     /// The tick in which it was made.
     made: u64,
+    /// Whether it has no rows of single requests any more.
+    is_thin: bool,
 }
 
 /// The batches.
@@ -46,7 +48,15 @@ impl Pending {
         let (bytes, rows) = (batch.bytes(), batch.len());
         self.newest += 1;
         let id = self.newest;
-        self.slots.push_back(Slot { id, batch: Some(batch), bytes, rows, extent: None, made });
+        self.slots.push_back(Slot {
+            id,
+            batch: Some(batch),
+            bytes,
+            rows,
+            extent: None,
+            made,
+            is_thin: false,
+        });
         self.memory += bytes;
         self.shed()
     }
@@ -57,7 +67,15 @@ impl Pending {
             self.newest += 1;
             let id = self.newest;
             let extent = Some(extent);
-            self.slots.push_front(Slot { id, batch: None, bytes: 0, rows, extent, made: 0 });
+            self.slots.push_front(Slot {
+                id,
+                batch: None,
+                bytes: 0,
+                rows,
+                extent,
+                made: 0,
+                is_thin: false,
+            });
         }
     }
 
@@ -140,11 +158,19 @@ impl Pending {
         }
     }
 
-    /// Drops the oldest batches that are only in memory until the others fit.
+    /// Makes room: the oldest batches that are only in memory lose their rows of single requests, then become one; what they sum up
+    /// stays as long as it fits.
     fn shed(&mut self) -> u64 {
         self.uncache();
         let mut lost = 0;
         while self.memory > MEMORY_MAX {
+            if let Some(rows) = self.thin_oldest() {
+                lost += rows;
+                continue;
+            }
+            if self.join_oldest() {
+                continue;
+            }
             let oldest = self.slots.iter().find(|slot| slot.batch.is_some()).map(|slot| slot.id);
             match oldest {
                 Some(id) => lost += self.remove(id),
@@ -155,6 +181,38 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// Takes the rows of single requests from the oldest batch that has some. How many these were.
+    fn thin_oldest(&mut self) -> Option<u64> {
+        let is_full =
+            |slot: &&mut Slot| !slot.is_thin && slot.extent.is_none() && slot.batch.is_some();
+        let slot = self.slots.iter_mut().find(is_full)?;
+        let (thin, left_out) = slot.batch.as_ref()?.thinned();
+        self.memory -= slot.bytes;
+        (slot.bytes, slot.rows, slot.is_thin) = (thin.bytes(), thin.len(), true);
+        self.memory += slot.bytes;
+        slot.batch = Some(Arc::new(thin));
+        Some(left_out)
+    }
+
+    /// Makes one of the two oldest thin batches that follow each other. The first of all may be on its way to the database.
+    fn join_oldest(&mut self) -> bool {
+        let is_thin = |slot: &Slot| slot.is_thin && slot.extent.is_none() && slot.batch.is_some();
+        let pair = (1..self.slots.len().saturating_sub(1))
+            .find(|at| is_thin(&self.slots[*at]) && is_thin(&self.slots[*at + 1]));
+        let Some(at) = pair else { return false };
+        let Some(older) = self.slots.remove(at) else { return false };
+        let later = &mut self.slots[at];
+        let (Some(one), Some(other)) = (&older.batch, &later.batch) else { return false };
+        let joined = one.joined(other);
+        self.memory -= older.bytes + later.bytes;
+        (later.bytes, later.rows) = (joined.bytes(), joined.len());
+        self.memory += later.bytes;
+        later.batch = Some(Arc::new(joined));
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +220,49 @@ mod tests {
 
     fn batch(number: i64, bytes: usize) -> Arc<Batch> {
         let row = vec!["x".repeat(bytes).as_str().into()];
-        Arc::new(Batch::of("w", number, vec![(Table::Requests, row)]))
+        Arc::new(Batch::of("w", number, vec![(Table::HealthChanges, row)]))
+    }
+
+    #[test]
+    fn without_room_rows_of_single_requests_go_and_what_they_cost_stays() {
+        use crate::spend::{SpentCall, SpentRequest};
+        let calls =
+            [SpentCall { model: "m", cost_nano: Some(7), input_tokens: 1, ..SpentCall::default() }];
+        let long = "x".repeat(64 << 10);
+        let mut pending = Pending::default();
+        let (mut lost, mut spent) = (0, 0);
+        for number in 1..=2_000 {
+            let request = SpentRequest {
+                key: "k",
+                call_id: &long,
+                metadata: &long,
+                calls: &calls,
+                at: 1_795_824_000_000,
+                ..SpentRequest::default()
+            };
+            lost += pending.push(Arc::new(Batch::of_spent("w", number, &request)), 1);
+            spent += 7;
+        }
+        assert!(lost > 1_000, "{lost}");
+        assert!(pending.memory <= MEMORY_MAX);
+        let mut found = 0;
+        let mut numbers = Vec::new();
+        while let Some((id, Place::Memory(batch))) = pending.first() {
+            numbers.push(batch.number);
+            for (table, rows) in &batch.rows {
+                let cost = table.names().iter().position(|name| *name == "cost_nano");
+                if matches!(table, Table::Attempts | Table::AttemptSums) {
+                    found +=
+                        rows.iter().filter_map(|row| row[cost.unwrap()].integer()).sum::<i64>();
+                }
+            }
+            pending.remove(id);
+        }
+        assert_eq!(found, spent);
+        assert!(
+            numbers.is_sorted() && numbers.last() == Some(&2_000),
+            "each number once, and rising"
+        );
     }
 
     fn number(pending: &Pending) -> Option<i64> {

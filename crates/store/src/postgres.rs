@@ -20,7 +20,7 @@ use crate::failure::of_postgres;
 use crate::litellm;
 use crate::migrations::{self, Found};
 use crate::sql::in_schema;
-use crate::table::{OnConflict, Table, Type};
+use crate::table::{OnConflict, Table, Theirs, Type};
 use crate::tenants::{self, Changed, Once, Run, Step};
 use crate::tls::{Encrypted, Tls};
 use crate::value::{Row, Value};
@@ -150,30 +150,56 @@ impl Postgres {
         if self.execute(RAISE, &raise).await? == 0 {
             return Ok(Committed::Before);
         }
-        for (table, rows) in &batch.rows {
-            self.insert(*table, rows, table.on_conflict()).await?;
-        }
-        Ok(Committed::Now)
+        let place = self.tenants().await?;
+        place
+            .with_theirs(async |theirs| {
+                for (table, rows) in &batch.rows {
+                    self.mark(*table, rows, theirs).await?;
+                }
+                for (table, rows) in &batch.rows {
+                    self.insert((*table, table.on_conflict()), rows, theirs).await?;
+                }
+                Ok(Committed::Now)
+            })
+            .await
     }
 
     /// Adds rows; those that are there stay. Returns how many were added.
     pub(crate) async fn add(&self, table: Table, rows: &[Row]) -> Result<u64, Error> {
-        self.insert(table, rows, OnConflict::Keep).await
+        self.insert((table, OnConflict::Keep), rows, None).await
     }
 
-    async fn insert(&self, table: Table, rows: &[Row], conflict: OnConflict) -> Result<u64, Error> {
+    /// Notes what counters were before the first rows of the ledger that raise them.
+    async fn mark(
+        &self,
+        table: Table,
+        rows: &[Row],
+        theirs: Option<Theirs<'_>>,
+    ) -> Result<(), Error> {
+        let Some(sql) = table.mark_many(theirs) else { return Ok(()) };
+        let ids = (0..table.key_columns()).map(|at| column(rows, at, Type::Text));
+        let bound: Vec<Bound<'_>> = ids.collect();
+        let values = parameters(&bound);
+        let marked = self.inner.writer.execute_typed(&sql, &values).await;
+        marked.map(drop).map_err(|error| self.failed(&error))
+    }
+
+    async fn insert(
+        &self,
+        (table, conflict): (Table, OnConflict),
+        rows: &[Row],
+        theirs: Option<Theirs<'_>>,
+    ) -> Result<u64, Error> {
         if rows.is_empty() {
             return Ok(0);
         }
+        let Some(sql) = table.insert_many(conflict, theirs) else { return Ok(0) };
         let columns = table.columns().iter().enumerate();
         let bound: Vec<Bound<'_>> =
             columns.map(|(at, (_, kind))| column(rows, at, *kind)).collect();
         let values = parameters(&bound);
         let writer = &self.inner.writer;
-        writer
-            .execute_typed(&table.insert_many(conflict), &values)
-            .await
-            .map_err(|error| self.failed(&error))
+        writer.execute_typed(&sql, &values).await.map_err(|error| self.failed(&error))
     }
 
     /// Runs one statement; how many rows it changed.
@@ -373,10 +399,17 @@ impl Postgres {
         let schema = &self.inner.others;
         let sql = migrations::LACKS_KEYS;
         let rows = self.query(&self.inner.writer, sql, &[(&**schema).into()]).await?;
-        match rows.first().and_then(|row| row.try_get::<_, bool>(0).ok()) {
-            Some(true) => self.run(&in_schema(migrations::KEYS_ON_A_SERVER, "hale.")).await,
-            Some(false) | None => Ok(()),
+        let lacks = |rows: &[tokio_postgres::Row]| {
+            rows.first().and_then(|row| row.try_get::<_, bool>(0).ok()) == Some(true)
+        };
+        if lacks(&rows) {
+            self.run(&in_schema(migrations::KEYS_ON_A_SERVER, "hale.")).await?;
         }
+        let rows = self.query(&self.inner.writer, migrations::LACKS_SPEND, &[]).await?;
+        if lacks(&rows) {
+            self.run(&in_schema(migrations::SPEND_ON_A_SERVER, "hale.")).await?;
+        }
+        Ok(())
     }
 
     /// Refuses a database with a part of LiteLLM's tables: it is another one than was meant, or half of a restore.
@@ -440,12 +473,14 @@ pub(crate) fn single(value: &Value) -> Bound<'_> {
 fn column(rows: &[Row], at: usize, kind: Type) -> Bound<'_> {
     let values = rows.iter().map(move |row| row.get(at).unwrap_or(&Value::Null));
     match kind {
-        Type::Integer => {
+        Type::Integer | Type::Time => {
             (Box::new(values.map(Value::integer).collect::<Vec<_>>()), SqlType::INT8_ARRAY)
         }
         Type::Real => {
             (Box::new(values.map(Value::real).collect::<Vec<_>>()), SqlType::FLOAT8_ARRAY)
         }
-        Type::Text => (Box::new(values.map(Value::text).collect::<Vec<_>>()), SqlType::TEXT_ARRAY),
+        Type::Text | Type::Json => {
+            (Box::new(values.map(Value::text).collect::<Vec<_>>()), SqlType::TEXT_ARRAY)
+        }
     }
 }

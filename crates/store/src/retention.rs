@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::database::Database;
+use crate::database::{Database, SpendLogs};
 use crate::error::{Error, Kind};
 use crate::rollup::{DAY_S, MINUTE_S};
 use crate::sql::Sql;
@@ -32,6 +32,8 @@ pub struct Retention {
     pub minutes_days: u32,
     /// Results of probes, for each deployment.
     pub probe_results: u32,
+    /// Rows of what single requests and calls cost, days.
+    pub spend_days: u32,
     /// Size of a file from which on the oldest records of requests are deleted, bytes.
     pub file_bytes: u64,
 }
@@ -43,6 +45,7 @@ impl Default for Retention {
             history_days: 400,
             minutes_days: 8,
             probe_results: 1_000,
+            spend_days: 90,
             file_bytes: 512 << 20,
         }
     }
@@ -57,14 +60,25 @@ const OLD_ACTIONS: &str = "delete from {hale}operator_actions where id in \
     (select id from {hale}operator_actions where at < $1 limit 5000)";
 const OLD_INCIDENTS: &str = "delete from {hale}incidents where id in \
     (select id from {hale}incidents where updated_at < $1 limit 5000)";
+const OLD_ATTEMPTS: &str = "delete from {hale}attempts where id in \
+    (select id from {hale}attempts where at < $1 order by at limit 5000)";
+const OLD_LOGS_IN_A_FILE: &str = "delete from \"LiteLLM_SpendLogs\" where request_id in \
+    (select request_id from \"LiteLLM_SpendLogs\" where \"startTime\" < $1 order by \"startTime\" limit 5000)";
+const OLD_LOGS_ON_A_SERVER: &str = "delete from hale.\"LiteLLM_SpendLogs\" where request_id in \
+    (select request_id from hale.\"LiteLLM_SpendLogs\" where \"startTime\" < timestamp 'epoch' + $1 * interval '1 millisecond' \
+    order by \"startTime\" limit 5000)";
 const OLD_ROLLUPS: &str = "delete from {hale}rollups where width_s = $1 and start_at < $2";
 const OLD_WRITERS: &str = "delete from {hale}writers where at < $1";
 const OLD_PROBES: &str = "delete from {hale}probe_results where id in (select id from \
     (select id, row_number() over (partition by model_id order by checked_at desc, id desc) as place \
     from {hale}probe_results) as placed where place > $1 limit 5000)";
-/// The oldest ones, whatever their age.
-const OLDEST_REQUESTS: &str = "delete from {hale}requests where id in \
-    (select id from {hale}requests order by arrived_at limit 5000)";
+/// The oldest ones of single requests, whatever their age: records first, the ledger last. Sums stay.
+const OLDEST: [&str; 3] = [
+    "delete from {hale}requests where id in (select id from {hale}requests order by arrived_at limit 5000)",
+    "delete from \"LiteLLM_SpendLogs\" where request_id in \
+    (select request_id from \"LiteLLM_SpendLogs\" order by \"startTime\" limit 5000)",
+    "delete from {hale}attempts where id in (select id from {hale}attempts order by at limit 5000)",
+];
 
 impl Retention {
     /// Deletes what is older than it says. `now` is in milliseconds since 1970.
@@ -81,6 +95,7 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
     let history = before(keep.history_days);
     let in_rounds = [
         (OLD_REQUESTS, vec![before(keep.requests_days)]),
+        (OLD_ATTEMPTS, vec![before(keep.spend_days)]),
         (OLD_CHANGES, vec![history.clone()]),
         (OLD_ACTIONS, vec![history.clone()]),
         (OLD_INCIDENTS, vec![history.clone()]),
@@ -88,6 +103,15 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
     ];
     for (text, values) in in_rounds {
         rounds(database, text, &values).await?;
+    }
+    // In LiteLLM's own schema its own job deletes them.
+    let old_logs = match database.spend_logs().await? {
+        SpendLogs::InAFile => Some(OLD_LOGS_IN_A_FILE),
+        SpendLogs::Hale => Some(OLD_LOGS_ON_A_SERVER),
+        SpendLogs::Others => None,
+    };
+    if let Some(text) = old_logs {
+        rounds(database, text, &[before(keep.spend_days)]).await?;
     }
     let at_once = [
         (OLD_ROLLUPS, vec![MINUTE_S.into(), before(keep.minutes_days)]),
@@ -98,12 +122,12 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
         execute(database, Sql { text, values }).await?;
     }
     if let Some(file) = database.file() {
-        for _ in 0..ROUNDS {
-            let is_large = file.bytes().await? > keep.file_bytes;
-            if !is_large
-                || execute(database, Sql { text: OLDEST_REQUESTS, values: Vec::new() }).await? == 0
-            {
-                break;
+        for text in OLDEST {
+            for _ in 0..ROUNDS {
+                let is_large = file.bytes().await? > keep.file_bytes;
+                if !is_large || execute(database, Sql { text, values: Vec::new() }).await? == 0 {
+                    break;
+                }
             }
         }
         file.shrink().await?;

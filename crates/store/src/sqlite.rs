@@ -112,6 +112,9 @@ impl Sqlite {
                 return Ok(Committed::Before);
             }
             for (table, rows) in &batch.rows {
+                mark(&change, *table, rows)?;
+            }
+            for (table, rows) in &batch.rows {
                 insert(&change, *table, rows, table.on_conflict())?;
             }
             change.commit()?;
@@ -258,6 +261,16 @@ impl Sqlite {
         let job = move || job(&mut connection.lock()).map_err(|error| of_sqlite(&place, &error));
         self.threads.run(&self.inner.path, job).await
     }
+}
+
+/// Notes what counters were before the first rows of the ledger that raise them.
+fn mark(connection: &Connection, table: Table, rows: &[Row]) -> rusqlite::Result<()> {
+    let Some(sql) = table.mark_one() else { return Ok(()) };
+    let mut statement = connection.prepare_cached(&sql)?;
+    for row in rows {
+        statement.execute(params_from_iter(row.iter().take(table.key_columns())))?;
+    }
+    Ok(())
 }
 
 fn insert(

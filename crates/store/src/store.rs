@@ -10,7 +10,7 @@ mod queue;
 mod reads;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,6 +26,7 @@ use crate::error::{Error, Kind};
 use crate::pending::{Pending, Place};
 use crate::rows::{Request, Stored};
 use crate::shared_table::{Scope, SharedTable};
+use crate::spend::SpentRequest;
 use crate::spool::Spool;
 use crate::watch::Call;
 
@@ -77,6 +78,15 @@ pub struct Figures {
     pub spool_bytes: u64,
 }
 
+/// How far the batches of a process have come, by their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The database has those up to this one, or they are lost.
+    pub done: i64,
+    /// The database may have those up to this one.
+    pub begun: i64,
+}
+
 /// The store.
 pub struct Store {
     options: Options,
@@ -93,6 +103,9 @@ pub struct Store {
     tick: AtomicU64,
     written: AtomicU64,
     dropped: AtomicU64,
+    /// The last batch of this process whose writing has begun, and the last one that needs no more.
+    begun: AtomicI64,
+    done: AtomicI64,
 }
 
 impl Store {
@@ -112,6 +125,8 @@ impl Store {
             tick: AtomicU64::new(0),
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            begun: AtomicI64::new(0),
+            done: AtomicI64::new(0),
         })
     }
 
@@ -129,6 +144,32 @@ impl Store {
         }
         let lost = self.queue.lock().put_requests(requests);
         self.lose(lost);
+    }
+
+    /// Adds what finished requests cost: their rows, days and counters, all in one batch. Its number, by which [`Store::progress`] says
+    /// whether the database has it; `None` if nothing is kept.
+    pub fn put_spent<'r>(&self, requests: impl Iterator<Item = SpentRequest<'r>>) -> Option<i64> {
+        self.is_wanted().then(|| self.queue.lock().put_spent(requests))
+    }
+
+    /// Waits until the database has all rows that are there now, at most so long. Whether it has.
+    pub async fn settled(&self, limit: Duration) -> bool {
+        let last = self.queue.lock().newest();
+        let settled = async {
+            while self.done.load(Ordering::Acquire) < last {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        timeout(limit, settled).await.is_ok()
+    }
+
+    /// How far the batches of this process have come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            done: self.done.load(Ordering::Acquire),
+            begun: self.begun.load(Ordering::Acquire),
+        }
     }
 
     /// Whether rows are of use.
@@ -312,7 +353,11 @@ impl Store {
     async fn write(&self, database: &Database, batch: &Arc<Batch>, id: u64) -> Result<(), Error> {
         let writing = database.commit(batch, self.options.means.unix_ms());
         let slow = "it takes no rows within 10 s";
-        match self.called("write", (COMMIT_MAX, slow), writing).await {
+        let is_own = batch.writer == self.options.writer;
+        if is_own {
+            self.begun.fetch_max(batch.number, Ordering::AcqRel);
+        }
+        let ended = match self.called("write", (COMMIT_MAX, slow), writing).await {
             Ok(_) => {
                 let rows = self.pending.lock().remove(id);
                 self.written.fetch_add(rows, Ordering::Relaxed);
@@ -324,7 +369,11 @@ impl Store {
                 Ok(())
             }
             Err(error) => Err(error),
+        };
+        if is_own && ended.is_ok() {
+            self.done.fetch_max(batch.number, Ordering::AcqRel);
         }
+        ended
     }
 
     /// Deletes old rows now and then. Never ends.

@@ -3,7 +3,8 @@
 //! Read by both databases, the spool, export and import. Always true: the migrations make exactly these
 //! (a test compares them); the key is the first columns; no text of SQL has a value in it.
 
-use std::fmt::Write as _;
+mod spend;
+mod statement;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,40 @@ pub enum Table {
     Settings,
     /// Incidents.
     Incidents,
+    /// Calls of upstreams, as they are billed.
+    Attempts,
+    /// Those whose rows are not kept one by one.
+    AttemptSums,
+    /// What was spent on a day by a key, a user, ...
+    SpendDays,
+    /// Finished requests, as LiteLLM has them.
+    SpendLogs,
+    /// Days by user, as LiteLLM has them.
+    DailyUser,
+    /// Days by team.
+    DailyTeam,
+    /// Days by organization.
+    DailyOrganization,
+    /// Days by end user.
+    DailyEndUser,
+    /// Days by tag.
+    DailyTag,
+    /// What is added to the spend of keys.
+    OfKey,
+    /// Of teams.
+    OfTeam,
+    /// Of users in teams.
+    OfMember,
+    /// Of users.
+    OfUser,
+    /// Of organizations.
+    OfOrganization,
+    /// Of users in organizations.
+    OfOrganizationMember,
+    /// Of end users.
+    OfEndUser,
+    /// Of tags.
+    OfTag,
 }
 
 /// The type of a column.
@@ -33,17 +68,30 @@ pub(crate) enum Type {
     Integer,
     Real,
     Text,
+    /// Milliseconds since 1970; in PostgreSQL a time without a zone.
+    Time,
+    /// JSON text.
+    Json,
 }
 
 impl Type {
-    /// Its name in PostgreSQL.
+    /// Its name in PostgreSQL, as it is bound.
     pub(crate) const fn postgres(self) -> &'static str {
         match self {
-            Type::Integer => "bigint",
+            Type::Integer | Type::Time => "bigint",
             Type::Real => "double precision",
-            Type::Text => "text",
+            Type::Text | Type::Json => "text",
         }
     }
+}
+
+/// Where the tables are that LiteLLM has too, on a server.
+#[derive(Clone, Copy)]
+pub(crate) struct Theirs<'a> {
+    /// The schema, quoted.
+    pub(crate) schema: &'a str,
+    /// Whether a table has a column.
+    pub(crate) has: &'a (dyn Fn(&str, &str) -> bool + Sync),
 }
 
 /// What a row does whose key is known.
@@ -55,6 +103,8 @@ pub(crate) enum OnConflict {
     Add,
     /// It replaces an older one.
     Replace,
+    /// Its numbers are added to the row that is there; without one nothing happens.
+    Raise,
 }
 
 type Columns = &'static [(&'static str, Type)];
@@ -195,9 +245,23 @@ const INCIDENTS: Columns = &[
     ("updated_at", Type::Integer),
 ];
 
+pub(crate) use self::statement::kind_of;
+
+/// The tables that have what was spent in all.
+pub(crate) const COUNTERS: [Table; 8] = [
+    Table::OfKey,
+    Table::OfTeam,
+    Table::OfMember,
+    Table::OfUser,
+    Table::OfOrganization,
+    Table::OfOrganizationMember,
+    Table::OfEndUser,
+    Table::OfTag,
+];
+
 impl Table {
-    /// All tables.
-    pub const ALL: [Table; 7] = [
+    /// All tables of Hale's own, which are exported.
+    pub const ALL: [Table; 10] = [
         Table::HealthChanges,
         Table::ProbeResults,
         Table::Requests,
@@ -205,7 +269,15 @@ impl Table {
         Table::OperatorActions,
         Table::Settings,
         Table::Incidents,
+        Table::Attempts,
+        Table::AttemptSums,
+        Table::SpendDays,
     ];
+
+    /// Whether it is one that LiteLLM has too.
+    pub(crate) const fn is_theirs(self) -> bool {
+        self as usize >= Table::SpendLogs as usize
+    }
 
     /// Its name.
     #[must_use]
@@ -218,6 +290,23 @@ impl Table {
             Table::OperatorActions => "operator_actions",
             Table::Settings => "settings",
             Table::Incidents => "incidents",
+            Table::Attempts => "attempts",
+            Table::AttemptSums => "attempt_sums",
+            Table::SpendDays => "spend_days",
+            Table::SpendLogs => "LiteLLM_SpendLogs",
+            Table::DailyUser => "LiteLLM_DailyUserSpend",
+            Table::DailyTeam => "LiteLLM_DailyTeamSpend",
+            Table::DailyOrganization => "LiteLLM_DailyOrganizationSpend",
+            Table::DailyEndUser => "LiteLLM_DailyEndUserSpend",
+            Table::DailyTag => "LiteLLM_DailyTagSpend",
+            Table::OfKey => "LiteLLM_VerificationToken",
+            Table::OfTeam => "LiteLLM_TeamTable",
+            Table::OfMember => "LiteLLM_TeamMembership",
+            Table::OfUser => "LiteLLM_UserTable",
+            Table::OfOrganization => "LiteLLM_OrganizationTable",
+            Table::OfOrganizationMember => "LiteLLM_OrganizationMembership",
+            Table::OfEndUser => "LiteLLM_EndUserTable",
+            Table::OfTag => "LiteLLM_TagTable",
         }
     }
 
@@ -231,6 +320,22 @@ impl Table {
             Table::OperatorActions => OPERATOR_ACTIONS,
             Table::Settings => SETTINGS,
             Table::Incidents => INCIDENTS,
+            Table::Attempts => spend::ATTEMPTS,
+            Table::AttemptSums => spend::ATTEMPT_SUMS,
+            Table::SpendDays => spend::SPEND_DAYS,
+            Table::SpendLogs => spend::SPEND_LOGS,
+            Table::DailyUser => spend::DAILY_USER,
+            Table::DailyTeam => spend::DAILY_TEAM,
+            Table::DailyOrganization => spend::DAILY_ORGANIZATION,
+            Table::DailyEndUser => spend::DAILY_END_USER,
+            Table::DailyTag => spend::DAILY_TAG,
+            Table::OfKey => spend::OF_KEY,
+            Table::OfTeam => spend::OF_TEAM,
+            Table::OfMember => spend::OF_MEMBER,
+            Table::OfUser | Table::OfEndUser => spend::OF_USER,
+            Table::OfOrganization => spend::OF_ORGANIZATION,
+            Table::OfOrganizationMember => spend::OF_ORGANIZATION_MEMBER,
+            Table::OfTag => spend::OF_TAG,
         }
     }
 
@@ -238,12 +343,28 @@ impl Table {
     pub(crate) const fn key_columns(self) -> usize {
         match self {
             Table::Rollups => 5,
+            Table::AttemptSums => 12,
+            Table::SpendDays => 3,
+            Table::DailyUser
+            | Table::DailyTeam
+            | Table::DailyOrganization
+            | Table::DailyEndUser
+            | Table::DailyTag => spend::DAILY_KEY,
+            Table::OfMember | Table::OfOrganizationMember => 2,
             Table::HealthChanges
             | Table::ProbeResults
             | Table::Requests
             | Table::OperatorActions
             | Table::Settings
-            | Table::Incidents => 1,
+            | Table::Incidents
+            | Table::Attempts
+            | Table::SpendLogs
+            | Table::OfKey
+            | Table::OfTeam
+            | Table::OfUser
+            | Table::OfOrganization
+            | Table::OfEndUser
+            | Table::OfTag => 1,
         }
     }
 
@@ -253,54 +374,32 @@ impl Table {
             Table::HealthChanges
             | Table::ProbeResults
             | Table::Requests
-            | Table::OperatorActions => OnConflict::Keep,
-            Table::Rollups => OnConflict::Add,
+            | Table::OperatorActions
+            | Table::Attempts
+            | Table::SpendLogs => OnConflict::Keep,
+            Table::Rollups
+            | Table::AttemptSums
+            | Table::SpendDays
+            | Table::DailyUser
+            | Table::DailyTeam
+            | Table::DailyOrganization
+            | Table::DailyEndUser
+            | Table::DailyTag
+            // As in the reference, a customer that a request names is made.
+            | Table::OfEndUser => OnConflict::Add,
             Table::Settings | Table::Incidents => OnConflict::Replace,
+            Table::OfKey
+            | Table::OfTeam
+            | Table::OfMember
+            | Table::OfUser
+            | Table::OfOrganization
+            | Table::OfOrganizationMember
+            | Table::OfTag => OnConflict::Raise,
         }
-    }
-
-    /// The statement that adds one row to SQLite: a parameter for each column.
-    pub(crate) fn insert_one(self, conflict: OnConflict) -> String {
-        let places: Vec<String> = (1..=self.columns().len()).map(|at| format!("?{at}")).collect();
-        format!("{} values ({}){}", self.insert_into(""), places.join(", "), self.tail(conflict))
-    }
-
-    /// The statement that adds many rows to PostgreSQL: an array for each column.
-    pub(crate) fn insert_many(self, conflict: OnConflict) -> String {
-        let array =
-            |(at, (_, kind)): (usize, &(&str, Type))| format!("${}::{}[]", at + 1, kind.postgres());
-        let arrays: Vec<String> = self.columns().iter().enumerate().map(array).collect();
-        let rows = format!(" select * from unnest({})", arrays.join(", "));
-        format!("{}{rows}{}", self.insert_into("hale."), self.tail(conflict))
-    }
-
-    fn insert_into(self, schema: &str) -> String {
-        format!("insert into {schema}{} as kept ({})", self.name(), self.names().join(", "))
     }
 
     /// The names of its columns.
     pub(crate) fn names(self) -> Vec<&'static str> {
         self.columns().iter().map(|(name, _)| *name).collect()
-    }
-
-    fn tail(self, conflict: OnConflict) -> String {
-        let names = self.names();
-        let (key, others) = names.split_at(self.key_columns());
-        let mut text = format!(" on conflict ({}) do ", key.join(", "));
-        let set = |value: fn(&str) -> String| {
-            let each: Vec<String> =
-                others.iter().map(|name| format!("{name} = {}", value(name))).collect();
-            format!("update set {}", each.join(", "))
-        };
-        match conflict {
-            OnConflict::Keep => text.push_str("nothing"),
-            OnConflict::Add => text.push_str(&set(|name| format!("kept.{name} + excluded.{name}"))),
-            OnConflict::Replace => {
-                text.push_str(&set(|name| format!("excluded.{name}")));
-                // Writing to a text cannot fail.
-                let _written = write!(text, " where kept.updated_at <= excluded.updated_at");
-            }
-        }
-        text
     }
 }

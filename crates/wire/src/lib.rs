@@ -20,5 +20,5 @@ pub use self::bytes::{edit, form, id, kept, object, payload, peek, scan, websock
 pub use self::conversion::{answer, gather, prepare, rescue, stream, tap, token_count};
 pub use self::formats::{
     affinity, controls, embedding_parts, errors, fetched, files, images, mock, modes, neutral,
-    notes, order, probe, realtime, retry_after, reuse,
+    notes, order, probe, realtime, retry_after, reuse, usage,
 };

@@ -11,7 +11,7 @@ use crate::aws::{self, Aws, Source};
 use crate::deployment::{self, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint};
 use crate::group::GroupIndex;
 use crate::health::{CredentialId, DeploymentState, HealthSubject};
-use crate::prices::{self, ModelFacts};
+use crate::prices::{self, ModelFacts, ReportedCost};
 use crate::provider::{self, HostOwner, Provider};
 use crate::route::TagRules;
 use crate::secret::Secret;
@@ -258,6 +258,9 @@ impl Entry<'_> {
     }
 }
 
+/// Providers whose answers say what is billed for them.
+const REPORT_COSTS: [&str; 2] = ["openrouter", "litellm_proxy"];
+
 fn facts(
     (provider, owner): (&Provider, Option<HostOwner>),
     routed: &upstream::Routed<'_>,
@@ -266,10 +269,10 @@ fn facts(
 ) -> ModelFacts {
     let model = routed.model;
     let listed = match info.base_model.as_deref() {
-        Some(name) => prices::exact(name).or_else(|| prices::lookup(&provider.name, name)),
-        None => routed.in_region(&provider.name).or_else(|| prices::lookup(&provider.name, model)),
+        Some(name) => prices::exact_priced(name).or_else(|| prices::priced(&provider.name, name)),
+        None => routed.in_region(&provider.name).or_else(|| prices::priced(&provider.name, model)),
     };
-    let mut facts = listed.cloned().unwrap_or_default();
+    let mut facts = listed.unwrap_or_default();
     // A server of the operator's own may give its model the name of one that another provider sells.
     let is_own = owner == Some(HostOwner::Operator) && info.base_model.is_none();
     if is_own && !facts.is_priced_by(&provider.name) {
@@ -279,6 +282,10 @@ fn facts(
         let name = info.base_model.as_deref().unwrap_or(model);
         let own = name.strip_prefix(&*provider.name).and_then(|tail| tail.strip_prefix('/'));
         facts.sized_images = prices::sized_images(&provider.name, own.unwrap_or(name));
+    }
+    let is_stated = info.facts.has_price() || params.has_price();
+    if !is_stated && REPORT_COSTS.contains(&&*provider.name) {
+        facts.reported_cost = ReportedCost::Billed;
     }
     overlay(&mut facts, info.facts.clone());
     overlay(&mut facts, params.clone());

@@ -2,7 +2,7 @@
 //!
 //! Called by [`super::params`] and [`super::build`]. Always true: what is not stated stays unknown.
 
-use crate::prices::ModelFacts;
+use crate::prices::{ModelFacts, Rate};
 
 use super::field::Field;
 use super::problem::{Problems, Wrong, shown};
@@ -55,9 +55,32 @@ pub(super) fn set(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Prob
         "ocr_cost_per_page" => &mut facts.ocr_cost_per_page,
         "input_cost_per_second" => &mut facts.input_cost_per_second,
         "output_cost_per_second" => &mut facts.output_cost_per_second,
-        _ => return false,
+        _ => return rate(facts, field, problems),
     };
     *fact = field.number(problems);
+    true
+}
+
+/// Sets a rate for long prompts, a tier, or a rare kind of tokens; false if the field is none.
+fn rate(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) -> bool {
+    const EXACT: [&str; 3] = [
+        "input_cost_per_image_token",
+        "output_cost_per_image_token",
+        "cache_read_input_audio_token_cost",
+    ];
+    let row = field.row.name;
+    let is_pattern = row.ends_with("_*") && row.contains("_cost");
+    if !EXACT.contains(&row) && !is_pattern {
+        return false;
+    }
+    let Some(usd) = field.number(problems) else { return true };
+    match Rate::named(field.path.last_key(), usd) {
+        Some(rate) => facts.rates.put(rate),
+        None => {
+            let hint = "a rate ends in `_above_<N>k_tokens`, `_priority`, `_flex`, `_batches`, or two of these";
+            field.warn(Wrong::new("not served: ignored", hint), problems);
+        }
+    }
     true
 }
 
@@ -101,6 +124,7 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     put(&mut base.ocr_cost_per_page, over.ocr_cost_per_page);
     put(&mut base.input_cost_per_second, over.input_cost_per_second);
     put(&mut base.output_cost_per_second, over.output_cost_per_second);
+    over.rates.0.into_iter().for_each(|rate| base.rates.put(rate));
 }
 
 #[rustfmt::skip]

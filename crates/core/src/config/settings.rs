@@ -119,6 +119,9 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     let has_redis = settings.shared.answers.is_some();
     cache::without_redis(&mut settings.gateway.cache, has_redis, (top, problems));
     settings.gateway.sinks = std::mem::take(&mut settings.sinks).settings(top, env, problems);
+    let sinks = &mut settings.gateway.sinks;
+    sinks.spend_has_prompts = settings.gateway.store.prompts && !sinks.hides_messages;
+    sinks.wants.messages |= sinks.spend_has_prompts;
     settings.router.strategy.args = settings.strategy_args;
     settings.router.affinity = settings.affinity.settings();
     settings.router.enforce_rates |= settings.affinity.enforces_rates;

@@ -13,10 +13,17 @@ use super::problem::Problems;
 /// The variable of the address, as in LiteLLM.
 const DATABASE_URL: &str = "DATABASE_URL";
 
+/// The variable that has what was said kept, as in LiteLLM.
+const PROMPTS: &str = "STORE_PROMPTS_IN_SPEND_LOGS";
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
 /// What the environment says.
 pub(super) fn environment(env: &Env<'_>) -> StoreSettings {
     let database_url = env.get(DATABASE_URL).filter(|url| !url.trim().is_empty());
+    let prompts = env.get(PROMPTS).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"));
     StoreSettings {
+        prompts,
         database_url: database_url.map(|url| Secret::new(&url)),
         ..StoreSettings::default()
     }
@@ -46,6 +53,11 @@ pub(super) fn setting(
         "store_history_days" => put(&mut store.history_days, field.small(problems)),
         "store_minutes_days" => put(&mut store.minutes_days, field.small(problems)),
         "store_probe_results" => put(&mut store.probe_results, field.small(problems)),
+        "store_prompts_in_spend_logs" => put(&mut store.prompts, field.flag(problems)),
+        "maximum_spend_logs_retention_period" => {
+            let days = field.time(problems).map(|ms| ms.div_ceil(DAY_MS));
+            put(&mut store.spend_days, days.and_then(|days| u32::try_from(days).ok()));
+        }
         _ => return false,
     }
     true

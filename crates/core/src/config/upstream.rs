@@ -139,11 +139,12 @@ pub(super) struct Routed<'m> {
 impl Routed<'_> {
     /// What the price list says of the model in the region before its name, and of the model of a cross-region profile
     /// that it does not have.
-    pub(super) fn in_region(&self, provider: &str) -> Option<&'static ModelFacts> {
-        let of_region = || prices::exact(&format!("{provider}/{}/{}", self.region?, self.model));
+    pub(super) fn in_region(&self, provider: &str) -> Option<ModelFacts> {
+        let of_region =
+            || prices::exact_priced(&format!("{provider}/{}/{}", self.region?, self.model));
         let of_profile = || {
             let (_, model) = aws::geography(self.model)?;
-            prices::lookup(provider, self.model).or_else(|| prices::lookup(provider, model))
+            prices::priced(provider, self.model).or_else(|| prices::priced(provider, model))
         };
         if provider != "bedrock" {
             return None;

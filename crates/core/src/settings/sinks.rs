@@ -26,6 +26,8 @@ pub struct SinkSettings {
     pub hides_messages: bool,
     /// Whether a line of the file of records has what was said.
     pub file_has_messages: bool,
+    /// Whether rows of what requests cost have what was said.
+    pub spend_has_prompts: bool,
     /// Fields that no record has that is sent as JSON.
     pub excluded: Vec<Box<str>>,
     /// Which requests are traced.
@@ -58,6 +60,7 @@ impl Default for SinkSettings {
             wants: Wants::default(),
             hides_messages: false,
             file_has_messages: false,
+            spend_has_prompts: false,
             excluded: Vec::new(),
             sampler: Sampler::default(),
             passes_trace: true,

@@ -12,10 +12,10 @@ use super::end_user::EndUser;
 pub use super::identity::Identity;
 use super::key_text::KeyHash;
 pub use super::level::Level;
-use super::money::Money;
 use super::owner::Owner;
 use super::rights::{Model, Route};
 use super::subject::SubjectKind;
+use crate::money::Money;
 use crate::time::{Millis, UnixMs, WallClock};
 
 /// What a user is to the gateway.

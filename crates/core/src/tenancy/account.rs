@@ -2,15 +2,19 @@
 //!
 //! Shared by all that the subject's keys admit ([`super::access`]); loaded from the store and written back by the gateway.
 //! Always true: what is reserved is given back or replaced by the real amount exactly once; a limit is never exceeded by
-//! estimates; settings are not kept here, so that traffic never writes them back.
+//! estimates; settings are not kept here, so that traffic never writes them back. What was spent is in exactly one of three places: in no
+//! batch of the store yet, in a batch that the row may or may not have, in the row.
 
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
 use super::duration::BudgetDuration;
-use super::money::Money;
 use crate::minute::Window;
+use crate::money::Money;
 use crate::time::{Millis, UnixMs, WallClock};
+
+/// Batches that are told apart.
+const HANDED_MAX: usize = 256;
 
 /// The limits of a subject; what is `None` is not limited, and 0 allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -138,13 +142,15 @@ struct Inner {
     in_flight: u64,
     /// Spent, as the store's row has it. Below 0 between a reset and the writing of what was spent before it.
     saved: Money,
-    /// Spent, and not known to be in the row.
+    /// Spent, and in no batch.
     unsaved: Money,
+    /// Spent, and in the batch of that number.
+    handed: Vec<(i64, Money)>,
     /// Estimates of calls in flight.
     reserved: Money,
     ends: Option<UnixMs>,
     resets: Vec<Reset>,
-    /// How often a write began or ended.
+    /// How often the writing of resets began or ended.
     writes: u64,
     is_writing: bool,
 }
@@ -162,15 +168,6 @@ pub struct Balance {
     pub tokens: u64,
     /// Calls in flight.
     pub in_flight: u64,
-}
-
-/// What of an account is to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unsaved {
-    /// To be added to what the row has.
-    pub spent: Money,
-    /// Budgets that began anew, in order, before that.
-    pub resets: Vec<Reset>,
 }
 
 impl Account {
@@ -253,7 +250,7 @@ impl Account {
         inner.unsaved = inner.unsaved.plus(cost);
     }
 
-    /// Replaces what was taken at `began` by what was used. Returns whether there is something to write.
+    /// Replaces what was taken at `began` by what was used. Returns whether there is a reset to write.
     pub(super) fn settle(&self, terms: &Terms, claim: &Claim, used: &Used, began: Millis) -> bool {
         let mut inner = self.0.lock();
         inner.in_flight = inner.in_flight.saturating_sub(1);
@@ -267,44 +264,68 @@ impl Account {
             }
         }
         inner.unsaved = inner.unsaved.plus(used.cost);
-        used.cost != Money::ZERO || !inner.resets.is_empty()
+        !inner.resets.is_empty()
     }
 
-    /// What is to be written now, and is being written until [`Account::end_write`].
-    pub fn begin_write(&self) -> Unsaved {
+    /// What a request of its own cost is in the batch of that number now.
+    pub fn hand(&self, cost: Money, batch: i64) {
         let mut inner = self.0.lock();
-        let resets = std::mem::take(&mut inner.resets);
-        let spent = std::mem::take(&mut inner.unsaved);
-        inner.saved = inner.saved.plus(spent);
+        inner.unsaved = inner.unsaved.minus(cost);
+        inner.put(cost, batch);
+    }
+
+    /// What a request cost that was not admitted against it is in the batch of that number.
+    pub fn hand_besides(&self, cost: Money, batch: i64) {
+        self.0.lock().put(cost, batch);
+    }
+
+    /// What was spent and is in no batch yet: of sessions that go on, and of requests that have just ended.
+    pub fn unsaved(&self) -> Money {
+        self.0.lock().unsaved
+    }
+
+    /// The row has what is in batches up to that number.
+    pub fn written(&self, done: i64) {
+        self.0.lock().written(done);
+    }
+
+    /// The budgets that began anew, in order; they are being written until [`Account::end_write`].
+    pub fn begin_write(&self) -> Vec<Reset> {
+        let mut inner = self.0.lock();
         inner.writes += 1;
         inner.is_writing = true;
-        Unsaved { spent, resets }
+        std::mem::take(&mut inner.resets)
     }
 
-    /// The row has what was to be written.
+    /// The row has them.
     pub fn end_write(&self) {
         let mut inner = self.0.lock();
         inner.writes += 1;
         inner.is_writing = false;
     }
 
-    /// A mark for [`Account::reload`], made before the row is read.
-    pub fn mark(&self) -> u64 {
-        self.0.lock().writes
+    /// A mark for [`Account::reload`], made before the row is read; it has what is in batches up to `done`.
+    pub fn mark(&self, done: i64) -> u64 {
+        let mut inner = self.0.lock();
+        inner.written(done);
+        inner.writes
     }
 
-    /// Takes over what the row has, unless it may have been read before something that was written since `mark`.
-    pub fn reload(&self, (spent, ends): (Money, Option<UnixMs>), mark: u64) {
+    /// Takes over what the row has, unless that is not clear: it may have been read before a reset that was written since `mark`, or with a
+    /// batch of which only some are known to be there. `begun` is the last batch that the store had begun to write when the row was read.
+    pub fn reload(&self, (spent, ends): (Money, Option<UnixMs>), (mark, begun): (u64, i64)) {
         let mut inner = self.0.lock();
-        if inner.writes == mark && !inner.is_writing && inner.resets.is_empty() {
+        let is_clear = inner.handed.iter().all(|(batch, _)| *batch > begun);
+        if inner.writes == mark && !inner.is_writing && inner.resets.is_empty() && is_clear {
             (inner.saved, inner.ends) = (spent, ends);
         }
     }
 
-    /// What an operator set it to.
-    pub fn set(&self, spent: Money, ends: Option<UnixMs>) {
+    /// What an operator set it to, when batches up to `begun` were written. What was spent since comes on top.
+    pub fn set(&self, spent: Money, ends: Option<UnixMs>, begun: i64) {
         let mut inner = self.0.lock();
-        (inner.saved, inner.unsaved, inner.ends) = (spent, Money::ZERO, ends);
+        inner.written(begun);
+        (inner.saved, inner.ends) = (spent, ends);
         inner.resets.clear();
         inner.writes += 1;
     }
@@ -339,7 +360,36 @@ fn tokens_of(terms: &Terms, claim: &Claim) -> u64 {
 
 impl Inner {
     fn known(&self) -> Money {
-        self.saved.plus(self.unsaved)
+        self.saved.plus(self.unwritten())
+    }
+
+    /// Spent, and not known to be in the row.
+    fn unwritten(&self) -> Money {
+        self.handed.iter().fold(self.unsaved, |sum, (_, cost)| sum.plus(*cost))
+    }
+
+    fn put(&mut self, cost: Money, batch: i64) {
+        match self.handed.last_mut().filter(|(last, _)| *last == batch) {
+            Some((_, sum)) => *sum = sum.plus(cost),
+            None => self.handed.push((batch, cost)),
+        }
+        // While the database is away there is one more with each batch: the oldest two are known to be written with the later of them.
+        if let [(_, oldest), (_, second), ..] = self.handed[..]
+            && self.handed.len() > HANDED_MAX
+        {
+            self.handed[1].1 = second.plus(oldest);
+            self.handed.remove(0);
+        }
+    }
+
+    fn written(&mut self, done: i64) {
+        let saved = &mut self.saved;
+        self.handed.retain(|(batch, cost)| {
+            if *batch <= done {
+                *saved = saved.plus(*cost);
+            }
+            *batch > done
+        });
     }
 
     /// Begins the budget anew if its border was reached: borders that nothing was spent between are skipped.
@@ -351,7 +401,7 @@ impl Inner {
         let next = duration.next(now, &budget.zone);
         // What is not written yet will be added to the row after its spend was taken back.
         self.resets.push(Reset { seen: self.known(), was, next });
-        self.saved = Money::ZERO.minus(self.unsaved);
+        self.saved = Money::ZERO.minus(self.unwritten());
         self.ends = Some(next);
     }
 }

@@ -3,6 +3,7 @@
 //! Called by the gateway when a key is first used, and when its rows have changed. Always true: columns are merged as the reference
 //! merges them; a rule that is not served is named, never dropped without a word.
 
+use crate::money::Money;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,7 +15,6 @@ use super::account::{Account, Budget, Terms};
 use super::duration::BudgetDuration;
 use super::end_user::EndUser;
 use super::key_text::KeyHash;
-use super::money::Money;
 use super::rights::{ALL_TEAM_MODELS, NO_DEFAULT_MODELS};
 use super::row::{Record, Row, count_of};
 use super::subject::{Subject, SubjectKind};

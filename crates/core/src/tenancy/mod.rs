@@ -12,7 +12,6 @@ mod identity;
 pub mod key_text;
 mod level;
 pub mod load;
-mod money;
 mod owner;
 pub mod rights;
 mod row;
@@ -20,10 +19,10 @@ mod subject;
 
 pub use self::denied::{Denied, RateLimited};
 pub use self::key_text::KeyHash;
-pub use self::money::Money;
 pub use self::owner::Owner;
 pub use self::row::{Record, Row};
 pub use self::subject::{Subject, SubjectKind};
+pub use crate::money::Money;
 
 #[cfg(test)]
 mod time_of_tests {

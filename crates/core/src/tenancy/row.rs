@@ -3,11 +3,11 @@
 //! Made of what the store gives, read by [`super::access`] and by the pages about keys. Always true: a column that is not there is
 //! as one without a value; JSON that was written as a text is read as JSON; a number that is not finite is no number.
 
+use crate::money::Money;
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::money::Money;
 use crate::time::UnixMs;
 
 /// A row: values by the names of columns. Times are milliseconds since 1970.

@@ -2,11 +2,10 @@
 //!
 //! Named by every level of [`super::access`], by refusals and by the store's rows. Always true: a kind and an id name one account.
 
+use crate::money::Money;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-
-use super::money::Money;
 
 /// A kind of subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod logs;
 mod options;
 mod running;
+pub(crate) mod spend;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ use self::init::InitOptions;
 use self::logs::LogsOptions;
 pub(crate) use self::options::{CheckOptions, ConfigFile};
 use self::running::Running;
+use self::spend::SpendOptions;
 use crate::console::{complain, print};
 use crate::http::COMPATIBLE_VERSION;
 use crate::process::ServeOptions;
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Manual(ManualOptions),
     /// Look at the store, or copy it.
     Db(DbOptions),
+    /// Compare what was spent, or price it again.
+    Spend(SpendOptions),
     /// Simulate an outage, without keys or network.
     Demo(DemoOptions),
     /// Exit: the output is printed already.
@@ -92,6 +96,8 @@ enum Sub {
     Init(InitOptions),
     /// Look at the store, make its tables, or copy it
     Db(DbOptions),
+    /// Compare what was spent with itself or with a provider's report, or price it again
+    Spend(SpendOptions),
     /// Simulate an outage: four simulated providers, no key, no network
     Demo(DemoOptions),
     /// Print the JSON schema of a config, for editors
@@ -234,6 +240,7 @@ pub(crate) fn parse() -> Command {
         Some(Sub::Check(options)) => Command::Check(options),
         Some(Sub::Doctor(options)) => Command::Doctor(options),
         Some(Sub::Db(options)) => Command::Db(options),
+        Some(Sub::Spend(options)) => Command::Spend(options),
         Some(Sub::Demo(options)) => Command::Demo(options),
     }
 }

@@ -14,11 +14,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hale_core::tenancy::access::{Admission, KeyAccess, Level};
+use hale_core::tenancy::access::{Admission, Identity, KeyAccess, Level};
 use hale_core::tenancy::account::{Account, Used};
 use hale_core::tenancy::key_text::masked;
 use hale_core::tenancy::load::{KeyRows, Opening};
-use hale_core::tenancy::{Denied, KeyHash, Subject, SubjectKind};
+use hale_core::tenancy::{Denied, KeyHash, Money, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs, WallClock};
 use hale_store::{Address, Status, Store};
 use parking_lot::{Mutex, RwLock};
@@ -58,11 +58,11 @@ pub(crate) struct Keys {
     /// Keys that streams and sessions ask for.
     wanted: Mutex<HashSet<KeyHash>>,
     end_users: end_users::EndUsers,
-    /// Levels with something to write.
+    /// Levels with a reset to write.
     dirty: Mutex<HashMap<Subject, Arc<Level>>>,
     /// When the store last worked, milliseconds.
     verified: AtomicU64,
-    /// What was spent, on its way to the store; `None` while it is being written.
+    /// Resets on their way to the store; `None` while they are being written.
     writes: Mutex<Option<task::Writes>>,
 }
 
@@ -330,6 +330,36 @@ impl Keys {
         });
     }
 
+    /// What a request cost is in the batch of that number: the accounts of all that it belongs to follow their rows.
+    pub(crate) fn handed(
+        &self,
+        identity: &Identity,
+        end_user: Option<&str>,
+        (cost, batch): (Money, i64),
+    ) {
+        if cost == Money::ZERO {
+            return;
+        }
+        let end_user = end_user.map(|id| Subject::new(SubjectKind::EndUser, id));
+        if let Some(account) = end_user.and_then(|subject| self.account_of(&subject)) {
+            account.hand(cost, batch);
+        }
+        let known = KeyHash::parse(&identity.key)
+            .and_then(|hash| Some(self.known.read().get(&hash)?.access.clone()));
+        let levels = known.as_ref().map_or(&[][..], |access| &access.levels);
+        for subject in subjects(identity) {
+            // Settled against an account, whether or not it is the newest one.
+            match levels.iter().find(|level| level.subject == subject) {
+                Some(level) => level.account.hand(cost, batch),
+                None => {
+                    if let Some(account) = self.account_of(&subject) {
+                        account.hand_besides(cost, batch);
+                    }
+                }
+            }
+        }
+    }
+
     /// Replaces what a request had reserved by what it has used.
     pub(crate) fn settle(&self, admission: Admission, used: Used) {
         admission.settle(used, |level| {
@@ -341,4 +371,19 @@ impl Keys {
     fn works(&self) -> bool {
         self.store().is_some_and(|store| store.status() == Status::Connected)
     }
+}
+
+/// All whose counters a request of that key raises.
+fn subjects(identity: &Identity) -> impl Iterator<Item = Subject> {
+    let of = |kind, id: &Option<Arc<str>>| id.as_deref().map(|id| Subject::new(kind, id));
+    let member = identity.team.as_deref().zip(identity.user.as_deref());
+    [
+        Some(Subject::new(SubjectKind::Key, &identity.key)),
+        of(SubjectKind::Team, &identity.team),
+        member.map(|(team, user)| Subject::new(SubjectKind::Member, &format!("{team}:{user}"))),
+        of(SubjectKind::User, &identity.user),
+        of(SubjectKind::Organization, &identity.organization),
+    ]
+    .into_iter()
+    .flatten()
 }

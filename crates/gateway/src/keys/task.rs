@@ -1,7 +1,8 @@
-//! What is done about keys beside requests: their hashes are read, rows that others change are read again, spend is written.
+//! What is done about keys beside requests: their hashes are read, rows that others change are read again, resets are written.
 //!
-//! Run by the process on the background thread, once a second. Always true: what was spent is added to its rows exactly once, also when
-//! the answer to a write is lost; what is not written waits, and is written when the database is back.
+//! Run by the process on the background thread, once a second. Always true: a budget that began anew is written exactly once, also when
+//! the answer to a write is lost; what is not written waits, and is written when the database is back. What was spent is written by the
+//! store, with the rows that it is the sum of.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ const HASHES_AGAIN: u64 = 60;
 const COUNTERS: [&str; 5] =
     ["spend", "total_spend", "last_active", "updated_at", "budget_reset_at"];
 
-/// Writes of what was spent.
+/// Writes of budgets that began anew.
 #[derive(Default)]
 pub(super) struct Writes {
     number: i64,
@@ -46,6 +47,7 @@ impl Keys {
         let mut tick = 0_u64;
         loop {
             if self.works() {
+                self.follow();
                 self.verified.store(clock::now().millis().0, Ordering::Relaxed);
                 let is_shared =
                     self.store().is_some_and(|store| matches!(store.address(), Address::Server(_)));
@@ -66,6 +68,13 @@ impl Keys {
             tick += 1;
             tokio::time::sleep(TICK).await;
         }
+    }
+
+    /// What the database has is in the rows of accounts.
+    fn follow(&self) {
+        let Some(store) = self.store() else { return };
+        let done = store.progress().done;
+        self.accounts.lock().values().for_each(|account| account.written(done));
     }
 
     /// Reads the hashes of all keys.
@@ -119,8 +128,9 @@ impl Keys {
             recent.map(|(hash, _)| *hash).collect()
         };
         for hashes in recent.chunks(AT_ONCE) {
-            let marks = self.marks(hashes);
+            let marks = self.marks(hashes, store.progress().done);
             let Ok(rows) = read::rows(store, hashes).await else { return };
+            let begun = store.progress().begun;
             let mut gone: HashSet<KeyHash> = hashes.iter().copied().collect();
             for rows in rows {
                 let Some(hash) = read::presented(&rows) else { continue };
@@ -128,7 +138,7 @@ impl Keys {
                 let loaded = load(&rows, |subject, opening| {
                     let account = self.account(subject, opening);
                     if let Some(mark) = marks.get(subject) {
-                        account.reload(opening, *mark);
+                        account.reload(opening, (*mark, begun));
                     }
                     account
                 });
@@ -148,22 +158,21 @@ impl Keys {
     }
 
     /// The marks of the accounts of those keys, from before their rows are read.
-    fn marks(&self, hashes: &[KeyHash]) -> HashMap<Subject, u64> {
+    fn marks(&self, hashes: &[KeyHash], done: i64) -> HashMap<Subject, u64> {
         let known = self.known.read();
         let levels =
             hashes.iter().filter_map(|hash| known.get(hash)).flat_map(|one| &one.access.levels);
-        levels.map(|level| (level.subject.clone(), level.account.mark())).collect()
+        levels.map(|level| (level.subject.clone(), level.account.mark(done))).collect()
     }
 
-    /// Writes what was spent since the last time.
+    /// Writes the budgets that began anew since the last time.
     pub(crate) async fn write(&self) {
         let Some(store) = self.store() else { return };
         let Some(mut writes) = self.writes.lock().take() else { return };
         if writes.pending.is_none() {
             let dirty = std::mem::take(&mut *self.dirty.lock());
             let levels: Vec<Arc<Level>> = dirty.into_values().collect();
-            let at = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
-            let changes: Vec<Change> = levels.iter().flat_map(|level| changes(level, at)).collect();
+            let changes: Vec<Change> = levels.iter().flat_map(changes).collect();
             writes.number += 1;
             writes.pending = (!changes.is_empty()).then_some((changes, levels));
         }
@@ -175,7 +184,7 @@ impl Keys {
                     levels.iter().for_each(|level| level.account.end_write());
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "what keys have spent is not written yet");
+                    tracing::debug!(%error, "budgets that began anew are not written yet");
                     writes.pending = Some((changes, levels));
                 }
             }
@@ -185,8 +194,8 @@ impl Keys {
 }
 
 /// What is to be written of a level.
-fn changes(level: &Level, at: i64) -> Vec<Change> {
-    let unsaved = level.account.begin_write();
+fn changes(level: &Arc<Level>) -> Vec<Change> {
+    let resets = level.account.begin_write();
     let Some((table, key)) = row_of(&level.subject) else { return Vec::new() };
     let ms = |at: UnixMs| i64::try_from(at.0).unwrap_or(i64::MAX);
     let reset = |reset: &Reset| {
@@ -196,9 +205,7 @@ fn changes(level: &Level, at: i64) -> Vec<Change> {
             None => Change::Reset { table, key: key.clone(), usd: reset.seen.usd(), borders },
         }
     };
-    let mut changes: Vec<Change> = unsaved.resets.iter().map(reset).collect();
-    changes.push(Change::Spend { table, key, usd: unsaved.spent.usd(), at });
-    changes
+    resets.iter().map(reset).collect()
 }
 
 /// The row that has what a subject spent.

@@ -45,6 +45,8 @@ fn record(ending: Ending) -> RequestRecord {
         counted_by: CountedBy::Provider,
         cost_usd: Some(0.25),
         cache: None,
+        calls: Vec::new(),
+        billed_to: None,
         request_bytes: 0,
         response_bytes: 0,
         detail: None,

@@ -7,6 +7,8 @@ use hale_core::tenancy::access::KeyAccess;
 use hale_core::tenancy::{KeyHash, Record, Row};
 use hale_core::time::rfc3339;
 use hale_store::{Change, Changed, ColumnType, Error, Find, Store, TenantTable};
+use std::time::Duration;
+
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -22,6 +24,9 @@ use crate::limits::Held;
 pub(super) const INTERNAL: &str = "internal_server_error";
 pub(super) const BAD_REQUEST: &str = "bad_request_error";
 pub(super) const NOT_FOUND: &str = "not_found_error";
+
+/// How long what was spent is waited for.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// Who the audit log names for the master key.
 const MASTER_USER: &str = "default_user_id";
@@ -153,6 +158,17 @@ pub(super) async fn make(
         changes.push(Change::Insert { table: TenantTable::AuditLog, row });
     }
     store(request)?.change(&changes, None).await.map_err(|error| failed(&error))
+}
+
+/// Waits until what requests that have ended cost is in the database, within a bound.
+pub(super) async fn settle_spend(request: &PageRequest<'_>) -> Result<(), Refusal> {
+    let process = request.arrival.worker.process.clone();
+    let own = process.clone();
+    // A panic of a sink is logged where it happens; the rows are written later.
+    let _panicked = tokio::task::spawn_blocking(move || own.sinks.flush(&own.metrics)).await;
+    store(request)?.settled(SETTLE_MAX).await;
+    process.keys.write().await;
+    Ok(())
 }
 
 /// A row as pages show it: moments as text.

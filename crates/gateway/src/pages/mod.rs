@@ -24,6 +24,7 @@ mod request;
 pub(crate) mod router;
 pub(crate) mod router_settings;
 pub(crate) mod services;
+pub(crate) mod spend;
 pub(crate) mod teams;
 pub(crate) mod users;
 

@@ -13,7 +13,7 @@ use hale_core::health::{Evidence, HealthPart, HealthSubject, OperatorAction};
 use hale_core::settings::StoreSettings;
 use hale_store::{
     Address, HealthChange, Kind, Means, OperatorAction as Action, Options, Retention, Sample,
-    Setting, Status, Store, Stored, Threads, Watch, locate,
+    Setting, SpendRows, Status, Store, Stored, Threads, Watch, locate,
 };
 use tokio::task::JoinHandle;
 
@@ -156,12 +156,20 @@ fn options(background: &Background, process: &Process, place: Place) -> Options 
             history_days: settings.history_days,
             minutes_days: settings.minutes_days,
             probe_results: settings.probe_results,
+            spend_days: settings.spend_days,
             file_bytes: settings.requests_max_bytes,
         },
         sample: Sample {
             failures: !settings.no_requests,
             share: if settings.no_requests { 0.0 } else { settings.requests_sample },
             per_second: settings.requests_per_second.unwrap_or(per_second),
+        },
+        spend: SpendRows {
+            per_second: if settings.no_requests {
+                0
+            } else {
+                settings.requests_per_second.unwrap_or(per_second)
+            },
         },
         watch,
     }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use hale_core::operation::{Carries, Kind, Operation};
-use hale_core::prices::ModelFacts;
 use hale_core::record::RequestRecord;
 use hale_core::route::{ClientFallback, Controls, MayUse, RoutePlan};
 use hale_core::snapshot::Snapshot;
@@ -108,16 +107,11 @@ pub(super) fn admit(
     access.admit(group, (claim, end_user), keys::now()).map_err(refusal::denied)
 }
 
-/// Replaces what a key reserved for a request by what its record, and its answers that no client got, have used.
+/// Replaces what a key reserved for a request by what its record has used.
 #[cold]
-pub(super) fn settle(
-    process: &Process,
-    admission: Admission,
-    (record, passed_over_usd): (&RequestRecord, f64),
-) {
+pub(super) fn settle(process: &Process, admission: Admission, record: &RequestRecord) {
     let tokens = record.usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
-    let usd = record.cost_usd.unwrap_or(passed_over_usd);
-    let cost = Money::of_usd(usd).unwrap_or_default();
+    let cost = record.cost_usd.and_then(Money::of_usd).unwrap_or_default();
     process.keys.settle(admission, Used { tokens, cost });
 }
 
@@ -129,13 +123,17 @@ fn claim(snapshot: &Snapshot, plan: &RoutePlan, asked: Asked<'_>) -> Claim {
         Some(only) => std::slice::from_ref(only),
         None => &snapshot.group(target.group).members,
     };
-    let mut all = members.iter().map(|index| &snapshot.deployment(*index).facts);
-    let is_free = !members.is_empty() && all.clone().all(ModelFacts::is_free);
+    let mut all = members.iter().map(|index| {
+        let deployment = snapshot.deployment(*index);
+        deployment.facts_of(&target.model_in_many(snapshot, deployment))
+    });
+    let is_free = !members.is_empty() && all.clone().all(|facts| facts.is_free());
     // What is kept already costs nothing to read.
     let reads = operation.is_by_id()
         || operation.kind() == Some(Kind::File)
         || operation.kind().is_some() && operation.carries() == Carries::Nothing;
     let facts = all.next();
+    let facts = facts.as_deref();
     let asked = controls::answer_limit(peek);
     let has_answer = operation.row().token_limit.is_some();
     let most = facts.and_then(|facts| facts.max_output_tokens);

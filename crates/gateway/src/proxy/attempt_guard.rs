@@ -140,6 +140,14 @@ impl AttemptGuard {
         matches!(self.stake, Stake::Traffic(_))
     }
 
+    /// The model's name at the provider, if the deployment has many models; else empty.
+    pub(crate) fn model(&self) -> &str {
+        match &self.stake {
+            Stake::Traffic(traffic) => &traffic.model,
+            Stake::Local(_, _) | Stake::Probe => "",
+        }
+    }
+
     /// The deployment that is called.
     pub(crate) fn deployment(&self) -> &Arc<Deployment> {
         &self.deployment

@@ -141,7 +141,7 @@ fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
 }
 
 /// The ids of sessions in the headers.
-fn session(headers: &HeaderMap) -> SessionHeaders<'_> {
+pub(super) fn session(headers: &HeaderMap) -> SessionHeaders<'_> {
     let id = |name| headers.get(name).map(|value: &HeaderValue| value.as_bytes().trim_ascii());
     let filled = |id: &&[u8]| !id.is_empty();
     SessionHeaders {

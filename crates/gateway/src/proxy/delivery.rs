@@ -5,6 +5,7 @@
 //! exactly once, when it is dropped; the attempt whose answer it carries gets the outcome; no other code
 //! decides whether a request was done, cut, left by its client, or hit by a panic.
 
+mod accounting;
 mod from_cache;
 mod going_on;
 mod halves;
@@ -21,7 +22,7 @@ use hale_core::health::Failure;
 use hale_core::operation::Operation;
 use hale_core::record::{Ending, RequestRecord, Resends};
 use hale_core::tenancy::access::Admission;
-use hale_core::usage::{CountedBy, Usage};
+use hale_core::usage::CountedBy;
 use http::Response;
 use http::request::Parts;
 
@@ -29,13 +30,13 @@ use self::going_on::Looked;
 use super::admit;
 use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
+use super::billing::Billing;
 use super::capture::Capture;
 use super::counted::Counted;
 use super::counting::Counting;
 use super::{explain, story};
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
-use crate::events;
 use crate::failures::FailedRequest;
 use crate::http::call_id;
 use crate::http::refusal::Refusal;
@@ -62,10 +63,12 @@ pub(crate) struct Delivery {
     in_line_us: Cell<u64>,
     /// Its place among the requests that have no content yet, if these are watched.
     place: Cell<Option<Place>>,
-    /// The cost of answers that no client gets, USD.
-    passed_over_usd: f64,
     /// What halves of the answer came to that broke off.
     earlier: Option<Box<halves::Earlier>>,
+    /// Its calls of upstreams.
+    billing: Billing,
+    /// The deployment that is called, while there is no answer.
+    called: Option<Arc<Deployment>>,
     record: Option<RequestRecord>,
     attempt: Option<AttemptGuard>,
     /// What its key has reserved for it.
@@ -135,8 +138,9 @@ impl Delivery {
             is_in_line: Cell::new(false),
             in_line_us: Cell::new(0),
             place: Cell::new(None),
-            passed_over_usd: 0.0,
             earlier: None,
+            billing: Billing::of(arrival),
+            called: None,
             attempt: None,
             admission: None,
             looked: Looked::NEVER,
@@ -168,6 +172,8 @@ impl Delivery {
                 counted_by: CountedBy::Provider,
                 cost_usd: None,
                 cache: None,
+                calls: Vec::new(),
+                billed_to: None,
                 request_bytes: 0,
                 response_bytes: 0,
                 detail: None,
@@ -426,39 +432,6 @@ impl Delivery {
         });
     }
 
-    /// Records tokens and cost, and charges the budgets. Called once, when the answer ends.
-    fn account(&mut self, counted: Counted<'_>) -> Option<f64> {
-        let deployment = self.attempt.as_ref()?.deployment().clone();
-        let (usage, counted_by, cost) = self.with_earlier(self.charge(&deployment, counted)?);
-        let cost = cost.map(|usd| usd + self.passed_over_usd);
-        self.note(|record| {
-            record.usage = Some(usage);
-            record.counted_by = counted_by;
-            record.cost_usd = cost;
-        });
-        cost
-    }
-
-    /// The tokens of an answer, who counted them, and their cost, with which the budgets are charged.
-    fn charge(
-        &self,
-        deployment: &Deployment,
-        counted: Counted<'_>,
-    ) -> Option<(Usage, CountedBy, Option<f64>)> {
-        let request_bytes = self.record.as_ref().map_or(0, |record| record.request_bytes);
-        let (usage, counted_by) = counted.charged(&deployment.facts, request_bytes)?;
-        let cost = deployment.facts.cost_usd(&usage);
-        let budgets = &self.serving.snapshot.budgets;
-        if let Some(usd) = cost.filter(|_| !budgets.all.is_empty()) {
-            let now = clock::now().millis();
-            let charged = deployment.routing.budgets.iter().chain(&self.tag_budgets);
-            for index in budgets.charge(charged, usd, now, clock::unix_ms()) {
-                events::budget_spent(budgets.get(index));
-            }
-        }
-        Some((usage, counted_by, cost))
-    }
-
     fn wait_ended(&self, now: Micros) {
         if let Some(since) = self.waiting_since.take() {
             let us = now.since(since);
@@ -473,6 +446,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         self.carrier_dropped(Carrier::Body, Progress::Partial, Counted::reported(None));
+        self.settle_calls();
         // The slot at the deployment is free before the record says that the request is over.
         drop(self.attempt.take());
         let Some(mut record) = self.record.take() else { return };
@@ -486,7 +460,7 @@ impl Drop for Delivery {
             record.overhead_us = own_us;
         }
         if let Some(admission) = self.admission.take() {
-            admit::settle(&self.worker.process, *admission, (&record, self.passed_over_usd));
+            admit::settle(&self.worker.process, *admission, &record);
         }
         record.detail = self.capture.finish(&record, now);
         let process = &self.worker.process;

@@ -297,8 +297,9 @@ impl Exchange {
         };
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         self.delivery.at(deployment);
-        let capture = &mut self.delivery.capture;
         let group = self.plan.target().name(&serving.snapshot);
+        self.delivery.call_begins((deployment, &destination.model, group), self.request.peek());
+        let capture = &mut self.delivery.capture;
         call.traced = capture.attempt_begins(deployment, &destination.model, group);
         call.is_tapped = capture.shows_messages();
         let scope = Scope {
@@ -319,10 +320,7 @@ impl Exchange {
         self.delivery.wait_begins();
         let result = attempt.run(guard).await;
         self.delivery.wait_ends();
-        match &result {
-            Ok(answered) => self.delivery.capture.attempt_answered(answered.status()),
-            Err(failed) => self.delivery.capture.attempt_failed(failed),
-        }
+        self.delivery.call_ended(deployment, &result);
         Some(result)
     }
 

@@ -7,6 +7,8 @@ mod admit;
 pub(crate) mod answer_headers;
 pub(crate) mod attempt;
 pub(crate) mod attempt_guard;
+mod billed_to;
+mod billing;
 mod broken_off;
 mod cache_wish;
 mod call_builder;

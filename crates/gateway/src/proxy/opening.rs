@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 
 use super::admit;
 use super::attempt::AnswerForm;
+use super::billed_to::billed_to;
 use super::cache_wish::{CacheWish, Source};
 use super::client_labels;
 use super::content;
@@ -157,6 +158,15 @@ impl Opening {
         self.delivery.counting.client(values);
     }
 
+    /// Notes who it is billed to, if that is kept.
+    fn note_billed_to(&mut self, peek: &Peek) {
+        if self.delivery.keeps_calls() {
+            let user = self.delivery.user();
+            let headers = &self.head.headers;
+            self.delivery.billed_to(billed_to(&self.arrival, headers, (user.as_deref(), peek)));
+        }
+    }
+
     /// Reads the body, after its declared type has been accepted.
     async fn read(
         &mut self,
@@ -257,6 +267,7 @@ impl Opening {
     ) -> Result<(ModelRequest, RoutePlan), Refusal> {
         let (operation, peek) = (self.operation, &body.peek);
         self.delivery.capture.body(peek);
+        self.note_billed_to(peek);
         let Facts { mut controls, units, wants_text } = facts;
         let streams = self.wants_stream(peek)?;
         // Audio and files are relayed as they come, too.
@@ -349,6 +360,7 @@ impl Opening {
             ..header_controls(&self.head.headers)?
         };
         let plan = RoutePlan::new(snapshot, target, controls.clone(), clock::recent().millis());
+        self.note_billed_to(&peek);
         self.admit(&plan, &peek, Units::default())?;
         if let Some(model) = &model {
             let name = self.recorded_name(model);

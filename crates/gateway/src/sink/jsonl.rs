@@ -356,6 +356,8 @@ mod tests {
             counted_by: CountedBy::Provider,
             cost_usd: None,
             cache: None,
+            calls: Vec::new(),
+            billed_to: None,
             request_bytes: 4,
             response_bytes: u64::MAX,
             detail: None,

@@ -7,6 +7,7 @@
 pub(crate) mod export;
 mod jsonl;
 mod log;
+mod spent;
 mod store;
 mod tally;
 
@@ -24,7 +25,9 @@ use tokio::sync::Notify;
 
 use self::export::{Exports, Shows};
 use self::jsonl::Jsonl;
+use self::spent::Prompts;
 use crate::background::Background;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 
 /// Records that may wait for the sinks.
@@ -59,8 +62,10 @@ pub(crate) struct Sinks {
     /// Which records are lines of the log.
     lines: Lines,
     writer: Mutex<Writer>,
-    /// What remembers requests over a restart.
-    store: OnceLock<Arc<Store>>,
+    /// What remembers requests over a restart, and whose accounts follow it.
+    store: OnceLock<(Arc<Store>, Arc<Keys>)>,
+    /// Whether what was said is kept there.
+    keeps_prompts: AtomicBool,
     /// What became of requests, for those who are told of incidents.
     tally: Mutex<Tally>,
     /// Whether it is wanted.
@@ -130,18 +135,24 @@ impl Sinks {
             lines,
             writer: Mutex::new(Writer { file, batch: Vec::new() }),
             store: OnceLock::new(),
+            keeps_prompts: AtomicBool::new(false),
             tally: Mutex::default(),
             is_tallied: AtomicBool::new(false),
             exports: Exports::default(),
         }
     }
 
-    /// Gives records to `store` too, from now on.
-    pub(crate) fn remember(&self, store: Arc<Store>) {
-        if self.store.set(store).is_ok() {
+    /// Gives records to `store` too, from now on, and tells `keys` of what they cost.
+    pub(crate) fn remember(&self, store: Arc<Store>, keys: Arc<Keys>) {
+        if self.store.set((store, keys)).is_ok() {
             self.is_wanted.store(true, Ordering::Relaxed);
             self.wanted.notify_one();
         }
+    }
+
+    /// Whether requests are remembered over a restart.
+    pub(crate) fn remembers(&self) -> bool {
+        self.store.get().is_some()
     }
 
     /// What became of requests since the last time; from now on a request is slow that takes so long.
@@ -159,6 +170,7 @@ impl Sinks {
     /// Sends records to these servers from now on.
     pub(crate) fn configure(&self, settings: &SinkSettings) {
         self.exports.configure(settings);
+        self.keeps_prompts.store(settings.spend_has_prompts, Ordering::Relaxed);
         if self.exports.any() {
             self.is_wanted.store(true, Ordering::Relaxed);
             self.wanted.notify_one();
@@ -215,7 +227,7 @@ impl Sinks {
     }
 
     /// Writes the records that wait now; returns their number.
-    fn flush(&self, metrics: &Metrics) -> usize {
+    pub(crate) fn flush(&self, metrics: &Metrics) -> usize {
         self.write(&mut self.writer.lock(), metrics)
     }
 
@@ -236,8 +248,13 @@ impl Sinks {
         if self.lines == Lines::OfEach {
             log::write(&batch);
         }
-        if let Some(store) = self.store.get() {
+        if let Some((store, keys)) = self.store.get() {
             store::write(store, &batch);
+            let prompts = match self.keeps_prompts.load(Ordering::Relaxed) {
+                true => Prompts::Kept,
+                false => Prompts::LeftOut,
+            };
+            spent::write(store, keys, prompts, &batch);
         }
         tally::count(&mut self.tally.lock(), &batch);
         self.exports.take(&batch);

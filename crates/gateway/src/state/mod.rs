@@ -155,7 +155,7 @@ impl Process {
 
     /// Remembers what happens in `store`, from now on.
     pub(crate) fn remember(&self, store: Arc<Store>) {
-        self.sinks.remember(store.clone());
+        self.sinks.remember(store.clone(), self.keys.clone());
         self.keys.remember(store.clone());
         // Set once, by the start.
         let _known: Result<(), _> = self.store.set(store);

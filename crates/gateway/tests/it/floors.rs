@@ -26,6 +26,7 @@ const HOUSES: [House; 4] = [
         krate: "core",
         // What a module shows of its parts is lower than the parts that decide with all of the config.
         floors: &[
+            &["money"],
             &[
                 "cause",
                 "index",
@@ -53,11 +54,12 @@ const HOUSES: [House; 4] = [
         krate: "store",
         floors: &[
             &["error", "table", "value"],
-            &["address", "batch", "failure", "litellm", "sql", "tenants", "watch"],
-            &["migrations", "past", "rows", "spool", "tls"],
-            &["pending", "postgres", "rollup", "sqlite"],
+            &["address", "failure", "litellm", "spend", "sql", "tenants", "watch"],
+            &["batch", "migrations", "past", "rows", "tls"],
+            &["rollup", "spool"],
+            &["pending", "postgres", "sqlite"],
             &["database", "shared_table"],
-            &["retention"],
+            &["audit", "retention"],
             &["copy", "store"],
         ],
         circle_max: 2,

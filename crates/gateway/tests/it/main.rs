@@ -126,6 +126,7 @@ mod sinks;
 mod sinks_kept;
 mod small_keys;
 mod small_providers;
+mod spend;
 mod spending;
 mod store;
 mod strategies;

@@ -110,7 +110,7 @@ fn a_path_without_a_row_is_refused_to_every_client() {
         "/config/update",
         "/model/new",
         "/user/new",
-        "/spend/logs",
+        "/spend/no-such-report",
         "/router",
         "/sso/key/generate",
         "/v1/models/../../metrics",

@@ -121,6 +121,7 @@ mod tests {
     use crate::database::{Means, Threads};
     use crate::pending::Place;
     use crate::retention::Retention;
+    use crate::spend::SpendRows;
     use crate::store::{Options, Sample};
     use crate::table::Table;
 
@@ -136,6 +137,7 @@ mod tests {
             replica: "r".into(),
             writer: "w".into(),
             retention: Retention::default(),
+            spend: SpendRows { per_second: 1_000 },
             sample: Sample { failures: true, share: 1.0, per_second: 1 },
             watch: crate::Watch::default(),
         })

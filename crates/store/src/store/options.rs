@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::address::Address;
 use crate::database::Means;
 use crate::retention::Retention;
+use crate::spend::SpendRows;
 use crate::watch::Watch;
 
 /// What a store needs to know.
@@ -26,6 +27,8 @@ pub struct Options {
     pub retention: Retention,
     /// Which records of requests are written.
     pub sample: Sample,
+    /// Which rows about what single requests cost are written.
+    pub spend: SpendRows,
     /// What is told of each call.
     pub watch: Watch,
 }

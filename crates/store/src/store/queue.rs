@@ -7,6 +7,7 @@ use super::{Options, Sample, TICKS_PER_SECOND};
 use crate::batch::Batch;
 use crate::rollup::Rollups;
 use crate::rows::{Request, Stored};
+use crate::spend::{SpendRows, SpentRequest, Sums, summed};
 use crate::table::Table;
 use crate::value::Row;
 
@@ -18,6 +19,13 @@ pub(super) struct Queue {
     writer: Box<str>,
     rows: Vec<(Table, Row)>,
     rollups: Rollups,
+    /// What requests cost, by day and counter.
+    sums: Sums,
+    /// Calls whose rows are not kept one by one.
+    summed: Vec<Row>,
+    spend: SpendRows,
+    /// Requests since the last batch that have rows of their own.
+    spent: u32,
     /// Rows so far that needed an id.
     ids: u64,
     /// Batches so far.
@@ -36,6 +44,10 @@ impl Queue {
             writer: options.writer.clone(),
             rows: Vec::new(),
             rollups: Rollups::default(),
+            sums: Sums::default(),
+            summed: Vec::new(),
+            spend: options.spend,
+            spent: 0,
             ids: 0,
             batches: 0,
             sample: options.sample,
@@ -74,6 +86,29 @@ impl Queue {
         lost
     }
 
+    /// Adds what finished requests cost. The number of the batch that will have all of it.
+    pub(super) fn put_spent<'r>(
+        &mut self,
+        requests: impl Iterator<Item = SpentRequest<'r>>,
+    ) -> i64 {
+        for request in requests {
+            self.sums.count(&request);
+            let is_single = self.spent < self.spend.per_second.div_ceil(TICKS_PER_SECOND)
+                && self.rows.len() + request.calls.len() < MAX;
+            let (replica, writer, ids) = (&self.replica, &self.writer, &mut self.ids);
+            let mut id = || next_id(writer, ids);
+            let attempts = request.attempts(&mut id, replica);
+            if is_single {
+                self.spent += 1;
+                self.rows.extend(attempts.into_iter().map(|row| (Table::Attempts, row)));
+                self.rows.push((Table::SpendLogs, request.log(request.call_id)));
+            } else {
+                add_summed(&mut self.summed, attempts.iter().map(summed));
+            }
+        }
+        self.batches + 1
+    }
+
     /// Evenly, rather than at random.
     fn is_in_sample(&mut self) -> bool {
         self.due += self.sample.share;
@@ -86,15 +121,24 @@ impl Queue {
     }
 
     fn id(&mut self) -> String {
-        self.ids += 1;
-        format!("{}-{}", self.writer, self.ids)
+        next_id(&self.writer, &mut self.ids)
+    }
+
+    /// The number of the newest batch that has anything: the next one, if there are rows for it.
+    pub(super) fn newest(&self) -> i64 {
+        let is_empty = self.rows.is_empty() && self.summed.is_empty() && self.sums.is_empty();
+        if is_empty { self.batches } else { self.batches + 1 }
     }
 
     /// All of it as a batch, if there is any.
     pub(super) fn take(&mut self) -> Option<Batch> {
-        self.taken = 0;
+        (self.taken, self.spent) = (0, 0);
         let mut rows = std::mem::take(&mut self.rows);
         rows.extend(self.rollups.take().into_iter().map(|row| (Table::Rollups, row)));
+        let (writer, ids) = (&self.writer, &mut self.ids);
+        rows.extend(self.sums.take(|| next_id(writer, ids)));
+        let summed = std::mem::take(&mut self.summed);
+        rows.extend(summed.into_iter().map(|row| (Table::AttemptSums, row)));
         if rows.is_empty() {
             return None;
         }
@@ -105,5 +149,19 @@ impl Queue {
     pub(super) fn clear(&mut self) {
         self.rows = Vec::new();
         drop(self.rollups.take());
+        (self.sums, self.summed) = (Sums::default(), Vec::new());
+    }
+}
+
+/// An id that no other process gives.
+fn next_id(writer: &str, ids: &mut u64) -> String {
+    *ids += 1;
+    format!("{writer}-{ids}")
+}
+
+/// Adds rows to sums with the same key.
+fn add_summed(sums: &mut Vec<Row>, rows: impl Iterator<Item = Row>) {
+    for row in rows {
+        crate::batch::add_row(Table::AttemptSums, sums, row);
     }
 }

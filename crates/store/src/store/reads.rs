@@ -10,12 +10,15 @@ use crate::error::{Error, Kind};
 use crate::past::{PastChange, PastRequest, RequestFilter, TrafficRow, Width};
 use crate::rows::{IncidentRow, ProbeFilter, ProbeResult, Setting, UsageRow};
 use crate::sql::Sql;
-use crate::tenants::{Change, Changed, Find, Once, Record};
+use crate::tenants::{Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Record};
 use crate::value::Row;
 
 /// How long a reader waits for rows.
 const READ_MAX: Duration = Duration::from_secs(2);
 const SLOW: &str = "it does not answer within 2 s";
+/// The same for sums of many rows.
+const REPORT_MAX: Duration = Duration::from_secs(20);
+const SLOW_REPORT: &str = "it does not answer within 20 s";
 /// How long a client of the admin API waits for a change.
 const CHANGE_MAX: Duration = Duration::from_secs(5);
 const SLOW_CHANGE: &str = "it does not take the change within 5 s";
@@ -98,6 +101,24 @@ impl Store {
     pub async fn find(&self, find: &Find) -> Result<Vec<Record>, Error> {
         let database = self.database()?;
         self.called("read", (READ_MAX, SLOW), database.find(find)).await
+    }
+
+    /// Sums of days.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn days(&self, filter: &DayFilter) -> Result<Vec<DaySum>, Error> {
+        let database = self.database()?;
+        self.called("read", (REPORT_MAX, SLOW_REPORT), database.days(filter)).await
+    }
+
+    /// Finished requests, and how many there are without the limit.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn logs(&self, filter: &LogFilter) -> Result<(Vec<Record>, u64), Error> {
+        let database = self.database()?;
+        self.called("read", (REPORT_MAX, SLOW_REPORT), database.logs(filter)).await
     }
 
     /// How many rows about keys there are, without the limit.

@@ -68,17 +68,6 @@ pub enum Change {
         /// Which.
         key: RowKey,
     },
-    /// Adds to what a row has spent.
-    Spend {
-        /// Where.
-        table: TenantTable,
-        /// Which row.
-        key: RowKey,
-        /// USD.
-        usd: f64,
-        /// When, milliseconds since 1970.
-        at: i64,
-    },
     /// A budget of a row began anew: what was spent before is taken off, unless another process did so.
     Reset {
         /// Where.

@@ -23,7 +23,11 @@ impl Columns {
     }
 
     pub(crate) fn has(&self, table: TenantTable, column: &str) -> bool {
-        self.0.get(table.name()).is_some_and(|columns| columns.contains(column))
+        self.has_column(table.name(), column)
+    }
+
+    pub(crate) fn has_column(&self, table: &str, column: &str) -> bool {
+        self.0.get(table).is_some_and(|columns| columns.contains(column))
     }
 
     pub(crate) fn has_table(&self, table: TenantTable) -> bool {

@@ -4,8 +4,10 @@
 //! text.
 
 use super::change::{Change, Changed, Find, Record};
+use super::marks;
 use super::record::{Columns, seconds_of, to_json, value_of};
 use super::table::{ColumnType, TenantTable};
+use crate::table::Theirs;
 use crate::value::Value;
 
 /// What follows a statement that changes no row.
@@ -17,6 +19,8 @@ pub(crate) enum OnNone {
     Stop,
     /// So many are left out.
     Skip(usize),
+    /// The next one; its rows do not count as changed.
+    Aside,
 }
 
 /// A statement.
@@ -56,6 +60,9 @@ pub(crate) fn steps(place: &Place, changes: &[Change]) -> Result<Vec<Step>, Stri
         let mut add = |(sql, values): (String, Vec<Value>), on_none| {
             steps.push(Step { change, sql, values, on_none });
         };
+        for note in marks::before(place, what) {
+            add(note, OnNone::Aside);
+        }
         match what {
             Change::Insert { table, row } => add(place.insert(*table, row)?, OnNone::Stop),
             Change::Update { table, key, row } => {
@@ -71,24 +78,27 @@ pub(crate) fn steps(place: &Place, changes: &[Change]) -> Result<Vec<Step>, Stri
                     OnNone::Go,
                 );
             }
-            Change::Spend { table, key, usd, at } => {
-                add(place.spend(*table, key, (*usd, *at)), OnNone::Go);
-            }
             Change::Reset { table, key, usd, borders } => {
-                add(place.reset(*table, key, (*usd, *borders)), OnNone::Go);
+                let note = marks::of_reset(place, (*table, key), *usd);
+                add(place.reset(*table, key, (*usd, *borders)), OnNone::Skip(note.iter().count()));
+                note.into_iter().for_each(|note| add(note, OnNone::Aside));
             }
             Change::ResetShared { budget, borders } => {
                 let key = [("budget_id", budget.clone())];
                 let named = OF_BUDGETS.into_iter().filter(|table| place.has(*table, "spend"));
                 let named: Vec<TenantTable> = named.collect();
                 let begins = place.reset(TenantTable::Budgets, &key, (0.0, *borders));
-                add(begins, OnNone::Skip(named.len()));
+                // Each of them has a statement that notes it.
+                add(begins, OnNone::Skip(named.len() * 2));
                 for table in named {
                     let own = if table == TenantTable::Keys {
                         " and \"budget_duration\" is null"
                     } else {
                         ""
                     };
+                    if let Some(note) = marks::of_shared(place, table, (budget, own)) {
+                        add(note, OnNone::Aside);
+                    }
                     let sql = format!(
                         "update {} set \"spend\" = 0 where \"budget_id\" = $1{own}",
                         place.name(table)
@@ -120,10 +130,32 @@ fn quoted(names: &[&str]) -> String {
 }
 
 impl Place {
-    fn name(&self, table: TenantTable) -> String {
+    pub(super) fn name(&self, table: TenantTable) -> String {
         match self {
             Place::File => format!("\"{}\"", table.name()),
             Place::Server { schema, .. } => format!("{schema}.\"{}\"", table.name()),
+        }
+    }
+
+    /// Calls `with` with where the tables are, if they are on a server.
+    pub(crate) async fn with_theirs<T>(
+        &self,
+        with: impl AsyncFnOnce(Option<Theirs<'_>>) -> T,
+    ) -> T {
+        match self {
+            Place::File => with(None).await,
+            Place::Server { schema, columns } => {
+                let has = |table: &str, column: &str| columns.has_column(table, column);
+                with(Some(Theirs { schema, has: &has })).await
+            }
+        }
+    }
+
+    /// The name of a table of Hale's own.
+    pub(super) fn own(&self, table: &str) -> String {
+        match self {
+            Place::File => table.to_owned(),
+            Place::Server { .. } => format!("hale.{table}"),
         }
     }
 
@@ -210,33 +242,6 @@ impl Place {
                 (sql, values)
             }
         })
-    }
-
-    fn spend(
-        &self,
-        table: TenantTable,
-        key: &[(&'static str, Box<str>)],
-        (usd, at): (f64, i64),
-    ) -> (String, Vec<Value>) {
-        let mut values = vec![Value::Real(usd)];
-        let mut found = is_row(key, &mut values);
-        if table == TenantTable::Keys && self.has(TenantTable::DeprecatedKeys, "active_token_id") {
-            // What calls in flight spend of a key that was replaced meanwhile.
-            found = format!(
-                "({found} or \"token\" in (select \"active_token_id\" from {} where \"token\" = ${}))",
-                self.name(TenantTable::DeprecatedKeys),
-                values.len()
-            );
-        }
-        let mut set = vec!["\"spend\" = \"spend\" + $1".to_owned()];
-        if self.has(table, "total_spend") {
-            set.push("\"total_spend\" = \"total_spend\" + $1".to_owned());
-        }
-        if self.has(table, "last_active") {
-            values.push(at.into());
-            set.push(format!("\"last_active\" = {}", self.time(values.len())));
-        }
-        (format!("update {} set {} where {found}", self.name(table), set.join(", ")), values)
     }
 
     fn reset(
@@ -353,12 +358,14 @@ impl Run {
     /// That step changed so many rows. What it means if nothing may be changed.
     pub(crate) fn changed(&mut self, rows: u64) -> Option<Changed> {
         let step = &self.steps[self.next];
-        self.rows[step.change] += rows;
+        if step.on_none != OnNone::Aside {
+            self.rows[step.change] += rows;
+        }
         self.next += 1;
         match step.on_none {
             OnNone::Stop if rows == 0 => return Some(Changed::Exists(step.change)),
             OnNone::Skip(more) if rows == 0 => self.next += more,
-            OnNone::Stop | OnNone::Skip(_) | OnNone::Go => {}
+            OnNone::Stop | OnNone::Skip(_) | OnNone::Go | OnNone::Aside => {}
         }
         None
     }

@@ -32,6 +32,8 @@ pub enum TenantTable {
     AccessGroups,
     /// What was changed, and by which user and key.
     AuditLog,
+    /// Finished requests.
+    SpendLogs,
 }
 
 /// The type of a column.
@@ -175,9 +177,21 @@ const AUDIT_LOG: Columns = &[
     ("table_name", Text), ("object_id", Text), ("before_value", Json), ("updated_values", Json),
 ];
 
+#[rustfmt::skip] // A list of names.
+const SPEND_LOGS: Columns = &[
+    ("request_id", Text), ("call_type", Text), ("api_key", Text), ("spend", Real), ("total_tokens", Integer),
+    ("prompt_tokens", Integer), ("completion_tokens", Integer), ("startTime", Time), ("endTime", Time),
+    ("request_duration_ms", Integer), ("completionStartTime", Time), ("model", Text), ("model_id", Text),
+    ("model_group", Text), ("custom_llm_provider", Text), ("api_base", Text), ("user", Text), ("metadata", Json),
+    ("cache_hit", Text), ("cache_key", Text), ("request_tags", Json), ("team_id", Text), ("organization_id", Text),
+    ("end_user", Text), ("requester_ip_address", Text), ("messages", Json), ("response", Json), ("session_id", Text),
+    ("status", Text), ("mcp_namespaced_tool_name", Text), ("billing_agent_id", Text), ("agent_id", Text),
+    ("proxy_server_request", Json), ("litellm_call_id", Text), ("created_at", Time), ("updated_at", Time),
+];
+
 impl TenantTable {
     /// All of them.
-    pub const ALL: [TenantTable; 13] = [
+    pub const ALL: [TenantTable; 14] = [
         TenantTable::Keys,
         TenantTable::DeprecatedKeys,
         TenantTable::DeletedKeys,
@@ -191,6 +205,7 @@ impl TenantTable {
         TenantTable::TeamAliases,
         TenantTable::AccessGroups,
         TenantTable::AuditLog,
+        TenantTable::SpendLogs,
     ];
 
     /// Its name.
@@ -210,6 +225,7 @@ impl TenantTable {
             TenantTable::TeamAliases => "LiteLLM_ModelTable",
             TenantTable::AccessGroups => "LiteLLM_AccessGroupTable",
             TenantTable::AuditLog => "LiteLLM_AuditLog",
+            TenantTable::SpendLogs => "LiteLLM_SpendLogs",
         }
     }
 
@@ -230,6 +246,7 @@ impl TenantTable {
             TenantTable::TeamAliases => TEAM_ALIASES,
             TenantTable::AccessGroups => ACCESS_GROUPS,
             TenantTable::AuditLog => AUDIT_LOG,
+            TenantTable::SpendLogs => SPEND_LOGS,
         }
     }
 

@@ -7,6 +7,7 @@ mod both;
 mod broken;
 mod copies;
 mod figures;
+mod ledger;
 mod shared;
 mod support;
 mod tenants;

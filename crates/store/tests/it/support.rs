@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hale_store::{
     Address, Database, Error, Means, OperatorAction, Options, Purpose, Request, Retention, Sample,
-    Status, Store, Stored, Table, Threads,
+    SpendRows, Status, Store, Stored, Table, Threads,
 };
 use hale_testkit::{Postgres, TIMEOUT, TempDir};
 use tokio::task::JoinHandle;
@@ -76,7 +76,17 @@ impl Running {
         )
     }
 
+    /// One in which so many requests a second have rows of what they cost.
+    pub(crate) fn with_spend(address: &Address, directory: &Path, per_second: u32) -> Running {
+        let sample = Sample { failures: true, share: 1.0, per_second: 100_000 };
+        Running::of(address, directory, (sample, SpendRows { per_second }))
+    }
+
     pub(crate) fn with(address: &Address, directory: &Path, sample: Sample) -> Running {
+        Running::of(address, directory, (sample, SpendRows { per_second: 100_000 }))
+    }
+
+    fn of(address: &Address, directory: &Path, (sample, spend): (Sample, SpendRows)) -> Running {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let store = Store::new(Options {
             address: address.clone(),
@@ -86,6 +96,7 @@ impl Running {
             writer: format!("pod-{}", NEXT.fetch_add(1, Ordering::Relaxed)).into(),
             retention: Retention::default(),
             sample,
+            spend,
             watch: hale_store::Watch::default(),
         });
         let tasks =

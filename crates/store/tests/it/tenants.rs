@@ -156,25 +156,21 @@ fn rows_are_found_by_texts_of_their_columns_in_order_and_in_parts() {
 }
 
 #[test]
-fn spend_is_added_once_however_often_it_is_sent() {
+fn changes_with_a_number_are_made_once() {
     on_both(|Place { address, directory: _directory }| async move {
         let database = open(&address, Purpose::Change).await.unwrap();
-        database.change(&[key("h", json!({"spend": 1.0}))], None, AT).await.unwrap();
-        let spend =
-            |usd| Change::Spend { table: TenantTable::Keys, key: of("token", "h"), usd, at: AT };
+        database.change(&[key("h", json!({"rpm_limit": 1}))], None, AT).await.unwrap();
+        let set = |limit: i64| Change::Update {
+            table: TenantTable::Keys,
+            key: of("token", "h"),
+            row: record(json!({"rpm_limit": limit})),
+        };
         let once = |number| Some(Once { writer: "w".into(), number });
-        assert_eq!(
-            database.change(&[spend(0.25), spend(0.5)], once(1), AT).await,
-            Ok(Changed::Done(vec![1, 1]))
-        );
-        assert_eq!(
-            database.change(&[spend(0.25), spend(0.5)], once(1), AT).await,
-            Ok(Changed::Before)
-        );
-        assert!(matches!(database.change(&[spend(0.25)], once(2), AT).await, Ok(Changed::Done(_))));
+        assert_eq!(database.change(&[set(2)], once(1), AT).await, Ok(Changed::Done(vec![1])));
+        assert_eq!(database.change(&[set(3)], once(1), AT).await, Ok(Changed::Before));
         let row = one(&database, TenantTable::Keys, "token", "h").await;
-        assert_eq!((row["spend"].as_f64(), row["total_spend"].as_f64()), (Some(2.0), Some(1.0)));
-        assert_eq!(row["last_active"], json!(AT));
+        assert_eq!(row["rpm_limit"], json!(2));
+        assert!(matches!(database.change(&[set(4)], once(2), AT).await, Ok(Changed::Done(_))));
     });
 }
 

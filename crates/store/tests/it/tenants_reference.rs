@@ -44,11 +44,10 @@ fn the_references_database_is_used_as_its_migrations_leave_it_and_never_altered(
             let team = record(
                 json!({"team_id": "t", "members_with_roles": [{"role": "user", "user_id": "u"}], "models": []}),
             );
-            let spend = Change::Spend {
+            let spend = Change::Update {
                 table: TenantTable::Keys,
                 key: of("token", "ours"),
-                usd: 0.5,
-                at: AT,
+                row: record(json!({"spend": 0.5})),
             };
             let changes = [own, Change::Insert { table: TenantTable::Teams, row: team }, spend];
             assert_eq!(database.change(&changes, None, AT).await, Ok(Changed::Done(vec![1, 1, 1])));

@@ -53,6 +53,18 @@ pub struct Headers<'h> {
     pub of_agents: Option<&'h [u8]>,
 }
 
+/// The session that a request is part of: what its client tells the gateway, else what its agent tells the provider.
+#[must_use]
+pub fn session(peek: &Peek, headers: Headers<'_>) -> Option<String> {
+    let shown = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+    headers
+        .own
+        .map(shown)
+        .or_else(|| own_session(peek))
+        .or_else(|| headers.of_agents.map(shown))
+        .or_else(|| session_of_agents(peek))
+}
+
 /// The id that is meant for a gateway.
 fn own_session(peek: &Peek) -> Option<String> {
     let of_metadata = |field: &str| {

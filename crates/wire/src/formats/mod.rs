@@ -54,7 +54,7 @@ pub(crate) mod signed_call;
 pub(crate) mod signing;
 pub(crate) mod thoughts;
 pub(crate) mod unfit;
-pub(crate) mod usage;
+pub mod usage;
 pub(crate) mod vectors;
 pub(crate) mod view;
 

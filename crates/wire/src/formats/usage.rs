@@ -3,8 +3,11 @@
 //! Called for every full answer or event that has a usage. Always true: a negative or invalid count is ignored, and a
 //! usage without counts is none.
 
-use hale_core::usage::Usage;
+use hale_core::money::Money;
+use hale_core::usage::{ServiceTier, Usage};
 
+use crate::bytes::elements::elements;
+use crate::bytes::members::texts;
 use crate::bytes::scan::{self, ScanError};
 
 /// The names of the counts in a `usage` object, quotes included.
@@ -13,6 +16,12 @@ struct Words {
     output: &'static [u8],
     input_details: &'static [u8],
     output_details: &'static [u8],
+}
+
+/// The tokens in a `usage` object of OpenAI's format, of a completion or of a response; `None` if it has no counts.
+#[must_use]
+pub fn of_openai(text: &str) -> Option<Usage> {
+    parse_usage(text).or_else(|| parse_response_usage(text))
 }
 
 /// The tokens in a completion's `usage` object; `None` if it has no counts.
@@ -48,6 +57,14 @@ fn counts(text: &str, words: &Words) -> Option<Usage> {
             key if key == words.output => counted |= count(value, &mut usage.output),
             key if key == words.input_details => details(value, |name, value| match name {
                 b"\"cached_tokens\"" => count(value, &mut usage.cached_input),
+                b"\"audio_tokens\"" => count(value, &mut usage.sound.input),
+                b"\"image_tokens\"" => count(value, &mut usage.seen),
+                b"\"cached_tokens_details\"" => {
+                    details(value, |name, value| {
+                        name == b"\"audio_tokens\"" && count(value, &mut usage.sound.cached_input)
+                    });
+                    false
+                }
                 // The first is OpenAI's name, the second LiteLLM's.
                 b"\"cache_write_tokens\"" | b"\"cache_creation_tokens\"" => {
                     count(value, &mut usage.cache_creation)
@@ -56,8 +73,16 @@ fn counts(text: &str, words: &Words) -> Option<Usage> {
             }),
             key if key == words.output_details => details(value, |name, value| match name {
                 b"\"reasoning_tokens\"" => count(value, &mut usage.reasoning),
+                b"\"audio_tokens\"" => count(value, &mut usage.sound.output),
+                b"\"image_tokens\"" => count(value, &mut usage.drawn.tokens),
                 _ => false,
             }),
+            // OpenRouter's, and a LiteLLM proxy's.
+            b"\"cost\"" => {
+                let usd: Option<f64> = value.parse().ok().filter(|usd: &f64| *usd >= 0.0);
+                usage.reported = usd.and_then(Money::of_usd).or(usage.reported);
+            }
+            b"\"service_tier\"" => usage.tier = tier(value),
             // DeepSeek's older form.
             b"\"prompt_cache_hit_tokens\"" => {
                 count(value, &mut hits);
@@ -68,6 +93,29 @@ fn counts(text: &str, words: &Words) -> Option<Usage> {
     .ok()?;
     usage.cached_input = usage.cached_input.max(hits);
     counted.then_some(usage)
+}
+
+/// The tier of service that an answer names, quotes included.
+pub(crate) fn tier(text: &str) -> ServiceTier {
+    ServiceTier::named(text.trim_matches('"'))
+}
+
+/// The usage of an answer that names its tier of service beside its usage.
+pub(crate) fn of_tier(usage: Usage, named: Option<&str>) -> Usage {
+    named.map_or(usage, |named| Usage { tier: tier(named), ..usage })
+}
+
+/// The searches of the web among the items of a response.
+pub(crate) fn searches(output: &str) -> u32 {
+    const SEARCH: &str = "\"web_search_call\"";
+    // Nearly no answer has one, and answers are long.
+    if memchr::memmem::find(output.as_bytes(), SEARCH.as_bytes()).is_none() {
+        return 0;
+    }
+    let is_search =
+        |item: &&str| matches!(texts(item, ["type"]), Ok([Some(kind)]) if kind == SEARCH);
+    let count = elements(output).map_or(0, |items| items.filter(is_search).count());
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn count(text: &str, into: &mut u64) -> bool {

@@ -1,8 +1,8 @@
 //! Tests of what is checked, admitted and refused.
 
-use super::super::money::Money;
 use super::super::time_of_tests::at;
 use super::*;
+use crate::money::Money;
 use crate::tenancy::Subject;
 use crate::tenancy::account::{Account, Budget, Terms};
 
@@ -150,7 +150,7 @@ fn a_spent_budget_is_reported_before_a_limit_and_the_key_before_the_team() {
     let text = "Budget has been exceeded! Team=t Current cost: 0.0, Max budget: 0.0";
     let found = denied(Claim::default());
     assert_eq!((found.status, found.kind, &*found.message), (422, "budget_exceeded", text));
-    key.account.set(usd(1.25), None);
+    key.account.set(usd(1.25), None, 0);
     assert_eq!(
         denied(Claim::default()).message,
         "Budget has been exceeded! Key=h Current cost: 1.25, Max budget: 1.0"

@@ -133,13 +133,15 @@ fn a_budget_begins_anew_at_its_border_and_the_row_is_told_once() {
     let spent = Full::Spent { known: usd(1.0), max: usd(1.0), resets_at: Some(border) };
     assert_eq!(account.spent(&terms, at(999)), Err(spent));
     assert_eq!(account.spent(&terms, at(1_000)), Ok(()));
-    let written = account.begin_write();
+    account.hand(usd(0.25), 1);
+    let resets = account.begin_write();
     let next = BudgetDuration::parse("d", "1d").unwrap().next(border, &TimeZone::UTC);
-    assert_eq!(written.resets, [Reset { seen: usd(1.0), was: border, next }]);
-    assert_eq!(written.spent, usd(0.25));
+    assert_eq!(resets, [Reset { seen: usd(1.0), was: border, next }]);
     account.end_write();
     assert_eq!(account.balance(terms.budget.as_ref(), at(2_000)).spent, Money::ZERO);
-    assert_eq!(account.begin_write(), Unsaved::default());
+    account.written(1);
+    assert_eq!(account.balance(terms.budget.as_ref(), at(2_000)).spent, Money::ZERO);
+    assert_eq!(account.begin_write(), []);
 }
 
 #[test]
@@ -162,18 +164,41 @@ fn what_others_wrote_is_taken_over_unless_it_was_read_before_a_write_of_our_own(
     };
     let spent = || account.balance(None, at(0)).spent;
     spend();
-    let mark = account.mark();
-    account.reload((usd(3.0), None), mark);
-    assert_eq!(spent(), usd(4.0), "what is not written comes on top");
-    let mark = account.mark();
-    assert_eq!(account.begin_write().spent, usd(1.0));
-    account.reload((usd(3.0), None), account.mark());
-    assert_eq!(spent(), usd(4.0), "the row may or may not have it yet");
+    let mark = account.mark(0);
+    account.reload((usd(3.0), None), (mark, 0));
+    assert_eq!(spent(), usd(4.0), "what is in no batch comes on top");
+    account.hand(usd(1.0), 7);
+    account.reload((usd(3.5), None), (account.mark(6), 6));
+    assert_eq!(spent(), usd(4.5), "what is in a batch that is not begun does, too");
+    account.reload((usd(9.0), None), (account.mark(6), 7));
+    assert_eq!(spent(), usd(4.5), "the row may or may not have a batch that is begun");
+    let mark = account.mark(7);
+    account.begin_write();
+    account.reload((usd(9.0), None), (account.mark(7), 7));
     account.end_write();
-    account.reload((usd(3.0), None), mark);
-    assert_eq!(spent(), usd(4.0), "the row was read before");
-    account.reload((usd(5.0), None), account.mark());
+    account.reload((usd(9.0), None), (mark, 7));
+    assert_eq!(spent(), usd(4.5), "the row was read before a reset was written");
+    account.reload((usd(5.0), None), (account.mark(7), 7));
     assert_eq!(spent(), usd(5.0));
+    // Of a request that was admitted against others alone.
+    account.hand_besides(usd(0.5), 8);
+    assert_eq!(spent(), usd(5.5));
+    account.set(usd(1.0), None, 8);
+    assert_eq!(spent(), usd(1.0));
+}
+
+#[test]
+fn what_waits_for_the_database_stays_small_and_whole() {
+    let account = Account::default();
+    for batch in 0..1_000 {
+        account.hand_besides(usd(1.0), batch);
+    }
+    assert_eq!(account.0.lock().handed.len(), HANDED_MAX);
+    account.written(499);
+    assert_eq!(account.balance(None, at(0)).spent, usd(1_000.0));
+    account.written(999);
+    let inner = account.0.lock();
+    assert_eq!((inner.handed.len(), inner.saved), (0, usd(1_000.0)));
 }
 
 /// What happens to an account.
@@ -213,6 +238,7 @@ proptest! {
         let (mut now, mut row, mut spent, mut too_low, mut largest) = (0, Money::ZERO, Money::ZERO, Money::ZERO, Money::ZERO);
         let mut open: Vec<(Claim, u64)> = Vec::new();
         let mut begun: Vec<u64> = Vec::new();
+        let (mut unwritten, mut batch) = (Vec::new(), 0);
         for step in steps {
             match step {
                 Step::Enter(tokens, cost) => {
@@ -228,6 +254,7 @@ proptest! {
                     let used = Used { tokens, cost: parts(cost) };
                     account.settle(&terms, &claim, &used, Millis(began));
                     spent = spent.plus(used.cost);
+                    unwritten.push(used.cost);
                     too_low = too_low.plus(used.cost.minus(claim.cost).max(Money::ZERO));
                 }
                 Step::Refund(which) if !open.is_empty() => {
@@ -239,8 +266,15 @@ proptest! {
                 Step::Settle(..) | Step::Refund(_) => {}
                 Step::Wait(ms) => now += ms,
                 Step::Write => {
-                    row = row.plus(account.begin_write().spent);
-                    account.end_write();
+                    batch += 1;
+                    for cost in unwritten.drain(..) {
+                        account.hand(cost, batch);
+                        row = row.plus(cost);
+                    }
+                    // Its answer may be lost.
+                    if batch % 2 == 0 {
+                        account.written(batch);
+                    }
                 }
             }
             let recent = begun.iter().filter(|at| **at + 60_000 > now).count() as u64;
@@ -252,7 +286,7 @@ proptest! {
             prop_assert_eq!(balance.reserved, reserved);
             prop_assert!(spent <= parts(max).plus(too_low).plus(largest));
         }
-        row = row.plus(account.begin_write().spent);
-        prop_assert_eq!(row, spent);
+        let remainder = unwritten.iter().fold(Money::ZERO, |sum, cost| sum.plus(*cost));
+        prop_assert_eq!(row.plus(remainder), spent);
     }
 }

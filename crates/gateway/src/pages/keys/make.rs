@@ -15,7 +15,7 @@ use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{
     Audited, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
-    random, row_of, shown, store,
+    random, row_of, settle_spend, shown, store,
 };
 use crate::pages::{PageRequest, Waiting};
 
@@ -186,7 +186,8 @@ async fn set(
             match columns.money("spend") {
                 Some(spent) => {
                     let before = Row(before).time("budget_reset_at");
-                    account.set(spent, columns.time("budget_reset_at").or(before));
+                    let begun = store(request)?.progress().begun;
+                    account.set(spent, columns.time("budget_reset_at").or(before), begun);
                 }
                 None if columns.has("budget_reset_at") => {
                     account.set_ends(columns.time("budget_reset_at"));
@@ -215,7 +216,7 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         check_names(store, &columns, Row(&before).text("token")).await?;
         if columns.contains_key("spend") {
             // What was spent before is in the row before it is replaced.
-            request.arrival.worker.process.keys.write().await;
+            settle_spend(&request).await?;
         }
         let after = set(&request, &before, columns, "updated").await?;
         let mut answer = shown(TenantTable::Keys, &after);

@@ -2,7 +2,7 @@
 //!
 //! Always true: no page shows a key; a client that is no admin sees its own keys alone.
 
-use hale_core::tenancy::{KeyHash, Record, Row};
+use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
 use hale_store::{Find, Store, TenantTable};
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -51,12 +51,23 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             return Err(refusal::of_admin(StatusCode::NOT_FOUND, NOT_FOUND, message).param("key"));
         };
         let mut info = shown(TenantTable::Keys, &row);
+        if let Some(account) =
+            row_token(&row).and_then(|token| request.arrival.worker.process.keys.account_of(&token))
+        {
+            let spent = Row(&row).money("spend").unwrap_or_default().plus(account.unsaved());
+            info.insert("spend".to_owned(), json!(spent.usd()));
+        }
         info.remove("token");
         let has_ended = Row(&row).time("expires").is_some_and(|ends| ends.0 <= clock::unix_ms());
         info.insert("status".to_owned(), json!(if has_ended { "expired" } else { "active" }));
         info.insert("litellm_budget_table".to_owned(), budget_of(store, &row).await?);
         Ok(page(&json!({"key": written, "info": info})))
     })
+}
+
+/// The key of a row, as its account is known.
+fn row_token(row: &Record) -> Option<Subject> {
+    Row(row).text("token").map(|token| Subject::new(SubjectKind::Key, token))
 }
 
 /// The budget that a key names.

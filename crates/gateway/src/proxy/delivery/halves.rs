@@ -3,7 +3,8 @@
 //! Part of [`super::Delivery`]. Always true: the deployment of each half gets its own outcome and pays its own tokens; the record
 //! has the sum of both.
 
-use hale_core::deployment::Deployment;
+use hale_core::money::Money;
+use hale_core::record::Bill;
 use hale_core::rescue::Outcome;
 use hale_core::usage::{CountedBy, Usage};
 
@@ -17,7 +18,7 @@ use crate::proxy::counted::Counted;
 pub(super) struct Earlier {
     usage: Usage,
     by: CountedBy,
-    usd: Option<f64>,
+    cost: Option<Money>,
 }
 
 impl Delivery {
@@ -33,22 +34,19 @@ impl Delivery {
         if let Some(mut attempt) = self.attempt.take() {
             attempt.failure(failed.failure());
         }
+        self.half_ended(failed);
         let record = self.record.as_ref()?;
         let earlier = Earlier {
             usage: record.usage?,
             by: record.counted_by,
             // What no client gets is added to the sum at the end.
-            usd: record.cost_usd.map(|usd| usd - self.passed_over_usd),
+            cost: record
+                .cost_usd
+                .and_then(Money::of_usd)
+                .map(|cost| cost.minus(self.billing.elsewhere)),
         };
         self.earlier = Some(Box::new(earlier));
-        Some((earlier.usage, earlier.usd.unwrap_or_default()))
-    }
-
-    /// An answer that no client gets: its cost is the request's all the same.
-    pub(in crate::proxy) fn passed_over(&mut self, deployment: &Deployment, counted: Counted<'_>) {
-        if let Some((_, _, Some(usd))) = self.charge(deployment, counted) {
-            self.passed_over_usd += usd;
-        }
+        Some((earlier.usage, earlier.cost.unwrap_or_default().usd()))
     }
 
     /// The rest of the answer has begun.
@@ -64,17 +62,15 @@ impl Delivery {
     }
 
     /// Adds what earlier halves came to.
-    pub(super) fn with_earlier(
-        &self,
-        (mut usage, by, usd): (Usage, CountedBy, Option<f64>),
-    ) -> (Usage, CountedBy, Option<f64>) {
-        let Some(earlier) = self.earlier.as_deref() else { return (usage, by, usd) };
+    pub(super) fn with_earlier(&self, bill: Bill) -> Bill {
+        let Some(earlier) = self.earlier.as_deref() else { return bill };
+        let Bill { mut usage, counted_by, cost } = bill;
         usage.add(&earlier.usage);
-        let by = if earlier.by == CountedBy::Estimate { earlier.by } else { by };
-        let usd = match (earlier.usd, usd) {
-            (Some(earlier), Some(usd)) => Some(earlier + usd),
-            (earlier, usd) => earlier.or(usd),
+        let counted_by = if earlier.by == CountedBy::Estimate { earlier.by } else { counted_by };
+        let cost = match (earlier.cost, cost) {
+            (Some(earlier), Some(cost)) => Some(earlier.plus(cost)),
+            (earlier, cost) => earlier.or(cost),
         };
-        (usage, by, usd)
+        Bill { usage, counted_by, cost }
     }
 }

@@ -57,7 +57,7 @@ impl Exchange {
             Content::Stream(stream) => Counted::of_stream(&stream.reader, &self.request),
             Content::Socket(_) => Counted::reported(None),
         };
-        self.delivery.passed_over(guard.deployment(), counted);
+        self.delivery.passed_over(&guard, counted);
         guard.failure(Failure { status: Some(200), ..Failure::of(Cause::EmptyAnswer) });
     }
 

@@ -310,6 +310,8 @@ pub(crate) fn of_test(call_id: &str, arrived_unix_ms: u64) -> RequestRecord {
         counted_by: CountedBy::Provider,
         cost_usd: Some(0.0),
         cache: None,
+        calls: Vec::new(),
+        billed_to: None,
         request_bytes: REQUEST.len() as u64,
         response_bytes: 9,
         detail: Some(Box::new(detail)),

@@ -3,10 +3,10 @@
 //! Called for every full answer or event that has a usage. Always true: the counts of a stream are cumulative, so a
 //! later count replaces an earlier one, and a count that is missing later stays.
 
-use hale_core::usage::Usage;
+use hale_core::usage::{ServiceTier, Usage, Web};
 
 use crate::bytes::scan::{self, ScanError};
-use crate::formats::usage::count_of;
+use crate::formats::usage::{count_of, tier};
 
 /// The counts so far. `input` does not include the cache's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) struct Counts {
     cache_creation_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
+    searches: Option<u64>,
+    tier: ServiceTier,
 }
 
 impl Counts {
@@ -33,6 +35,13 @@ impl Counts {
                 b"\"output_tokens\"" => &mut self.output,
                 b"\"output_tokens_details\"" => {
                     return detail(value, b"\"thinking_tokens\"", &mut self.thinking);
+                }
+                b"\"server_tool_use\"" => {
+                    return detail(value, b"\"web_search_requests\"", &mut self.searches);
+                }
+                b"\"service_tier\"" => {
+                    self.tier = tier(value);
+                    return;
                 }
                 b"\"cache_creation\"" => {
                     let hour = b"\"ephemeral_1h_input_tokens\"";
@@ -61,6 +70,11 @@ impl Counts {
             cache_creation,
             cache_creation_1h: self.cache_creation_1h.unwrap_or(0).min(cache_creation),
             reasoning: self.thinking.unwrap_or(0),
+            web: Web {
+                searches: u32::try_from(self.searches.unwrap_or(0)).unwrap_or(u32::MAX),
+                ..Web::default()
+            },
+            tier: self.tier,
             ..Usage::default()
         })
     }

@@ -3,7 +3,7 @@
 //! Called for each full answer, and for each event, whose counts are those of the answer so far. Always true: thoughts count
 //! as output once, whether the provider counts them among the candidates or beside them.
 
-use hale_core::usage::{Drawn, Sound, Usage};
+use hale_core::usage::{Drawn, ServiceTier, Sound, Usage};
 
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
@@ -11,7 +11,7 @@ use crate::formats::usage::count_of;
 
 /// The tokens in a `usageMetadata`; `None` if it has no counts.
 pub(super) fn read(text: &str) -> Option<Usage> {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "promptTokenCount",
         "candidatesTokenCount",
         "totalTokenCount",
@@ -21,9 +21,20 @@ pub(super) fn read(text: &str) -> Option<Usage> {
         "promptTokensDetails",
         "candidatesTokensDetails",
         "cacheTokensDetails",
+        "trafficType",
     ];
-    let [prompt, candidates, total, cached, thoughts, tools, of_prompt, of_answer, of_cache] =
-        texts(text, NAMES).ok()?;
+    let [
+        prompt,
+        candidates,
+        total,
+        cached,
+        thoughts,
+        tools,
+        of_prompt,
+        of_answer,
+        of_cache,
+        traffic,
+    ] = texts(text, NAMES).ok()?;
     let prompt = prompt.and_then(count_of);
     let candidates = candidates.and_then(count_of);
     if prompt.is_none() && candidates.is_none() {
@@ -47,6 +58,12 @@ pub(super) fn read(text: &str) -> Option<Usage> {
             output: of_kind(AUDIO, of_answer),
         },
         drawn: Drawn { images: 0, tokens: of_kind(IMAGE, of_answer) },
+        seen: of_kind(IMAGE, of_prompt),
+        tier: match traffic {
+            Some("\"ON_DEMAND_PRIORITY\"") => ServiceTier::Priority,
+            Some("\"ON_DEMAND_FLEX\"") => ServiceTier::Flex,
+            _ => ServiceTier::Standard,
+        },
         ..Usage::default()
     })
 }

@@ -15,7 +15,7 @@ use crate::formats::answer::Fault;
 use crate::formats::arguments::input;
 use crate::formats::neutral::{Answer, CALLS_MAX, Citation, Content, Part, Source, Stop, Text};
 use crate::formats::signed_call;
-use crate::formats::usage::parse_usage;
+use crate::formats::usage::{of_tier, parse_usage};
 use crate::formats::view::View;
 
 #[derive(Deserialize)]
@@ -26,6 +26,8 @@ struct Completion<'a> {
     choices: &'a RawValue,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +105,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
         }
     }
     let usage = completion.usage.and_then(|raw| parse_usage(raw.get()));
+    let usage = usage.map(|usage| of_tier(usage, completion.service_tier.map(RawValue::get)));
     let parts = parts.into_iter().map(Part::from).collect();
     Ok(Answer { id, parts, stop, usage, ..Answer::default() })
 }

@@ -21,7 +21,7 @@ use crate::formats::codec::List;
 use crate::formats::empty;
 use crate::formats::errors;
 use crate::formats::event::{Change, EventError, Progress, Seen};
-use crate::formats::usage::{count_of, parse_usage};
+use crate::formats::usage::{count_of, of_tier, parse_usage};
 use crate::formats::view::View;
 
 /// Observes a full answer to `operation`.
@@ -31,8 +31,8 @@ pub(crate) fn observe_answer(
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
-    let [model, usage, choices, data, error] =
-        answer::places(text, ["model", "usage", "choices", "data", "error"])?;
+    let [model, usage, choices, data, error, tier] =
+        answer::places(text, ["model", "usage", "choices", "data", "error", "service_tier"])?;
     let content = match expected {
         List::Choices => choices,
         List::Data => data,
@@ -53,6 +53,7 @@ pub(crate) fn observe_answer(
     let mut patches: Vec<Patch> = patches.into_iter().collect();
     let counts = usage.clone().map(|place| &text[place]);
     let mut counted = counts.and_then(parse_usage);
+    counted = counted.map(|usage| of_tier(usage, tier.map(|place| &text[place])));
     // Some providers of embeddings report the sum alone.
     if expected == List::Data
         && counted.is_none()
@@ -127,6 +128,8 @@ impl Events {
             return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
         if let Some(usage) = usage.and_then(|place| parse_usage(&text[place])) {
+            let [tier] = texts(text, ["service_tier"]).unwrap_or_default();
+            let usage = of_tier(usage, tier);
             progress.usage = Some(usage.after(progress.usage));
             let shown = choices.as_ref().map(|place| &text[place.clone()]);
             if !view.show_usage && is_hollow(shown, progress) {

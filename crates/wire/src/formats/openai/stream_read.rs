@@ -17,7 +17,7 @@ use crate::formats::errors;
 use crate::formats::event::EventError;
 use crate::formats::neutral::{Delta, Stop, Text, check_call, cut_id};
 use crate::formats::signed_call;
-use crate::formats::usage::parse_usage;
+use crate::formats::usage::{of_tier, parse_usage};
 
 /// What was learned from earlier chunks.
 #[derive(Debug, Default)]
@@ -45,6 +45,8 @@ struct Chunk<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -129,7 +131,9 @@ impl Reader {
             }
         }
         let usage = usage.or_else(|| texts(chunk.x_groq?.get(), ["usage"]).ok()?[0]);
-        deltas.extend(usage.and_then(parse_usage).map(Delta::Usage));
+        let tier = chunk.service_tier.map(RawValue::get);
+        let usage = usage.and_then(parse_usage).map(|usage| of_tier(usage, tier));
+        deltas.extend(usage.map(Delta::Usage));
         Ok(deltas)
     }
 

@@ -11,7 +11,7 @@ use super::stream_write::Writer;
 use crate::bytes::json::Str;
 use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, Content, Part, Stop};
-use crate::formats::usage::parse_response_usage;
+use crate::formats::usage::{of_tier, parse_response_usage};
 use crate::formats::view::View;
 
 /// A response, in full or in an event.
@@ -25,6 +25,8 @@ pub(super) struct Response<'a> {
     incomplete_details: Option<Incomplete<'a>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +72,10 @@ impl<'a> Response<'a> {
             id: self.id.unwrap_or_default().0,
             parts: contents.into_iter().map(Part::from).collect(),
             stop: Some(stop),
-            usage: self.usage.and_then(|usage| parse_response_usage(usage.get())),
+            usage: self.usage.and_then(|usage| {
+                let usage = parse_response_usage(usage.get())?;
+                Some(of_tier(usage, self.service_tier.map(RawValue::get)))
+            }),
             ..Answer::default()
         }
     }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::{Kind, Operation};
+use hale_core::usage::Usage;
 use serde::Deserialize;
 
 use crate::bytes::edit::{Patch, json_string};
@@ -17,7 +18,7 @@ use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::codec::OfResponses;
 use crate::formats::errors::{ErrorReply, is_error, parse_provider_error};
 use crate::formats::event::{Change, EventError, Progress, Seen};
-use crate::formats::usage::parse_response_usage;
+use crate::formats::usage::{of_tier, parse_response_usage, searches};
 use crate::formats::view::View;
 
 /// Observes a full answer to `operation`. A failed response is a failure when it is created, and an answer when it is
@@ -28,31 +29,44 @@ pub(crate) fn observe_answer(
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
-    let [id, previous, other, model, usage, status, output, data, deleted, input_tokens, error] =
-        answer::places(
-            text,
-            [
-                "id",
-                "previous_response_id",
-                "response_id",
-                "model",
-                "usage",
-                "status",
-                "output",
-                "data",
-                "deleted",
-                "input_tokens",
-                "error",
-            ],
-        )?;
+    let [
+        id,
+        previous,
+        other,
+        model,
+        usage,
+        status,
+        output,
+        data,
+        deleted,
+        input_tokens,
+        error,
+        tier,
+    ] = answer::places(
+        text,
+        [
+            "id",
+            "previous_response_id",
+            "response_id",
+            "model",
+            "usage",
+            "status",
+            "output",
+            "data",
+            "deleted",
+            "input_tokens",
+            "error",
+            "service_tier",
+        ],
+    )?;
     let is_list = |place: Place| place.is_some_and(|place| text[place].starts_with('['));
     let is_answer = match expected {
         OfResponses::Created => {
             let failed = status.is_some_and(|place| &text[place] == "\"failed\"");
-            id.is_some() && is_list(output) && !failed
+            id.is_some() && is_list(output.clone()) && !failed
         }
-        OfResponses::Existing => id.is_some() && (status.is_some() || is_list(output)),
-        OfResponses::Compacted => is_list(output),
+        OfResponses::Existing => id.is_some() && (status.is_some() || is_list(output.clone())),
+        OfResponses::Compacted => is_list(output.clone()),
         OfResponses::Counted => input_tokens.is_some(),
         OfResponses::Items => is_list(data),
         OfResponses::Deleted => deleted.is_some(),
@@ -61,8 +75,16 @@ pub(crate) fn observe_answer(
         return Err(Fault::without_content(operation, text, error));
     }
     let usage = usage.filter(|_| !operation.is_by_id());
-    let usage = usage.and_then(|place| parse_response_usage(&text[place]));
+    let [usage, tier, output] = [usage, tier, output].map(|place| place.map(|place| &text[place]));
+    let usage = counted(usage, tier, output);
     Ok(Observed { patches: patches(text, [id, previous, other], model, view), usage })
+}
+
+/// The usage of a response, with what stands beside it.
+fn counted(usage: Option<&str>, tier: Option<&str>, output: Option<&str>) -> Option<Usage> {
+    let mut usage = of_tier(parse_response_usage(usage?)?, tier);
+    usage.web.searches = output.map_or(0, searches);
+    Some(usage)
 }
 
 /// The patches of a response: the `ids` of responses and the name of the model.
@@ -82,7 +104,7 @@ fn patches(text: &str, ids: [Place; 3], model: Place, view: &View) -> Vec<Patch>
 #[derive(Default)]
 struct Response<'t> {
     text: Option<&'t str>,
-    usage: Option<&'t str>,
+    usage: Option<Usage>,
     /// The patches of the event.
     patches: Vec<Patch>,
 }
@@ -91,13 +113,23 @@ impl<'t> Response<'t> {
     /// Reads the response at `place` of the event `text`.
     fn read(text: &'t str, place: Range<usize>, view: &View) -> Result<Response<'t>, ScanError> {
         let inner = &text[place.clone()];
-        let names = ["id", "previous_response_id", "response_id", "model", "usage"];
-        let [id, previous, other, model, usage] = places(inner.as_bytes(), names)?;
+        let names = [
+            "id",
+            "previous_response_id",
+            "response_id",
+            "model",
+            "usage",
+            "service_tier",
+            "output",
+        ];
+        let [id, previous, other, model, usage, tier, output] = places(inner.as_bytes(), names)?;
+        let [usage, tier, output] =
+            [usage, tier, output].map(|place| place.map(|place| &inner[place]));
         let mut patches = patches(inner, [id, previous, other], model, view);
         for (at, _) in &mut patches {
             *at = at.start + place.start..at.end + place.start;
         }
-        Ok(Response { text: Some(inner), usage: usage.map(|place| &inner[place]), patches })
+        Ok(Response { text: Some(inner), usage: counted(usage, tier, output), patches })
     }
 }
 
@@ -146,7 +178,7 @@ impl Events {
         };
         match kind.map_or("", |place| text[place].trim_matches('"')) {
             "response.completed" | "response.incomplete" => {
-                let usage = response.usage.filter(|_| !self.replay).and_then(parse_response_usage);
+                let usage = response.usage.filter(|_| !self.replay);
                 progress.usage = usage.map(|usage| usage.after(progress.usage)).or(progress.usage);
                 end(progress);
             }

@@ -1,0 +1,114 @@
+//! A finished request and its calls of upstreams, as the gateway gives them.
+//!
+//! Made by the gateway's sink. Always true: texts are borrowed, so that a request whose rows are not kept copies nothing.
+
+/// A finished request, as it is billed. Times are milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpentRequest<'a> {
+    /// When it arrived: its day is what it counts for.
+    pub at: u64,
+    /// When it ended.
+    pub ended_at: u64,
+    /// When its first content left.
+    pub first_content_at: Option<u64>,
+    /// The id that the client saw.
+    pub call_id: &'a str,
+    /// The operation.
+    pub operation: &'a str,
+    /// The same as LiteLLM calls it.
+    pub call_type: &'a str,
+    /// The same as LiteLLM's Daily rows have it.
+    pub endpoint: &'a str,
+    /// The hash of its key, or what stands for the master key.
+    pub key: &'a str,
+    /// Whose key it is.
+    pub user: Option<&'a str>,
+    /// The key's team.
+    pub team: Option<&'a str>,
+    /// The organization of key or team.
+    pub organization: Option<&'a str>,
+    /// The client's own customer.
+    pub end_user: Option<&'a str>,
+    /// The session that it is part of.
+    pub session: Option<&'a str>,
+    /// Its tags.
+    pub tags: &'a [Box<str>],
+    /// The model as the client named it.
+    pub requested_model: Option<&'a str>,
+    /// The group that answered.
+    pub model_group: Option<&'a str>,
+    /// Whether it failed.
+    pub is_failed: bool,
+    /// Whether the cache of answers answered it.
+    pub is_from_cache: bool,
+    /// Whether it corrects the cost of another one: then it is no request more.
+    pub is_correction: bool,
+    /// The address that it came from.
+    pub address: Option<&'a str>,
+    /// More, a JSON object.
+    pub metadata: &'a str,
+    /// What the client sent, JSON; empty if that is not kept.
+    pub messages: &'a str,
+    /// What it got, JSON; empty if that is not kept.
+    pub response: &'a str,
+    /// Its calls of upstreams, in order.
+    pub calls: &'a [SpentCall<'a>],
+}
+
+/// A call of an upstream, as it is billed. Times are milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpentCall<'a> {
+    /// The deployment.
+    pub deployment: &'a str,
+    /// The model group.
+    pub model_group: &'a str,
+    /// The provider.
+    pub provider: &'a str,
+    /// The model's name there.
+    pub model: &'a str,
+    /// Host and port.
+    pub address: &'a str,
+    /// The HTTP status of its answer.
+    pub status: Option<u16>,
+    /// Why it failed, if it did.
+    pub cause: Option<&'a str>,
+    /// When it began.
+    pub began_at: u64,
+    /// When it ended.
+    pub ended_at: u64,
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+    /// Prompt tokens read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Prompt tokens written to it.
+    pub cache_write_tokens: u64,
+    /// All counts, a JSON object.
+    pub counts: &'a str,
+    /// `provider`, `estimate` or `none`.
+    pub counted_by: &'a str,
+    /// The cost, 10^-9 USD; `None` if the price is not known.
+    pub cost_nano: Option<i64>,
+}
+
+/// Which rows about single requests are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpendRows {
+    /// How many requests a second have rows of their own, at most. What the others cost is in sums.
+    pub per_second: u32,
+}
+
+impl SpentRequest<'_> {
+    /// What it cost, 10^-9 USD.
+    #[must_use]
+    pub fn cost_nano(&self) -> i64 {
+        let costs = self.calls.iter().filter_map(|call| call.cost_nano);
+        costs.fold(0, i64::saturating_add)
+    }
+
+    pub(super) fn sum(&self, of: impl Fn(&SpentCall<'_>) -> u64) -> i64 {
+        let sum = self.calls.iter().map(of).fold(0, u64::saturating_add);
+        i64::try_from(sum).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,65 @@
+//! Sums agree, whatever requests they have.
+
+use proptest::prelude::*;
+
+use super::super::SpentCall;
+use super::*;
+
+fn number(table: Table, row: &Row, name: &str) -> f64 {
+    let at = table.names().iter().position(|known| *known == name).unwrap();
+    row[at].real().unwrap()
+}
+
+fn total(rows: &[(Table, Row)], table: Table, name: &str) -> f64 {
+    rows.iter().filter(|(of, _)| *of == table).map(|(table, row)| number(*table, row, name)).sum()
+}
+
+proptest! {
+    #[test]
+    fn days_counters_and_calls_have_the_same_sum(
+        requests in prop::collection::vec((0_u64..3, 0_u64..3, 0_usize..3, prop::collection::vec(0_i64..1_000_000_000, 0..4)), 1..40),
+    ) {
+        let mut sums = Sums::default();
+        let tags: Vec<Box<str>> = vec!["a".into(), "b".into()];
+        let mut cost = 0;
+        let mut tagged = 0;
+        for (key, day, tag_count, costs) in &requests {
+            let (key, user) = (format!("k{key}"), format!("u{key}"));
+            let calls: Vec<SpentCall<'_>> = costs
+                .iter()
+                .map(|nano| SpentCall { model: "m", provider: "p", input_tokens: 3, cost_nano: Some(*nano), ..SpentCall::default() })
+                .collect();
+            let request = SpentRequest {
+                at: 1_795_910_399_999 + day,
+                key: &key, user: Some(&user), team: Some("t"), organization: Some("o"), end_user: Some("e"),
+                tags: &tags[..*tag_count], calls: &calls, endpoint: "/chat/completions",
+                ..SpentRequest::default()
+            };
+            cost += request.cost_nano();
+            tagged += request.cost_nano() * i64::try_from(*tag_count).unwrap();
+            sums.count(&request);
+        }
+        let rows = sums.take(|| "id".to_owned());
+        prop_assert!(sums.is_empty());
+        let usd = |nano: i64| nano as f64 / 1e9;
+        let near = |left: f64, right: f64| (left - right).abs() <= 1e-9 * right.abs().max(1e-3);
+        for table in [
+            Table::DailyUser, Table::DailyTeam, Table::DailyOrganization, Table::DailyEndUser, Table::OfKey, Table::OfTeam,
+            Table::OfUser, Table::OfMember, Table::OfOrganization, Table::OfOrganizationMember, Table::OfEndUser,
+        ] {
+            prop_assert!(near(total(&rows, table, "spend"), usd(cost)), "{table:?}");
+        }
+        for table in [Table::DailyTag, Table::OfTag] {
+            prop_assert!(near(total(&rows, table, "spend"), usd(tagged)), "{table:?}");
+        }
+        let of_keys: i64 = rows
+            .iter()
+            .filter(|(table, row)| *table == Table::SpendDays && row[0].text() == Some("key"))
+            .map(|(_, row)| row[8].integer().unwrap())
+            .sum();
+        prop_assert_eq!(of_keys, cost);
+        let asked = total(&rows, Table::DailyUser, "api_requests");
+        prop_assert!(asked == requests.len() as f64);
+        prop_assert!(rows.iter().all(|(table, row)| row.len() == table.columns().len()));
+    }
+}

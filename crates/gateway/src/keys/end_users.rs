@@ -158,12 +158,14 @@ impl Keys {
 
     async fn read_end_users(&self, store: &Store, ids: Vec<Box<str>>) -> Result<(), Error> {
         let find = Find::with(TenantTable::EndUsers, "user_id", ids.clone());
+        let done = store.progress().done;
         let marks: HashMap<Box<str>, u64> = {
             let all = self.end_users.all.read();
             let loaded = ids.iter().filter_map(|id| Some((id, all.get(id)?.end_user.as_ref()?)));
-            loaded.map(|(id, one)| (id.clone(), one.level.account.mark())).collect()
+            loaded.map(|(id, one)| (id.clone(), one.level.account.mark(done))).collect()
         };
         let rows = store.find(&find).await?;
+        let begun = store.progress().begun;
         let named: Vec<Box<str>> =
             rows.iter().filter_map(|row| Row(row).text("budget_id")).map(Box::from).collect();
         let budgets = match named.is_empty() {
@@ -181,7 +183,7 @@ impl Keys {
             let loaded = load_end_user(row, budget_of(row), |subject, opening| {
                 let account = self.account(subject, opening);
                 if let Some(mark) = marks.get(id) {
-                    account.reload(opening, *mark);
+                    account.reload(opening, (*mark, begun));
                 }
                 account
             });

@@ -199,7 +199,7 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
                 None => None,
             };
             match Row(&own).money("spend") {
-                Some(spent) => account.set(spent, ends),
+                Some(spent) => account.set(spent, ends, store.progress().begun),
                 None => account.set_ends(ends),
             }
         }

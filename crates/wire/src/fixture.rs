@@ -120,8 +120,18 @@ pub(crate) fn view() -> View {
     }
 }
 
-/// Reads a stream in pieces that end at `cuts`; returns the reader and what the client got.
+/// Reads a stream in pieces that end at `cuts` as the relay does; returns the reader and what the client got.
 pub(crate) fn streamed(conversion: Conversion, text: &str, cuts: &[usize]) -> (Reader, String) {
+    let (mut reader, out) = unclosed(conversion, text, cuts);
+    let mut out = out.into_bytes();
+    if reader.is_complete() {
+        reader.close(&mut out);
+    }
+    (reader, String::from_utf8(out).unwrap())
+}
+
+/// The same up to the end of the upstream's stream.
+pub(crate) fn unclosed(conversion: Conversion, text: &str, cuts: &[usize]) -> (Reader, String) {
     let mut reader = Reader::new(conversion, view());
     let mut out = Vec::new();
     let mut from = 0;

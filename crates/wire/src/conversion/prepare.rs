@@ -4,6 +4,7 @@
 //! between others it is translated, and then goes through the same edits of the provider's wire.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -410,8 +411,22 @@ fn read<'p>(
             request
         }
     };
+    keep_the_last(&mut request);
     guards::put(&mut request, order);
     Ok(request)
+}
+
+/// Of two parameters of one name the last one counts.
+fn keep_the_last(request: &mut Request<'_>) {
+    let others = &mut request.others;
+    if others.len() < 2 {
+        return;
+    }
+    let mut seen = HashSet::with_capacity(others.len());
+    let mut is_last: Vec<bool> =
+        others.iter().rev().map(|(name, _)| seen.insert(&**name)).collect();
+    drop(seen);
+    others.retain(|_| is_last.pop().unwrap_or(true));
 }
 
 /// Whether the server of an OpenAI wire is asked for a count in Anthropic's format. A count takes no place of a deployment

@@ -19,6 +19,8 @@ pub(crate) enum Objects {
     Others,
     /// Anything of Anthropic's format: marks of the cache and tools are left with what they had at first.
     Marked,
+    /// The same, but a mark keeps how long it lasts.
+    Scoped,
 }
 
 /// Marks of the cache, which are in objects of all kinds.
@@ -60,7 +62,11 @@ fn without(object: &str, objects: Objects) -> Option<String> {
             let is_nothing = || asks_nothing(value) || matches!(value, "null" | "\"\"");
             let is_of_message = objects == Objects::Messages
                 && (ADVICE.contains(&name) || (EMPTY.contains(&name) && is_nothing()));
-            if objects == Objects::Marked {
+            let is_of_anthropic = matches!(objects, Objects::Marked | Objects::Scoped);
+            if objects == Objects::Scoped && name == CACHE {
+                return unscoped(value).map(|mark| Edit::Set(name, Cow::Owned(mark)));
+            }
+            if is_of_anthropic {
                 let is_of_tool = OF_TOOLS.contains(&name);
                 let has_more = name == CACHE
                     && object::members(value.as_bytes()).is_ok_and(|mark| mark.len() > 1);
@@ -72,7 +78,7 @@ fn without(object: &str, objects: Objects) -> Option<String> {
             } else if name == CACHE || is_of_message {
                 return Some(Edit::Remove(name));
             }
-            let inner = if objects == Objects::Marked { objects } else { Objects::Others };
+            let inner = if is_of_anthropic { objects } else { Objects::Others };
             let parts = (name == "content").then(|| without_extras(value, inner));
             parts.flatten().map(|parts| Edit::Set(name, Cow::Owned(parts)))
         })
@@ -81,6 +87,15 @@ fn without(object: &str, objects: Objects) -> Option<String> {
         return None;
     }
     String::from_utf8(edit::apply(object.as_bytes(), &members, &edits).into()).ok()
+}
+
+/// A mark without the scope of what it marks; `None` if it has none.
+fn unscoped(mark: &str) -> Option<String> {
+    const SCOPE: &str = "scope";
+    let members = object::members(mark.as_bytes()).ok()?;
+    members.iter().find(|member| object::key_is(mark.as_bytes(), member, SCOPE))?;
+    let left = edit::apply(mark.as_bytes(), &members, &[Edit::Remove(SCOPE)]);
+    String::from_utf8(left.into()).ok()
 }
 
 #[cfg(test)]

@@ -52,6 +52,18 @@ pub(crate) fn joined<'a>(id: Cow<'a, str>, extra: Option<&RawValue>) -> Cow<'a, 
     }
 }
 
+/// The same for the `provider_specific_fields` of a call or of its function, as LiteLLM has them.
+pub(crate) fn joined_of_fields<'a>(id: Cow<'a, str>, fields: Option<&RawValue>) -> Cow<'a, str> {
+    let found = fields.and_then(|raw| {
+        let given: OfGoogle<'_> = serde_json::from_str(raw.get()).ok()?;
+        Some(given.thought_signature?.0.into_owned())
+    });
+    match found {
+        Some(signature) => with_signature(id, &signature),
+        None => id,
+    }
+}
+
 /// The id with that signature behind it, unless that is empty or no text in base64.
 pub(crate) fn with_signature<'a>(id: Cow<'a, str>, signature: &str) -> Cow<'a, str> {
     match tail(signature) {
@@ -66,6 +78,11 @@ fn tail(signature: &str) -> Option<String> {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
     let fits = (1..=SIGNATURE_MAX).contains(&letters.len()) && letters.bytes().all(is_letter);
     fits.then(|| letters.replace('+', "-").replace('/', "_"))
+}
+
+/// Whether it has the letters of a signature. Google refuses a request with another one.
+pub(crate) fn is_signature(text: &str) -> bool {
+    tail(text).is_some()
 }
 
 /// An id without its signature, and the letters behind it, if there are any.
@@ -122,6 +139,7 @@ pub(crate) enum CallSigning {
 impl CallSigning {
     /// The signature of the `nth` call, from the letters behind its id.
     pub(crate) fn signature(self, nth: usize, tail: Option<&str>) -> Option<String> {
+        let tail = tail.filter(|tail| is_signature(tail));
         match self {
             CallSigning::Without => None,
             CallSigning::Demanded if tail.is_none() && nth == 0 => Some(PLACEHOLDER.to_owned()),

@@ -77,6 +77,11 @@ pub(crate) fn list_field<'a>(
     Ok(elements.map(move |element| room.take(name).map(|()| element)))
 }
 
+/// The refusal of a request for embeddings of nothing. A provider's answer to it would be none.
+pub(crate) fn no_input() -> Unfit {
+    Unfit::malformed("input", "it is empty; send at least one text")
+}
+
 /// The truth in the field `name` of a request.
 pub(crate) fn flag_field(name: &str, raw: Option<&str>) -> Result<Option<bool>, Unfit> {
     match raw {

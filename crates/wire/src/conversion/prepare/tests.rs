@@ -480,10 +480,6 @@ fn content_without_a_counterpart_is_refused_with_its_path_and_never_dropped() {
         ),
         (json!([{"type": "new", "text": "x"}]), "messages[0].content[0].type: new"),
         (
-            json!([{"type": "document", "citations": {"enabled": true}, "source": {"type": "text", "data": "x"}}]),
-            "messages[0].content[0].citations",
-        ),
-        (
             json!([{"type": "document", "source": {"type": "url", "url": "https://x/a.pdf"}}]),
             "document.source",
         ),

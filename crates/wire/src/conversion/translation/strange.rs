@@ -89,6 +89,7 @@ fn a_failure_as_finish_reason_is_an_error_and_an_unknown_reason_is_kept() {
     let text = concat!(
         "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n",
         "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"mood\"}}\n\n",
+        "data: {\"type\":\"message_stop\"}\n\n",
     );
     let (_, out) = streamed(CHAT_AT_ANTHROPIC, text, &[]);
     assert_eq!(data(&out).last().unwrap()["choices"][0]["finish_reason"], "mood");

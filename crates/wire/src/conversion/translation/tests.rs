@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::conversion::answer::{self, Answer, Fault};
 use crate::conversion::prepare::Conversion;
 use crate::conversion::stream::Reader;
-use crate::fixture::{body, data, deployment, order, sent, streamed, testdata, view};
+use crate::fixture::{body, data, deployment, order, sent, streamed, testdata, unclosed, view};
 
 const CHAT_AT_ANTHROPIC: Conversion = Conversion { operation: Operation::Chat, wire: Anthropic };
 const MESSAGES_AT_OPENAI: Conversion = Conversion { operation: Operation::Messages, wire: OpenAi };
@@ -241,7 +241,7 @@ fn chunks_read_as_a_stream_of_anthropic() {
 #[test]
 fn a_stream_that_only_stops_is_closed_once_with_its_usage() {
     let text = testdata("openai/stream-text.sse").replace("data: [DONE]\n\n", "");
-    let (mut reader, mut out) = streamed(MESSAGES_AT_OPENAI, &text, &[]);
+    let (mut reader, mut out) = unclosed(MESSAGES_AT_OPENAI, &text, &[]);
     assert!(reader.is_complete() && !reader.is_done());
     assert!(!out.contains("message_delta"), "the usage may still come");
     let mut tail = Vec::new();

@@ -17,6 +17,7 @@ use crate::bytes::json::Str;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::bytes::scan;
+use crate::formats::bedrock;
 use crate::formats::cache_points;
 use crate::formats::extras::{Objects, without_extras};
 use crate::formats::guards;
@@ -32,6 +33,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) ->
     // The first edit that names a member wins.
     let mut edits = edits(peek, order);
     let passed = passed::edits(peek, order, notes);
+    invoke::note(peek, order, notes);
     let messages = passed.iter().find_map(|edit| match edit {
         Edit::Set("messages", raw) => Some(&**raw),
         Edit::Set(..) | Edit::Default(..) | Edit::Remove(_) | Edit::Rename(..) => None,
@@ -49,22 +51,26 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) ->
 
 /// Makes marks of the cache and tools say only what they said at first, in what is sent, for a provider that refused more.
 fn plain_marks<'e>(peek: &'e Peek, order: &Order<'_>, edits: &mut Vec<Edit<'e>>) {
-    // Bedrock refuses what is newer of both.
+    // Bedrock refuses what is newer of both, but for how long a mark lasts where the model can.
     let is_at_bedrock = order.deployment.endpoint.aws.is_some();
-    if !order.known.has_plain_marks() && !is_at_bedrock {
-        return;
-    }
+    let objects = match (order.known.has_plain_marks(), is_at_bedrock) {
+        (false, false) => return,
+        (false, true) if bedrock::Model(order.upstream_model).caches_for_an_hour() => {
+            Objects::Scoped
+        }
+        (true, _) | (false, true) => Objects::Marked,
+    };
     for name in ["system", "messages", "tools"] {
         let of_name = |edit: &&mut Edit<'e>| edit.name() == name;
         match edits.iter_mut().find(of_name) {
             Some(Edit::Set(_, raw)) => {
-                if let Some(plain) = without_extras(raw, Objects::Marked) {
+                if let Some(plain) = without_extras(raw, objects) {
                     *raw = Cow::Owned(plain);
                 }
             }
             Some(Edit::Default(..) | Edit::Rename(..) | Edit::Remove(_)) => {}
             None => {
-                let plain = peek.raw(name).and_then(|raw| without_extras(raw, Objects::Marked));
+                let plain = peek.raw(name).and_then(|raw| without_extras(raw, objects));
                 edits.extend(plain.map(|plain| Edit::Set(name, Cow::Owned(plain))));
             }
         }

@@ -11,12 +11,15 @@ use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
 use crate::bytes::peek::Peek;
+use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 
 /// The version of requests whose client names none, or one that is as old as the first. Source: LiteLLM.
 const VERSION: &str = "bedrock-2023-05-31";
 /// Members that Bedrock refuses, and that change nothing but how fast or where.
-const REFUSED: [&str; 13] = [
+const REFUSED: [&str; 14] = [
+    // A mark for all of a request; those of its blocks stay.
+    "cache_control",
     "model",
     "stream",
     "container",
@@ -74,32 +77,65 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>) -> Vec<Edit<'e>> {
         edits.push(Edit::Set("anthropic_version", Cow::Owned(json_string(version))));
     }
     let given = peek.raw("anthropic_beta").and_then(elements).into_iter().flatten();
-    let mut betas: Vec<Cow<'_, str>> = given.map(Cow::Borrowed).collect();
-    let from_header = betas.len();
-    let more = self::betas(order).map(|beta| Cow::Owned(json_string(beta)));
-    for beta in more {
-        if !betas.contains(&beta) {
-            betas.push(beta);
-        }
-    }
-    let mut is_changed = betas.len() > from_header;
+    let mut betas: Vec<String> = given.map(str::to_owned).collect();
+    let before = betas.len();
+    let mut more: Vec<String> = self::betas(order).map(json_string).collect();
     if let Some(raw) = peek.raw("context_management") {
-        let (kept, more) = context(raw);
-        for beta in more {
-            if !betas.iter().any(|known| **known == *beta) {
-                betas.push(Cow::Borrowed(beta));
-                is_changed = true;
-            }
-        }
+        let (kept, of_edits) = context(raw);
+        more.extend(of_edits.into_iter().map(str::to_owned));
         edits.push(match kept {
             Some(kept) => Edit::Set("context_management", Cow::Owned(kept)),
             None => Edit::Remove("context_management"),
         });
     }
-    if is_changed {
-        edits.push(Edit::Set("anthropic_beta", Cow::Owned(format!("[{}]", betas.join(",")))));
+    for beta in more {
+        if !betas.contains(&beta) {
+            betas.push(beta);
+        }
+    }
+    if betas.len() > before {
+        let list = format!("[{}]", betas.join(","));
+        edits.push(Edit::Set("anthropic_beta", Cow::Owned(list)));
+    }
+    if let Some(kept) = peek.raw("tools").and_then(without_hosted) {
+        edits.push(match &*kept {
+            "[]" => Edit::Remove("tools"),
+            _ => Edit::Set("tools", Cow::Owned(kept)),
+        });
     }
     edits
+}
+
+/// Names what is left out and could have mattered.
+pub(super) fn note(peek: &Peek, order: &Order<'_>, notes: &mut Notes) {
+    if order.deployment.endpoint.aws.is_none() {
+        return;
+    }
+    for name in ["container", "mcp_servers"].into_iter().filter(|name| peek.is_set(name)) {
+        notes.leave_out(name);
+    }
+    if peek.raw("tools").is_some_and(|raw| without_hosted(raw).is_some()) {
+        notes.leave_out("tools");
+    }
+}
+
+/// The list `tools` without those that the provider would run, which Bedrock does not; `None` if there are none.
+fn without_hosted(tools: &str) -> Option<String> {
+    const HOSTED: [&str; 5] =
+        ["\"web_search_", "\"web_fetch_", "\"code_execution_", "\"advisor_", "\"mcp_toolset\""];
+    if !HOSTED
+        .iter()
+        .any(|start| memchr::memmem::find(tools.as_bytes(), start.as_bytes()).is_some())
+    {
+        return None;
+    }
+    let is_hosted = |tool: &&str| {
+        let Ok([Some(kind)]) = texts(tool, ["type"]) else { return false };
+        HOSTED.iter().any(|start| kind.starts_with(start))
+    };
+    let all: Vec<&str> = elements(tools)?.collect();
+    let kept: Vec<&str> = all.iter().filter(|tool| !is_hosted(tool)).copied().collect();
+    (kept.len() < all.len()).then(|| format!("[{}]", kept.join(",")))
 }
 
 /// `context_management` with the edits that Bedrock has, and their betas; `None` if none is left.

@@ -93,7 +93,11 @@ pub(crate) fn read<'a>(
         }
         match &*name {
             "model" => {}
-            "messages" => messages(raw, room, &mut request)?,
+            "messages" => {
+                // Of two members of one name the last one counts.
+                request.turns.clear();
+                messages(raw, room, &mut request)?;
+            }
             "system" => {
                 request.system =
                     blocks(raw, "system", &mut Reading::of(room, &mut request.left_out))?
@@ -200,6 +204,9 @@ fn blocks<'a>(raw: &'a str, at: &str, reading: &mut Reading<'_>) -> Result<Vec<P
     Ok(parts)
 }
 
+/// The wish to have the passages of a document cited. A session is never locked by one in its history.
+const CITATIONS: &str = "messages.content.citations";
+
 /// Types of blocks that have a neutral form, or are refused by name.
 const KNOWN: &[&str] = &[
     "text",
@@ -243,11 +250,9 @@ impl Block<'_> {
         matches!(kind, Some([Some("\"content\"")]))
     }
 
-    fn refuse_citations(&self, at: &str) -> Result<(), Unfit> {
-        match self.citations.is_some_and(|raw| raw.get().contains("true")) {
-            true => Err(no_place(&format!("{at}.citations"))),
-            false => Ok(()),
-        }
+    /// Whether its passages are to be cited, which only advises.
+    fn wants_citations(&self) -> bool {
+        self.citations.is_some_and(|raw| raw.get().contains("true"))
     }
 }
 
@@ -258,7 +263,9 @@ fn document<'a>(
     reading: &mut Reading<'_>,
     parts: &mut Vec<Part<'a>>,
 ) -> Result<(), Unfit> {
-    block.refuse_citations(at)?;
+    if block.wants_citations() {
+        reading.leave_out(CITATIONS);
+    }
     let source = block.source.map_or("{}", RawValue::get);
     let head = [block.title.map(Text::from), block.context.map(Text::from)];
     parts.extend(head.into_iter().flatten().map(|text| Part::from(Content::Text(text))));
@@ -298,7 +305,9 @@ fn block_content<'a>(
         "text" => Content::Text(need(block.text, at, "text")?),
         "image" => Content::Image(source(block.source, at)?),
         "document" => {
-            block.refuse_citations(at)?;
+            if block.wants_citations() {
+                reading.leave_out(CITATIONS);
+            }
             let title = block.title.map(Text::from);
             let context = block.context.map(Text::from);
             Content::Document { source: source(block.source, at)?, title, context }

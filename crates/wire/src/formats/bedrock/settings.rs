@@ -4,11 +4,13 @@
 //! name, unless it may be dropped; what only advises is left out.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::model::Reasons;
 use super::{FIX, Model, tools};
-use crate::bytes::json::JsonText;
-use crate::bytes::{members, object};
+use crate::bytes::elements::elements;
+use crate::bytes::json::{JsonText, Str};
+use crate::bytes::object;
 use crate::formats::anthropic::{effort, invoke};
 use crate::formats::neutral::{Format, Request, Thinking, Unfit};
 use crate::formats::order::Order;
@@ -52,9 +54,10 @@ pub(super) fn write(
     order: &Order<'_>,
 ) -> Result<(), Unfit> {
     tools::check(request, order)?;
+    let mut written = Vec::new();
     for (name, raw) in &request.others {
         if !order.drops(name) {
-            write_beside(json, (name, raw), order)?;
+            write_beside(json, (name, raw), (order, &mut written))?;
         }
     }
     write_inference(json, request, order);
@@ -62,7 +65,6 @@ pub(super) fn write(
     let mark = json.mark();
     json.key("additionalModelRequestFields").open(b'{');
     write_fields(json, request, order)?;
-    write_betas(json, request, order);
     match json.is_at_start() {
         true => json.undo(mark),
         false => {
@@ -70,25 +72,6 @@ pub(super) fn write(
         }
     }
     Ok(())
-}
-
-/// The betas that a client's headers ask of Claude, unless the fields that it gives name some.
-fn write_betas(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
-    let names_some =
-        |raw: &str| members::texts(raw, ["anthropic_beta"]).is_ok_and(|[betas]| betas.is_some());
-    let mut given = request.others.iter().filter(|(name, _)| FIELDS.contains(&&**name));
-    if !Model(order.upstream_model).is_claude() || given.any(|(_, raw)| names_some(raw)) {
-        return;
-    }
-    let mut betas = invoke::betas(order).peekable();
-    if betas.peek().is_none() {
-        return;
-    }
-    json.key("anthropic_beta").open(b'[');
-    for beta in betas {
-        json.text(beta);
-    }
-    json.close(b']');
 }
 
 fn write_inference(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
@@ -124,21 +107,33 @@ fn write_inference(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>
 fn write_beside(
     json: &mut JsonText,
     (name, raw): (&str, &str),
-    order: &Order<'_>,
+    (order, written): (&Order<'_>, &mut Vec<&'static str>),
 ) -> Result<(), Unfit> {
-    if let Some((_, written)) = BESIDE.iter().find(|(given, _)| *given == name) {
-        json.raw_member(written, raw);
+    // What a client says in one spelling stands before what the config says in another.
+    let mut is_first = |place: &'static str| {
+        let is_first = !written.contains(&place);
+        written.extend(is_first.then_some(place));
+        is_first
+    };
+    if let Some((_, place)) = BESIDE.iter().find(|(given, _)| *given == name) {
+        if is_first(place) {
+            json.raw_member(place, raw);
+        }
         return Ok(());
     }
     let model = Model(order.upstream_model);
     let is_known = match name {
         "service_tier" => match raw {
             "\"auto\"" | "\"default\"" | "\"standard\"" => {
-                json.key("serviceTier").raw(r#"{"type":"default"}"#);
+                if is_first("serviceTier") {
+                    json.key("serviceTier").raw(r#"{"type":"default"}"#);
+                }
                 true
             }
             "\"flex\"" | "\"priority\"" | "\"reserved\"" => {
-                json.key("serviceTier").open(b'{').raw_member("type", raw).close(b'}');
+                if is_first("serviceTier") {
+                    json.key("serviceTier").open(b'{').raw_member("type", raw).close(b'}');
+                }
                 true
             }
             _ => false,
@@ -192,25 +187,27 @@ fn write_fields(
     order: &Order<'_>,
 ) -> Result<(), Unfit> {
     let model = Model(order.upstream_model);
+    let mut fields = Fields::default();
     for (name, raw) in request.others.iter().filter(|(name, _)| !order.drops(name)) {
         match &**name {
-            name if FIELDS.contains(&name) => write_members(json, (name, raw))?,
+            name if FIELDS.contains(&name) => fields.add_all(name, raw)?,
             "top_k" if model.is_nova() => {
-                json.key("inferenceConfig").open(b'{').raw_member("topK", raw).close(b'}');
+                fields.add("inferenceConfig", Cow::Owned(format!("{{\"topK\":{raw}}}")));
             }
-            "top_k" if model.is_claude() || model.is_mistral() => {
-                json.raw_member("top_k", raw);
-            }
-            "verbosity" if model.is_verbose() => {
-                json.raw_member("verbosity", raw);
-            }
-            "anthropic_beta" if model.is_claude() => {
-                json.raw_member("anthropic_beta", raw);
-            }
+            "top_k" if model.is_claude() || model.is_mistral() => fields.add(name, raw.clone()),
+            "verbosity" if model.is_verbose() => fields.add(name, raw.clone()),
+            "anthropic_beta" if model.is_claude() => fields.add(name, raw.clone()),
             _ => {}
         }
     }
-    if tools::limits_calls(request) && (model.is_claude() || model.is_nova()) {
+    if model.is_claude() {
+        fields.add_betas(&invoke::betas(order).collect::<Vec<_>>());
+    }
+    for (name, raw) in &fields.0 {
+        json.raw_member(name, raw);
+    }
+    let limits = tools::limits_calls(request) && (model.is_claude() || model.is_nova());
+    if limits && !fields.has("tool_choice") {
         json.key("tool_choice").open(b'{');
         if request.tool_choice.is_none() {
             json.member("type", "auto");
@@ -218,23 +215,79 @@ fn write_fields(
         json.raw_member("disable_parallel_tool_use", "true").close(b'}');
     }
     let mut own = tools::of_claude(request, model).peekable();
-    if own.peek().is_some() {
+    if own.peek().is_some() && !fields.has("tools") {
         json.key("tools").open(b'[');
         for raw in own {
             json.raw(raw);
         }
         json.close(b']');
     }
-    write_reasoning(json, request, order)
+    // Those that say it in the maker's words have said it.
+    match REASONING.iter().any(|name| fields.has(name)) {
+        true => Ok(()),
+        false => write_reasoning(json, request, order),
+    }
 }
 
-fn write_members(json: &mut JsonText, (name, raw): (&str, &str)) -> Result<(), Unfit> {
-    let members = object::members(raw.as_bytes())
-        .map_err(|why| Unfit::malformed(name, format!("it must be an object: {why}")))?;
-    for member in &members {
-        json.raw(&raw[member.key().start..member.value().end]);
+/// What says in the words of one maker or another how much a model reasons.
+const REASONING: [&str; 5] =
+    ["thinking", "output_config", "reasoningConfig", "reasoning_effort", "reasoning"];
+
+/// What the maker of the model is told: each name once. What comes first counts, because the client's stands before the config's.
+#[derive(Default)]
+struct Fields<'r>(Vec<(Cow<'r, str>, Cow<'r, str>)>);
+
+impl<'r> Fields<'r> {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
     }
-    Ok(())
+
+    fn add(&mut self, name: &'r str, raw: Cow<'r, str>) {
+        if !self.has(name) {
+            self.0.push((Cow::Borrowed(name), raw));
+        }
+    }
+
+    /// Adds the members of the object `raw`, which the request calls `name`.
+    fn add_all(&mut self, name: &str, raw: &'r str) -> Result<(), Unfit> {
+        let members = object::members(raw.as_bytes())
+            .map_err(|why| Unfit::malformed(name, format!("it must be an object: {why}")))?;
+        let mut known: HashSet<String> = self.0.iter().map(|(name, _)| name.to_string()).collect();
+        // Of two of one name in one object the last one counts.
+        let found: Vec<_> = members
+            .iter()
+            .rev()
+            .filter_map(|member| {
+                let key: Str<'_> = serde_json::from_str(&raw[member.key()]).ok()?;
+                let name = key.0.into_owned();
+                known.insert(name.clone()).then(|| (name, &raw[member.value()]))
+            })
+            .collect();
+        let found = found.into_iter().rev();
+        self.0.extend(found.map(|(name, raw)| (Cow::Owned(name), Cow::Borrowed(raw))));
+        Ok(())
+    }
+
+    /// Adds betas to those that are named already.
+    fn add_betas(&mut self, betas: &[&str]) {
+        const NAME: &str = "anthropic_beta";
+        if betas.is_empty() {
+            return;
+        }
+        let named = self.0.iter().position(|(name, _)| name == NAME);
+        let given = named.and_then(|at| elements(&self.0[at].1)).into_iter().flatten();
+        let mut all: Vec<String> = given.map(str::to_owned).collect();
+        for beta in betas.iter().map(|beta| format!("\"{beta}\"")) {
+            if !all.contains(&beta) {
+                all.push(beta);
+            }
+        }
+        let list = Cow::Owned(format!("[{}]", all.join(",")));
+        match named {
+            Some(at) => self.0[at].1 = list,
+            None => self.0.push((Cow::Borrowed(NAME), list)),
+        }
+    }
 }
 
 fn write_reasoning(

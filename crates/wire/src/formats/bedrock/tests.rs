@@ -1,5 +1,7 @@
 //! What requests of clients become for Bedrock, and its answers for clients. The cases with numbers are those of Bedrock's SDK.
 
+mod claude;
+
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
@@ -479,7 +481,7 @@ fn claude_gets_the_bytes_of_an_anthropic_client_without_what_bedrock_refuses() {
         deployment.endpoint.aws = Some(aws);
         deployment
     };
-    let mark = json!({"type": "ephemeral", "scope": "global"});
+    let mark = json!({"type": "ephemeral", "scope": "global", "ttl": "1h"});
     let edits = json!([{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919", "keep": 3}]);
     let body = json!({"model": "m", "max_tokens": 9, "stream": true, "speed": "fast",
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": mark}]}],
@@ -490,7 +492,7 @@ fn claude_gets_the_bytes_of_an_anthropic_client_without_what_bedrock_refuses() {
     };
     let out = of(Route::Fitting, Operation::Messages, &body);
     let expected = json!({"max_tokens": 9, "anthropic_version": "bedrock-2023-05-31",
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}],
         "tools": [{"name": "f", "input_schema": {"type": "object"}}],
         "context_management": {"edits": [{"type": "clear_tool_uses_20250919", "keep": 3}]},
         "anthropic_beta": ["context-management-2025-06-27"]});

@@ -155,17 +155,39 @@ fn write_tool(
         && schema::is_plain(schema)
         && !schema::is_circular(schema)
         && !schema::is_composed(schema);
-    let written = match is_enforced {
-        true => schema::write_strict(json, schema),
-        false => schema::write_input(json, schema),
+    let mut whole = JsonText::with_room(schema.len());
+    // Definitions that are referred to have no other place.
+    let is_cut = model.is_nova() && !schema.contains("\"$ref\"");
+    let written = match (is_enforced, is_cut) {
+        (true, _) => schema::write_strict(json, schema),
+        (false, false) => schema::write_input(json, schema),
+        (false, true) => schema::write_input(&mut whole, schema),
     };
     written.map_err(|why| Unfit::malformed(format!("tools[{i}]: the schema"), why))?;
+    if !is_enforced && is_cut {
+        write_for_nova(json, whole.as_bytes());
+    }
     json.close(b'}');
     if is_enforced {
         json.raw_member("strict", "true");
     }
     json.close(b'}').close(b'}');
     Ok(())
+}
+
+/// Nova refuses other members at the first level of a schema. Source:
+/// <https://docs.aws.amazon.com/nova/latest/userguide/tool-use-definition.html>.
+fn write_for_nova(json: &mut JsonText, schema: &[u8]) {
+    const KNOWN: [&str; 3] = ["type", "properties", "required"];
+    let text = std::str::from_utf8(schema).unwrap_or("{}");
+    let found = texts(text, KNOWN).unwrap_or_default();
+    json.open(b'{');
+    for (name, raw) in KNOWN.iter().zip(found) {
+        if let Some(raw) = raw {
+            json.raw_member(name, raw);
+        }
+    }
+    json.close(b'}');
 }
 
 /// Refuses what the model has no way to do.

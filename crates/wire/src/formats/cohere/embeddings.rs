@@ -14,7 +14,7 @@ use crate::formats::neutral::Unfit;
 use crate::formats::notes::{Embeddings, Notes, NumberForm};
 use crate::formats::order::Order;
 use crate::formats::room::Room;
-use crate::formats::unfit::list_field;
+use crate::formats::unfit::{asks_nothing, list_field, no_input};
 use crate::formats::vectors;
 use crate::formats::view::View;
 use hale_core::usage::BYTES_PER_TOKEN;
@@ -60,6 +60,7 @@ pub(crate) fn write(
     let room = Room::of(peek.body().len());
     let inputs: Vec<&str> = match input.starts_with('"') {
         true => vec![input],
+        false if asks_nothing(input) => return Err(no_input()),
         false => list_field("input", input, &room)?.collect::<Result<_, _>>()?,
     };
     if inputs.iter().any(|one| !one.starts_with('"')) {

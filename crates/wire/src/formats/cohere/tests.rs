@@ -425,3 +425,14 @@ fn embeddings_are_of_texts_or_of_images() {
         assert!(answer::check(conversion, &Bytes::from(text), &view()).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_choice_of_a_tool_that_is_not_there_is_refused() {
+    let tools =
+        json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": tools,
+        "tool_choice": {"type": "function", "function": {"name": "g"}}});
+    let cohere = deployment("cohere");
+    let refused = sent(&body, &order(&cohere, Operation::Chat, "command-a-03-2025")).unwrap_err();
+    assert_eq!(refused.field, "tool_choice");
+}

@@ -36,6 +36,9 @@ pub(super) fn write(
     });
     let functions: Vec<Function<'_, '_>> =
         functions.filter(|function| named.is_none_or(|name| name == function.name)).collect();
+    if named.is_some() && functions.is_empty() {
+        return Err(Unfit::malformed("tool_choice", "no tool has the name that it chooses"));
+    }
     // A single tool may be called twice as well, but seldom is.
     if request.parallel_tools == Some(false) && functions.len() > 1 && !order.drop_params {
         let provider = &order.deployment.endpoint.provider.name;

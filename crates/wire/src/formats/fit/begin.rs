@@ -7,10 +7,13 @@ use std::collections::HashSet;
 
 use hale_core::provider::WireFormat;
 
+use crate::bytes::members::texts;
 use crate::formats::neutral::{Content, Request, Role, Tool, ToolChoice, Turn};
 
 /// What the user says before a first turn of the model. As in LiteLLM.
 const FIRST: &str = ".";
+/// The name of a tool that stands where Converse demands one and there is none.
+const NONE: &str = "no_tool";
 /// The schema of a tool of which only the name is known.
 const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
@@ -21,9 +24,15 @@ pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat) {
         let parts = vec![Content::Text(Cow::Borrowed(FIRST)).into()];
         request.turns.insert(0, Turn { role: Role::User, parts });
     }
-    if request.tools.is_empty() {
-        request.tools = called(request);
-        if !request.tools.is_empty() {
+    let is_function = |tool: &Tool<'_>| matches!(tool, Tool::Function { .. });
+    let had_tools = !request.tools.is_empty();
+    // Tools of Anthropic's stand elsewhere in Converse, which demands some beside calls.
+    let needs_tools = wire == WireFormat::Converse && !request.tools.iter().any(is_function);
+    if !had_tools || needs_tools {
+        let called = called(request);
+        let has_called = !called.is_empty();
+        request.tools.extend(called);
+        if has_called && !had_tools {
             // The client offers none of them. Converse has no word for that.
             request.tool_choice = match wire {
                 WireFormat::Converse => None,
@@ -38,13 +47,20 @@ pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat) {
     }
 }
 
-/// The tools that the history calls, each once.
+/// The tools that the history calls, each once. Those that are offered in the provider's words are declared there: where the
+/// history calls no other, one stands for them that cannot be called.
 fn called<'a>(request: &Request<'a>) -> Vec<Tool<'a>> {
     let mut tools: Vec<Tool<'a>> = Vec::new();
-    let mut known: HashSet<&str> = HashSet::new();
+    let mut has_calls = false;
+    let native = request.tools.iter().filter_map(|tool| match tool {
+        Tool::Native(raw) => texts(raw, ["name"]).ok()?[0].map(|name| name.trim_matches('"')),
+        Tool::Function { .. } => None,
+    });
+    let mut known: HashSet<&str> = native.collect();
     let parts = request.turns.iter().flat_map(|turn| &turn.parts);
     for part in parts {
         let Content::ToolCall { name, .. } = &part.content else { continue };
+        has_calls = true;
         if known.insert(name) {
             tools.push(Tool::Function {
                 name: name.clone(),
@@ -54,6 +70,15 @@ fn called<'a>(request: &Request<'a>) -> Vec<Tool<'a>> {
                 cache: None,
             });
         }
+    }
+    if has_calls && tools.is_empty() {
+        tools.push(Tool::Function {
+            name: Cow::Borrowed(NONE),
+            description: Some(Cow::Borrowed("It is not available.")),
+            schema: Some(Cow::Borrowed(ANY_OBJECT)),
+            strict: None,
+            cache: None,
+        });
     }
     tools
 }

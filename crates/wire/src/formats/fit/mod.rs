@@ -54,6 +54,8 @@ pub(crate) fn fit(
     };
     (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids, bytes)?;
     let is_strict = matches!(order.wire(), WireFormat::Anthropic | WireFormat::Converse);
+    leave_out_offers(request, order, &mut notes)?;
+    leave_out_pictures_of_the_model(request, order, &mut notes);
     if is_strict {
         begin::fit(request, order.wire());
     }
@@ -64,7 +66,6 @@ pub(crate) fn fit(
     if is_strict {
         leave_out_blanks(request);
     }
-    leave_out_offers(request, order, &mut notes)?;
     search::fit(request, order, &mut notes)?;
     shape::fit(request, order, &mut notes)?;
     let wants_claude = target.thinks_as_claude();
@@ -219,6 +220,24 @@ fn leave_out_offers(
     request.tools.retain(|tool| !foreign(tool));
     notes.leave_out("tools");
     Ok(())
+}
+
+/// Pictures that the model made are in the history of models that make some. Others refuse them there.
+fn leave_out_pictures_of_the_model(
+    request: &mut Request<'_>,
+    order: &Order<'_>,
+    notes: &mut Notes,
+) {
+    if order.wire() == WireFormat::Gemini {
+        return;
+    }
+    let is_picture = |part: &Part<'_>| matches!(part.content, Content::Image(_));
+    for turn in request.turns.iter_mut().filter(|turn| turn.role == Role::Assistant) {
+        if turn.parts.iter().any(is_picture) {
+            turn.parts.retain(|part| !is_picture(part));
+            notes.leave_out("messages.images");
+        }
+    }
 }
 
 /// Whether the model can go on thinking: its last calls have the reasoning that the target demands.

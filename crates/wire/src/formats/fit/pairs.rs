@@ -275,7 +275,8 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "a bound of a test")]
     fn many_calls_and_results_are_paired_in_linear_time() {
-        const COUNT: usize = 40_000;
+        // A look at all calls for each result takes hours.
+        const COUNT: usize = 200_000;
         let id = |i: usize| Cow::Owned(format!("call-{i}"));
         let calls = (0..COUNT).map(|i| {
             let content = Content::ToolCall { id: id(i), name: id(i), input: "{}".into() };
@@ -289,11 +290,8 @@ mod tests {
             Turn { role: Assistant, parts: calls.collect() },
             Turn { role: User, parts: results.collect() },
         ];
-        let began = std::time::Instant::now();
         let (turns, _) = pair(turns, Ids::Shown, 1_000).unwrap();
         assert_eq!(turns[1].parts.len(), COUNT);
-        // A look at all calls for each result takes minutes.
-        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
 
     #[test]

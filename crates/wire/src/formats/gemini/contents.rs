@@ -126,8 +126,20 @@ impl<'r> Contents<'_, 'r> {
         // Calls of another model have no ids that Google knows.
         let has_ids = Model(self.order.upstream_model).is_newer() && parts.iter().any(is_signed);
         let mut calls = 0;
-        for part in parts {
+        let mut parts = parts.iter().peekable();
+        while let Some(part) = parts.next() {
             match &part.content {
+                Content::Image(Source::Base64 { media_type, data }) => {
+                    // The signature of a picture goes back on its part.
+                    let next = parts.peek().and_then(|next| of_the_part_before(&next.content));
+                    let json = self.part(Author::Model).open(b'{').key("inlineData").open(b'{');
+                    json.member("mimeType", media_type).member("data", data).close(b'}');
+                    if let Some(signature) = next {
+                        json.member("thoughtSignature", signature);
+                        parts.next();
+                    }
+                    json.close(b'}');
+                }
                 Content::ToolCall { id, name, input } => {
                     let (own, tail) = signed_call::split(id);
                     let number = self.calls.len();
@@ -146,7 +158,7 @@ impl<'r> Contents<'_, 'r> {
                 }
                 Content::Thinking { text, signature } => {
                     // What the fit left is signed by Google.
-                    let Some(signature) = signature.strip_prefix(GOOGLES) else { continue };
+                    let Some(signature) = googles(signature) else { continue };
                     let json = self.part(Author::Model).open(b'{').member("text", text);
                     if !text.is_empty() {
                         json.raw_member("thought", "true");
@@ -191,8 +203,7 @@ impl<'r> Contents<'_, 'r> {
             None => return Err(Unfit::malformed("messages", "a result has no call before it")),
         };
         let (order, is_newer) = (self.order, Model(self.order.upstream_model).is_newer());
-        let is_text = |part: &&Part<'_>| matches!(part.content, Content::Text(_));
-        let (texts, media): (Vec<&Part<'_>>, Vec<&Part<'_>>) = parts.iter().partition(is_text);
+        let (texts, media) = divided(parts, is_newer);
         let json = self.part(Author::User).open(b'{').key("functionResponse").open(b'{');
         if let Some(id) = given {
             json.member("id", id);
@@ -201,8 +212,12 @@ impl<'r> Contents<'_, 'r> {
         write_response(json, &texts, is_error);
         if is_newer && !media.is_empty() {
             json.key("parts").open(b'[');
+            // What is said beside data stands among the texts.
             for part in &media {
-                write_said(json, &part.content, order)?;
+                match &part.content {
+                    Content::Document { source, .. } => write_source(json, source, order)?,
+                    other => write_said(json, other, order)?,
+                }
             }
             json.close(b']');
         }
@@ -216,18 +231,52 @@ impl<'r> Contents<'_, 'r> {
     }
 }
 
+/// A signature as Google wrote it.
+fn googles(signature: &str) -> Option<&str> {
+    signature.strip_prefix(GOOGLES).filter(|signature| signed_call::is_signature(signature))
+}
+
+/// The signature of Google's that belongs to the part before, if that is what it is.
+fn of_the_part_before<'p>(content: &'p Content<'_>) -> Option<&'p str> {
+    match content {
+        Content::Thinking { text, signature } if text.is_empty() => googles(signature),
+        _ => None,
+    }
+}
+
+/// The texts of a result, those of its documents included, and its data. The parts of a newer model's result are data alone; the data
+/// of an older one's stands behind it, with what is said about it.
+fn divided<'p>(parts: &'p [Part<'_>], is_newer: bool) -> (Vec<&'p str>, Vec<&'p Part<'p>>) {
+    let (mut texts, mut media): (Vec<&str>, Vec<&Part<'_>>) = (Vec::new(), Vec::new());
+    for part in parts {
+        match &part.content {
+            Content::Text(text) | Content::Refusal(text) => texts.push(text),
+            Content::Document { source, title, context } => {
+                let said = context.iter().chain(title).map(|text| &**text);
+                let said = said.filter(|text| !text.trim().is_empty());
+                match source {
+                    Source::Plain(text) => texts.extend(said.chain([&**text])),
+                    Source::Base64 { .. } | Source::Url(_) | Source::File(_) => {
+                        let context = context.iter().filter(|text| !text.trim().is_empty());
+                        texts.extend(context.filter(|_| is_newer).map(|text| &**text));
+                        media.push(part);
+                    }
+                }
+            }
+            _ => media.push(part),
+        }
+    }
+    (texts, media)
+}
+
 /// The result as an object: as it is if it is one, else in the member that the format has for it. Source:
 /// <https://ai.google.dev/api/caching#FunctionResponse>.
-fn write_response(json: &mut JsonText, texts: &[&Part<'_>], is_error: bool) {
-    let words = || {
-        texts.iter().enumerate().flat_map(|(i, part)| match &part.content {
-            Content::Text(text) => [if i == 0 { "" } else { "\n" }, &**text],
-            _ => [""; 2],
-        })
-    };
+fn write_response(json: &mut JsonText, texts: &[&str], is_error: bool) {
+    let words =
+        || texts.iter().enumerate().flat_map(|(i, text)| [if i == 0 { "" } else { "\n" }, *text]);
     let name = if is_error { "error" } else { "output" };
     match texts {
-        [Part { content: Content::Text(text), .. }] if is_object(text) => match is_error {
+        [text] if is_object(text) => match is_error {
             true => json.open(b'{').raw_member(name, text.trim()).close(b'}'),
             false => json.raw(text.trim()),
         },

@@ -13,7 +13,7 @@ use crate::formats::neutral::Unfit;
 use crate::formats::notes::{Embeddings, Notes, NumberForm};
 use crate::formats::order::Order;
 use crate::formats::room::Room;
-use crate::formats::unfit::list_field;
+use crate::formats::unfit::{asks_nothing, list_field, no_input};
 use crate::formats::vectors;
 use crate::formats::view::View;
 use hale_core::operation::Operation;
@@ -66,6 +66,7 @@ impl About<'_> {
 fn inputs<'r>(peek: &Peek, input: &'r str) -> Result<Vec<&'r str>, Unfit> {
     match input.starts_with('"') {
         true => Ok(vec![input]),
+        false if asks_nothing(input) => Err(no_input()),
         false => list_field("input", input, &Room::of(peek.body().len()))?.collect(),
     }
 }

@@ -47,9 +47,10 @@ pub(super) fn write(
     request: &Request<'_>,
     order: &Order<'_>,
 ) -> Result<(), Unfit> {
+    let mut written = Vec::new();
     for (name, raw) in &request.others {
         if !order.drops(name) {
-            write_beside(json, (name, raw), order)?;
+            write_beside(json, (name, raw), (order, &mut written))?;
         }
     }
     let mark = json.mark();
@@ -86,7 +87,7 @@ fn write_config(
         json.close(b']');
     }
     write_format(json, request.format.as_ref());
-    let mut says_thinking = false;
+    let mut written = Vec::new();
     for (name, raw) in &request.others {
         if order.drops(name) {
             continue;
@@ -94,19 +95,21 @@ fn write_config(
         match &**name {
             "google" => {
                 for (name, raw) in of_google(raw) {
-                    says_thinking |= write_own(json, (name, raw), order);
+                    write_own(json, (name, raw), (order, &mut written));
                 }
             }
             "modalities" => {
-                if let Some(kinds) = modalities(raw) {
+                if let Some(kinds) = modalities(raw)
+                    && is_first("responseModalities", &mut written)
+                {
                     json.raw_member("responseModalities", &kinds);
                 }
             }
-            name => says_thinking |= write_own(json, (name, raw), order),
+            name => write_own(json, (name, raw), (order, &mut written)),
         }
     }
     let is_refused = order.known.refused_advice().any(|advice| advice.name() == "thinking");
-    if !says_thinking
+    if !written.contains(&"thinkingConfig")
         && !is_refused
         && let Some(thinking) = thinking(request, order)?
     {
@@ -115,13 +118,25 @@ fn write_config(
     Ok(())
 }
 
-/// Writes a parameter that `generationConfig` has; `true` if it says how the model thinks.
-fn write_own(json: &mut JsonText, (name, raw): (&str, &str), order: &Order<'_>) -> bool {
-    let Some(written) = place(name, &IN_CONFIG).filter(|_| has_place(name, order)) else {
-        return false;
-    };
-    json.raw_member(written, raw);
-    written == "thinkingConfig"
+/// Writes a parameter that `generationConfig` has, unless `written` has it: what a client says in one spelling stands before what
+/// the config says in another.
+fn write_own(
+    json: &mut JsonText,
+    (name, raw): (&str, &str),
+    (order, written): (&Order<'_>, &mut Vec<&'static str>),
+) {
+    if let Some(place) = place(name, &IN_CONFIG).filter(|_| has_place((name, raw), order))
+        && is_first(place, written)
+    {
+        json.raw_member(place, raw);
+    }
+}
+
+/// Whether `written` lacks the name, which it has from then on.
+fn is_first(name: &'static str, written: &mut Vec<&'static str>) -> bool {
+    let is_first = !written.contains(&name);
+    written.extend(is_first.then_some(name));
+    is_first
 }
 
 /// What the table calls the parameter.
@@ -129,8 +144,15 @@ fn place(name: &str, table: &[(&str, &'static str)]) -> Option<&'static str> {
     table.iter().find(|(given, _)| *given == name).map(|(_, written)| *written)
 }
 
+fn asks_for_sound(modalities: &str) -> bool {
+    modalities.to_ascii_uppercase().contains("\"AUDIO\"")
+}
+
 /// Whether the model takes a parameter that others of Google's take.
-fn has_place(name: &str, order: &Order<'_>) -> bool {
+fn has_place((name, raw): (&str, &str), order: &Order<'_>) -> bool {
+    if matches!(name, "response_modalities" | "responseModalities") && asks_for_sound(raw) {
+        return false;
+    }
     let is_penalty = matches!(name, "presence_penalty" | "frequency_penalty");
     !(is_penalty && Model(order.upstream_model).is_newer())
 }
@@ -139,18 +161,22 @@ fn has_place(name: &str, order: &Order<'_>) -> bool {
 fn write_beside(
     json: &mut JsonText,
     (name, raw): (&str, &str),
-    order: &Order<'_>,
+    (order, written): (&Order<'_>, &mut Vec<&'static str>),
 ) -> Result<(), Unfit> {
-    if let Some(written) = place(name, &BESIDE) {
-        json.raw_member(written, raw);
+    if let Some(place) = place(name, &BESIDE) {
+        if is_first(place, written) {
+            json.raw_member(place, raw);
+        }
         return Ok(());
     }
     let is_known = match name {
         // Clients of Google's OpenAI-compatible address say so what it has beside OpenAI's format.
         "google" => {
             for (name, raw) in of_google(raw) {
-                if let Some(written) = place(name, &BESIDE) {
-                    json.raw_member(written, raw);
+                if let Some(place) = place(name, &BESIDE)
+                    && is_first(place, written)
+                {
+                    json.raw_member(place, raw);
                 }
             }
             true
@@ -164,8 +190,11 @@ fn write_beside(
         "modalities" => modalities(raw).is_some(),
         // A tool is written for it.
         "web_search_options" => true,
+        // Sound has no place in an answer of another format.
+        "response_modalities" | "responseModalities" if !asks_for_sound(raw) => true,
+        "response_modalities" | "responseModalities" => false,
         name if place(name, &IN_CONFIG).is_some() => {
-            has_place(name, order) || raw.parse() == Ok(0.0)
+            has_place((name, raw), order) || raw.parse() == Ok(0.0)
         }
         name => is_advice(name) || is_default(name, raw),
     };

@@ -39,7 +39,7 @@ pub(super) enum Said<'a> {
         /// The input, a JSON object.
         input: Json<'a>,
     },
-    /// Data: a picture or sound.
+    /// A picture.
     Data {
         /// Its type.
         media_type: Text<'a>,
@@ -135,7 +135,15 @@ fn data(raw: &str) -> Result<Said<'_>, String> {
     let Ok([Some(media_type), Some(data)]) = texts(raw, ["mimeType", "data"]) else {
         return Err("data without its type".to_owned());
     };
-    Ok(Said::Data { media_type: string(media_type, "mimeType")?, data: string(data, "data")? })
+    let media_type = string(media_type, "mimeType")?;
+    // Sound and films have no place in an answer: they are no pictures.
+    if !media_type.starts_with("image/") {
+        let kind = clean(&media_type, 60);
+        return Ok(Said::Text(Cow::Owned(format!(
+            "[data of type {kind}, which this answer cannot hold]"
+        ))));
+    }
+    Ok(Said::Data { media_type, data: string(data, "data")? })
 }
 
 /// Code that the provider ran, as the text of an answer shows it.

@@ -1,6 +1,7 @@
 //! Chats, streams, embeddings, counts and images between clients of other formats and Google's.
 
 mod clients;
+mod history;
 
 use bytes::Bytes;
 use hale_core::operation::Operation;

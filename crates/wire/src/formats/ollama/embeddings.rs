@@ -13,7 +13,7 @@ use crate::formats::neutral::Unfit;
 use crate::formats::notes::{Embeddings, Notes, NumberForm};
 use crate::formats::order::Order;
 use crate::formats::room::Room;
-use crate::formats::unfit::list_field;
+use crate::formats::unfit::{asks_nothing, list_field, no_input};
 use crate::formats::usage::count_of;
 use crate::formats::vectors;
 use crate::formats::view::View;
@@ -45,6 +45,9 @@ pub(crate) fn write(
             _ if order.drop_params || !peek.has(name) => {}
             _ => return Err(Unfit::unsupported(&**name, provider, FIX)),
         }
+    }
+    if asks_nothing(input) {
+        return Err(no_input());
     }
     check(input, order, &Room::of(peek.body().len()))?;
     let mut json = JsonText::with_room(peek.body().len() + 256);

@@ -4,6 +4,7 @@
 //! refused by its name, unless it may be dropped; what only advises is left out.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::FIX;
 use super::tools::Offered;
@@ -105,33 +106,32 @@ fn write_options(
 }
 
 /// Writes `options` from those that the request has parameters for, and what is `given` besides: single options, and an object
-/// of them. What is named alone comes first, because the object may be the deployment's.
+/// of them. What is given first counts, because the client's stands before the deployment's.
 pub(super) fn write_given<'r>(
     json: &mut JsonText,
     mut named: Vec<Setting<'r>>,
     given: &[(&'r str, &'r str)],
 ) -> Result<(), Unfit> {
-    let mut object = None;
+    let mut names: HashSet<&str> = named.iter().map(|(name, _)| *name).collect();
     for (name, raw) in given {
         if *name == "options" {
-            object = Some(*raw);
-        } else if OPTIONS.contains(name) && !named.iter().any(|(known, _)| known == name) {
+            let mut within: Vec<Setting<'r>> = Vec::new();
+            scan::members(raw.as_bytes(), |key, value| {
+                within.push((raw[key].trim_matches('"'), Cow::Borrowed(&raw[value])));
+            })
+            .map_err(|_| Unfit::malformed("options", "it must be an object"))?;
+            // Of two of one name in one object the last one counts.
+            let last = within.into_iter().rev().filter(|(name, _)| names.insert(name));
+            let last: Vec<_> = last.collect();
+            named.extend(last.into_iter().rev());
+        } else if OPTIONS.contains(name) && names.insert(name) {
             named.push((name, Cow::Borrowed(raw)));
         }
     }
     let mark = json.mark();
     json.key("options").open(b'{');
     for (name, raw) in &named {
-        json.raw_member(name, raw);
-    }
-    if let Some(object) = object {
-        let is_named = |key: &str| named.iter().any(|(name, _)| key.trim_matches('"') == *name);
-        scan::members(object.as_bytes(), |key, value| {
-            if !is_named(&object[key.clone()]) {
-                json.raw_key(&object[key]).raw(&object[value]);
-            }
-        })
-        .map_err(|_| Unfit::malformed("options", "it must be an object"))?;
+        json.raw_key(&format!("\"{name}\"")).raw(raw);
     }
     match json.is_at_start() {
         true => json.undo(mark),

@@ -476,3 +476,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_client_says_of_an_option_counts_before_the_config() {
+    let mut made = deployment("ollama_chat");
+    made.endpoint.default_params = vec![("num_ctx".into(), "8192".into())];
+    let order = order(&made, Operation::Chat, "qwen3:8b");
+    let of = |more: Value| {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        sent(&body, &order).unwrap()["options"].clone()
+    };
+    assert_eq!(of(json!({})), json!({"num_ctx": 8192}));
+    assert_eq!(of(json!({"num_ctx": 1})), json!({"num_ctx": 1}));
+    assert_eq!(of(json!({"options": {"num_ctx": 2, "seed": 3}})), json!({"num_ctx": 2, "seed": 3}));
+}

@@ -19,6 +19,7 @@ use crate::formats::neutral::{
 use crate::formats::read_source;
 use crate::formats::room::Room;
 use crate::formats::signed_call;
+use crate::formats::thoughts::GOOGLES;
 use crate::formats::unfit::{asks_nothing, field, flag_field, list_field, object_field};
 
 #[derive(Deserialize)]
@@ -36,6 +37,8 @@ struct Message<'a> {
     #[serde(borrow)]
     audio: Option<&'a RawValue>,
     #[serde(borrow)]
+    images: Option<&'a RawValue>,
+    #[serde(borrow)]
     tool_call_id: Option<Str<'a>>,
     #[serde(borrow)]
     thinking_blocks: Option<&'a RawValue>,
@@ -51,6 +54,8 @@ struct Call<'a> {
     id: Text<'a>,
     #[serde(borrow)]
     extra_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    provider_specific_fields: Option<&'a RawValue>,
     #[serde(borrow)]
     function: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -74,6 +79,8 @@ struct CalledFunction<'a> {
     name: Text<'a>,
     #[serde(borrow, default)]
     arguments: Text<'a>,
+    #[serde(borrow)]
+    provider_specific_fields: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +122,7 @@ pub(crate) fn read<'a>(
 ) -> Result<Request<'a>, Unfit> {
     let mut request = Request::default();
     let mut most: [Option<Json<'_>>; 2] = [None, None];
+    let mut allowed = None;
     for (name, raw) in fields {
         if raw == "null" || is_removed(&name) {
             continue;
@@ -122,8 +130,13 @@ pub(crate) fn read<'a>(
         match &*name {
             // `metadata` is LiteLLM's own; OpenAI's does not change the answer.
             "model" | "stream_options" | "metadata" => {}
-            "messages" => messages(raw, room, &mut request)?,
+            "messages" => {
+                // Of two members of one name the last one counts.
+                (request.turns, request.system) = (Vec::new(), Vec::new());
+                messages(raw, room, &mut request)?;
+            }
             "tools" => request.tools = read_tools::tools(raw, room, &mut request.left_out)?,
+            "tool_choice" if read_tools::is_of_allowed(raw) => allowed = Some(raw),
             "tool_choice" => request.tool_choice = Some(read_tools::tool_choice(raw)?),
             "parallel_tool_calls" => {
                 request.parallel_tools = flag_field("parallel_tool_calls", Some(raw))?;
@@ -149,6 +162,9 @@ pub(crate) fn read<'a>(
     }
     let [newer, older] = most;
     request.max_tokens = newer.or(older);
+    if let Some(raw) = allowed {
+        read_tools::allow(&mut request, raw, room)?;
+    }
     Ok(request)
 }
 
@@ -220,6 +236,7 @@ fn assistant_parts<'a>(
         && message.reasoning_content.is_none()
         && message.refusal.is_none()
         && message.tool_calls.is_none()
+        && message.images.is_none()
     {
         return Ok(content);
     }
@@ -246,13 +263,17 @@ fn assistant_parts<'a>(
         let text = text_field(&format!("{at}.reasoning_content"), raw)?;
         parts.push(Content::Thinking { text, signature: Cow::Borrowed("") }.into());
     }
-    parts.extend(content);
+    let images = images((at, room), message.images)?;
+    let mut parts = signed_in_place(parts, content, images);
     parts.extend(message.refusal.map(|text| Part::from(Content::Refusal(text.0))));
     let calls = of_message((at, "tool_calls"), message.tool_calls, room)?;
     for (i, call) in calls.enumerate() {
         let mut call: Call<'a> = object_field("tool_calls", call?)?;
         if signed_call::split(&call.id).1.is_none() {
             call.id = signed_call::joined(call.id, call.extra_content);
+        }
+        if signed_call::split(&call.id).1.is_none() {
+            call.id = signed_call::joined_of_fields(call.id, call.provider_specific_fields);
         }
         if let Some(custom) = call.custom {
             let custom: CalledCustom<'a> =
@@ -268,12 +289,60 @@ fn assistant_parts<'a>(
             return Err(Unfit::malformed(place, "only calls of functions can be passed on"));
         };
         let function: CalledFunction<'a> = object_field(&place, function.get())?;
+        if signed_call::split(&call.id).1.is_none() {
+            call.id = signed_call::joined_of_fields(call.id, function.provider_specific_fields);
+        }
         // A model's mistake stays in the history of its client.
         let input = as_object(function.arguments);
         let content = Content::ToolCall { id: call.id, name: function.name, input };
         parts.push(Part { content, cache: raw_json(call.cache_control) });
     }
     Ok(parts)
+}
+
+/// Thoughts, content and pictures of a message, with the signatures of Google's that are of no thought behind what they sign: a
+/// picture, else the text.
+fn signed_in_place<'a>(
+    blocks: Vec<Part<'a>>,
+    content: Vec<Part<'a>>,
+    images: Vec<Content<'a>>,
+) -> Vec<Part<'a>> {
+    let is_of_a_part = |part: &Part<'_>| {
+        matches!(&part.content, Content::Thinking { text, signature }
+            if text.is_empty() && signature.starts_with(GOOGLES))
+    };
+    let (mut of_parts, mut parts): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_of_a_part);
+    let of_images = of_parts.split_off(of_parts.len().saturating_sub(images.len()));
+    parts.extend(content);
+    parts.extend(of_parts);
+    let mut of_images = of_images.into_iter();
+    for image in images {
+        parts.push(image.into());
+        parts.extend(of_images.next());
+    }
+    parts
+}
+
+/// The pictures of an answer, as it was written for the client. What is none is left out: nothing locks a session.
+fn images<'a>(
+    (at, room): (&str, &Room),
+    raw: Option<&'a RawValue>,
+) -> Result<Vec<Content<'a>>, Unfit> {
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow)]
+        image_url: &'a RawValue,
+    }
+    let Some(list) = raw.and_then(|raw| elements(raw.get())) else { return Ok(Vec::new()) };
+    let place = format!("{at}.images");
+    let mut images = Vec::new();
+    for raw in list {
+        room.take(&place)?;
+        let given = object_field::<Image<'a>>(&place, raw);
+        let found = given.and_then(|given| read_source::image(given.image_url.get(), &place));
+        images.extend(found.ok().map(Content::Image));
+    }
+    Ok(images)
 }
 
 /// The elements of a message's list, which may be absent.
@@ -306,8 +375,9 @@ fn add_result<'a>(
     match turns.last_mut() {
         Some(last) if last.role == Role::User => {
             let is_result = |part: &Part<'_>| matches!(part.content, Content::ToolResult { .. });
-            let place = last.parts.iter().position(|part| !is_result(part));
-            last.parts.insert(place.unwrap_or(last.parts.len()), part);
+            // The results come first, so that the last one is near the end.
+            let place = last.parts.iter().rposition(is_result).map_or(0, |at| at + 1);
+            last.parts.insert(place, part);
         }
         _ => turns.push(Turn { role: Role::User, parts: vec![part] }),
     }

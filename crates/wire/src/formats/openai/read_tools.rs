@@ -4,13 +4,15 @@
 //! that the provider runs stays as it is.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::bytes::json::Str;
+use crate::bytes::members::texts;
 use crate::formats::arguments::INPUT_SCHEMA;
-use crate::formats::neutral::{Text, Tool, ToolChoice, Unfit, raw_json};
+use crate::formats::neutral::{Request, Text, Tool, ToolChoice, Unfit, raw_json};
 use crate::formats::room::Room;
 use crate::formats::unfit::{flag_field, list_field, object_field};
 
@@ -94,6 +96,49 @@ pub(super) fn tools<'a>(
         });
     }
     Ok(tools)
+}
+
+/// Whether the field `tool_choice` says which of the tools may be called.
+pub(super) fn is_of_allowed(raw: &str) -> bool {
+    matches!(texts(raw, ["type"]), Ok([Some("\"allowed_tools\"")]))
+}
+
+/// Leaves in `request` the tools that its `tool_choice` allows, and chooses among them as it says.
+pub(super) fn allow(request: &mut Request<'_>, raw: &str, room: &Room) -> Result<(), Unfit> {
+    const AT: &str = "tool_choice.allowed_tools";
+    #[derive(Deserialize)]
+    struct Tools<'a> {
+        #[serde(borrow)]
+        function: Option<&'a RawValue>,
+        #[serde(borrow)]
+        custom: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Text<'a>,
+    }
+    let missing = || Unfit::malformed(AT, "it needs `mode` and `tools`");
+    let [given] = texts(raw, ["allowed_tools"]).map_err(|_| missing())?;
+    let [mode, tools] =
+        texts(given.ok_or_else(missing)?, ["mode", "tools"]).map_err(|_| missing())?;
+    let mut names: HashSet<String> = HashSet::new();
+    for tool in list_field(AT, tools.ok_or_else(missing)?, room)? {
+        let tool: Tools<'_> = object_field(AT, tool?)?;
+        if let Some(named) = tool.function.or(tool.custom) {
+            let named: Named<'_> = object_field(AT, named.get())?;
+            names.insert(named.name.into_owned());
+        }
+    }
+    request.tools.retain(|tool| match tool {
+        Tool::Function { name, .. } => names.contains(&**name),
+        Tool::Native(_) => false,
+    });
+    request.tool_choice = match mode {
+        Some("\"required\"") => Some(ToolChoice::Any),
+        _ => Some(ToolChoice::Auto),
+    };
+    Ok(())
 }
 
 /// The choice in the field `tool_choice`.

@@ -1,7 +1,7 @@
 //! Writes neutral deltas as chunks of the OpenAI wire.
 //!
 //! Called for clients of chat completions whose provider speaks another wire. Always true: a chunk with the role comes
-//! first, `[DONE]` last and once; the usage has a chunk of its own.
+//! first, one with the finish behind all content, `[DONE]` last and once; the usage has a chunk of its own.
 
 use hale_core::usage::Usage;
 
@@ -9,7 +9,7 @@ use super::answer::{write_citations, write_signature};
 use super::{finish_reason, write_usage};
 use crate::bytes::json::JsonText;
 use crate::bytes::members::texts;
-use crate::formats::neutral::Delta;
+use crate::formats::neutral::{Delta, Stop};
 use crate::formats::view::View;
 
 /// The state of the output.
@@ -18,6 +18,8 @@ pub(crate) struct Writer {
     /// The start of each chunk, up to `choices`.
     start: Vec<u8>,
     usage: Option<Usage>,
+    /// Why the answer ended, until nothing can follow: some providers say so in each event, and clients stop at the first.
+    stop: Option<Stop>,
     closed: bool,
 }
 
@@ -45,7 +47,7 @@ impl Writer {
             Delta::End => self.close(view, out),
             Delta::Stop(stop, _) => {
                 self.begin("", view, out);
-                self.chunk(out, |_| {}, Some(finish_reason(stop)));
+                self.stop = Some(stop.clone());
             }
             Delta::Text(text) => self.piece(view, out, |json| {
                 json.member("content", text);
@@ -98,6 +100,9 @@ impl Writer {
             return;
         }
         self.closed = true;
+        if let Some(stop) = self.stop.take() {
+            self.chunk(out, |_| {}, Some(finish_reason(&stop)));
+        }
         if let Some(usage) = self.usage.filter(|_| view.show_usage) {
             self.begin("", view, out);
             let mut json = JsonText::new();

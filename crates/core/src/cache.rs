@@ -12,6 +12,8 @@ pub struct CacheSettings {
     pub ttl_ms: u64,
     /// What separates the answers of several gateways that share a store. Empty.
     pub namespace: Box<str>,
+    /// Which clients share answers.
+    pub shared_by: SharedBy,
     /// The operations whose answers are kept.
     pub operations: Vec<Operation>,
     /// Which requests use it.
@@ -63,6 +65,16 @@ impl Default for DiskCache {
     }
 }
 
+/// Which clients share answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedBy {
+    /// Those with the same key.
+    #[default]
+    OneKey,
+    /// All of them: `shared_by_keys: true`.
+    AllKeys,
+}
+
 /// Which requests use the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheMode {
@@ -77,6 +89,7 @@ impl Default for CacheSettings {
         CacheSettings {
             ttl_ms: 600_000,
             namespace: Box::default(),
+            shared_by: SharedBy::OneKey,
             operations: CACHEABLE.to_vec(),
             mode: CacheMode::On,
             bytes: 64 << 20,

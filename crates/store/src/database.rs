@@ -18,8 +18,8 @@ use crate::sqlite::Sqlite;
 pub use crate::sqlite::Threads;
 use crate::table::Table;
 use crate::tenants::{
-    Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Place, Record, TenantTable, of_json,
-    of_values, steps,
+    Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Place, Record, TenantTable, Tokens,
+    of_json, of_values, steps,
 };
 use crate::value::{Row, Value};
 
@@ -315,6 +315,24 @@ impl Database {
         };
         let count = count.first().and_then(|row| row.first()).and_then(Value::integer);
         Ok((rows, count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default()))
+    }
+
+    /// Hashes of keys, sorted, at most `limit` of them: no other column is read.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn tokens(&self, which: &Tokens, limit: u32) -> Result<Vec<Box<str>>, Error> {
+        let rows = match &self.0 {
+            Kind::Sqlite(sqlite) => {
+                let (sql, values) = Place::File.tokens(which, limit);
+                sqlite.read(sql, values).await?
+            }
+            Kind::Postgres(postgres) => {
+                let (sql, values) = postgres.tenants().await?.tokens(which, limit);
+                postgres.read(&sql, &values).await?
+            }
+        };
+        Ok(rows.iter().filter_map(|row| row.first()?.text().map(Box::from)).collect())
     }
 
     /// How many rows about keys there are of those, without a limit.

@@ -49,7 +49,7 @@ pub use self::store::{Figures, Options, Progress, Sample, Status, Store};
 pub use self::table::Table;
 pub use self::tenants::{
     By, Change, Changed, ColumnType, DayFilter, DaySum, DaysOf, Find, LogFilter, LogOrder, Once,
-    Record, RowKey, TenantTable,
+    Record, RowKey, TenantTable, Tokens,
 };
 pub use self::value::Value;
 pub use self::watch::{Call, Watch};

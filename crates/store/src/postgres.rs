@@ -169,19 +169,21 @@ impl Postgres {
         self.insert((table, OnConflict::Keep), rows, None).await
     }
 
-    /// Notes what counters were before the first rows of the ledger that raise them.
+    /// Makes the rows of counters that have none yet, and notes what counters were before the first rows of the ledger that raise them.
     async fn mark(
         &self,
         table: Table,
         rows: &[Row],
         theirs: Option<Theirs<'_>>,
     ) -> Result<(), Error> {
-        let Some(sql) = table.mark_many(theirs) else { return Ok(()) };
-        let ids = (0..table.key_columns()).map(|at| column(rows, at, Type::Text));
-        let bound: Vec<Bound<'_>> = ids.collect();
-        let values = parameters(&bound);
-        let marked = self.inner.writer.execute_typed(&sql, &values).await;
-        marked.map(drop).map_err(|error| self.failed(&error))
+        for sql in [table.enrol_many(theirs), table.mark_many(theirs)].into_iter().flatten() {
+            let ids = (0..table.key_columns()).map(|at| column(rows, at, Type::Text));
+            let bound: Vec<Bound<'_>> = ids.collect();
+            let values = parameters(&bound);
+            let marked = self.inner.writer.execute_typed(&sql, &values).await;
+            marked.map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
     }
 
     async fn insert(

@@ -263,12 +263,13 @@ impl Sqlite {
     }
 }
 
-/// Notes what counters were before the first rows of the ledger that raise them.
+/// Makes the rows of counters that have none yet, and notes what counters were before the first rows of the ledger that raise them.
 fn mark(connection: &Connection, table: Table, rows: &[Row]) -> rusqlite::Result<()> {
-    let Some(sql) = table.mark_one() else { return Ok(()) };
-    let mut statement = connection.prepare_cached(&sql)?;
-    for row in rows {
-        statement.execute(params_from_iter(row.iter().take(table.key_columns())))?;
+    for sql in [table.enrol_one(), table.mark_one()].into_iter().flatten() {
+        let mut statement = connection.prepare_cached(&sql)?;
+        for row in rows {
+            statement.execute(params_from_iter(row.iter().take(table.key_columns())))?;
+        }
     }
     Ok(())
 }

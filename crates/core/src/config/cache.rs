@@ -3,7 +3,7 @@
 //! Called by the reader of settings. Always true: an answer is kept only if `cache` is on; a kind of cache that is not
 //! served keeps none, and says so.
 
-use crate::cache::{CACHEABLE, CacheKind, CacheMode, CacheSettings, DiskCache};
+use crate::cache::{CACHEABLE, CacheKind, CacheMode, CacheSettings, DiskCache, SharedBy};
 use crate::operation::Operation;
 
 use super::features::{self, Feature};
@@ -98,6 +98,12 @@ pub(super) fn params(field: &Field<'_>, problems: &mut Problems) -> Params {
         }
         "namespace" => {
             settings.namespace = field.text(problems).map(Box::from).unwrap_or_default();
+        }
+        "shared_by_keys" => {
+            settings.shared_by = match field.flag(problems) {
+                Some(true) => SharedBy::AllKeys,
+                Some(false) | None => SharedBy::OneKey,
+            };
         }
         "mode" => settings.mode = mode(field, problems).unwrap_or(CacheMode::On),
         "supported_call_types" => settings.operations = operations(field, problems),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::resolve::{Resolved, Target, resolve};
+use crate::deployment::Deployment;
 use crate::prices;
 use crate::snapshot::Snapshot;
 use crate::tenancy::Denied;
@@ -56,6 +57,39 @@ impl MayUse {
                 })
             }
             Some(_) | None => by_name,
+        }
+    }
+
+    /// Whether it may use the model that `provider` knows by that name, which is sent to it as it is: a name that stands for another
+    /// model here says nothing of it, so that it counts only where the provider's own name is the same.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check_sent(
+        access: &KeyAccess,
+        snapshot: &Snapshot,
+        (provider, name): (&str, &str),
+    ) -> Result<(), Denied> {
+        if access.allows_all_models() {
+            return Ok(());
+        }
+        let has_name = |deployment: &&Arc<Deployment>| {
+            let endpoint = &deployment.endpoint;
+            *endpoint.provider.name == *provider && *endpoint.upstream_model == *name
+        };
+        let mut known = snapshot.deployments.iter().filter(has_name);
+        let is_granted = known.any(|deployment| {
+            let group = deployment.group;
+            let target = Target { group, pinned: None, wildcard_name: None };
+            let name = Renamed { name: &snapshot.group(group).name, is_team_alias: false };
+            judge(access, snapshot, (name, Some(&target))).is_ok()
+        });
+        let is_ours =
+            snapshot.by_name.contains_key(name) || snapshot.router.aliases.contains_key(name);
+        match is_granted {
+            true => Ok(()),
+            false if is_ours => Err(access.model_refused(name)),
+            false => judge(access, snapshot, (Renamed { name, is_team_alias: false }, None)),
         }
     }
 

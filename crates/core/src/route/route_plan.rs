@@ -8,6 +8,7 @@
 
 mod after;
 mod attempt_plan;
+mod cost;
 mod invariants;
 mod pick;
 mod plan;

@@ -115,7 +115,7 @@ pub struct ModelRule {
 pub struct Renamed<'a> {
     /// The name.
     pub name: &'a str,
-    /// Whether a name of the team's led to it.
+    /// Whether a name of the team's led to it, and none of the key's own.
     pub is_team_alias: bool,
 }
 
@@ -223,8 +223,11 @@ impl KeyAccess {
         let [team, own] = &self.aliases;
         let of_team = team.get(model);
         let name = of_team.map_or(model, |name| &**name);
-        let name = own.get(name).map_or(name, |name| &**name);
-        Renamed { name, is_team_alias: of_team.is_some() }
+        // What a name of the key's own leads to was not given by the team.
+        match own.get(name) {
+            Some(name) => Renamed { name, is_team_alias: false },
+            None => Renamed { name, is_team_alias: of_team.is_some() },
+        }
     }
 
     /// Whether every level allows the model. A name of the team's own is allowed for the team.
@@ -242,6 +245,13 @@ impl KeyAccess {
         }
     }
 
+    /// The refusal of a model that the first level with models does not allow.
+    #[must_use]
+    pub fn model_refused(&self, model: &str) -> Denied {
+        let kind = self.models.first().map_or(SubjectKind::Key, |rule| rule.kind);
+        Denied::model(kind, model)
+    }
+
     /// Whether the size of a request matters to a limit or a budget.
     #[must_use]
     pub fn measures(&self, end_user: Option<&EndUser>) -> bool {
@@ -255,6 +265,13 @@ impl KeyAccess {
     #[must_use]
     pub fn allows_all_models(&self) -> bool {
         self.models.iter().all(|rule| rule.models.is_empty())
+    }
+
+    /// Of the names of one model that which has limits of its own, else the first.
+    #[must_use]
+    pub fn limited_name<'n>(&self, names: [&'n str; 2]) -> &'n str {
+        let has_limits = |name: &&str| self.of_models.contains_key(*name);
+        names.into_iter().find(has_limits).unwrap_or(names[0])
     }
 
     /// Admits a request for a model of that group: takes what it is expected to use at every level, or nothing.
@@ -348,6 +365,14 @@ impl Admission {
     /// Replaces what was reserved by what was used. `dirty` gets the levels with something to write.
     pub fn settle(mut self, used: Used, mut dirty: impl FnMut(&Arc<Level>)) {
         self.release(used, &mut dirty);
+    }
+
+    /// Gives back what was reserved as if the request had not come: it was refused before any upstream was called.
+    pub fn refund(mut self) {
+        let Some(access) = self.access.take() else { return };
+        for level in access.levels.iter().chain(self.more.iter().flatten()) {
+            level.account.refund(&level.terms, &self.claim, self.began);
+        }
     }
 
     fn release(&mut self, used: Used, dirty: &mut dyn FnMut(&Arc<Level>)) {

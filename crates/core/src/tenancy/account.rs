@@ -54,13 +54,15 @@ impl Budget {
 /// What a request is expected to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// Tokens.
+    /// Tokens: those of its text, and those of its answer if it names them.
     pub tokens: u64,
+    /// Tokens that its answer may have if it does not name them.
+    pub implied: u64,
     /// Whether the request itself names the tokens of its answer.
     pub is_explicit: bool,
     /// Money; 0 if there is no price.
     pub cost: Money,
-    /// Whether its model is known to cost nothing: then no budget matters.
+    /// Whether it costs nothing wherever it is sent, by prices and not by this estimate: then no budget matters.
     pub is_free: bool,
 }
 
@@ -353,9 +355,14 @@ impl Account {
     }
 }
 
-/// The tokens that are taken for a request: an estimate never more than a minute may have.
+/// The tokens that are taken for a request: an estimate is never more than a minute may have, and an answer of which the request says
+/// nothing is never more than a quarter of that.
 fn tokens_of(terms: &Terms, claim: &Claim) -> u64 {
-    terms.tpm.map_or(0, |limit| claim.tokens.clamp(1, limit.max(1)))
+    let taken = |limit: u64| {
+        let expected = claim.tokens.max(claim.implied.min(limit / 4));
+        expected.clamp(1, limit.max(1))
+    };
+    terms.tpm.map_or(0, taken)
 }
 
 impl Inner {

@@ -9,6 +9,9 @@ use super::account::Full;
 use super::subject::{Subject, SubjectKind};
 use crate::time::{UnixMs, WallClock};
 
+/// The reason while calls in flight reserve the remainder of a budget.
+pub const BUDGET_RESERVED: &str = "budget_reserved";
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Denied {
@@ -213,7 +216,7 @@ impl Denied {
                      again when one has ended"
                 );
                 let denied = Denied::new(429, "throttling_error", message);
-                Denied { retry_after_s: Some(1), ..denied.reason("budget_reserved") }
+                Denied { retry_after_s: Some(1), ..denied.reason(BUDGET_RESERVED) }
             }
         }
     }
@@ -231,7 +234,7 @@ fn rate_limited(
     let message = format!(
         "Rate limit exceeded for {}: {}. Limit type: {of}. Current limit: {limit}, Remaining: 0. Limit resets at: {when}",
         subject.kind.descriptor(),
-        subject.id
+        if subject.kind == SubjectKind::Member { &subject.name } else { &subject.id }
     );
     Denied {
         retry_after_s: Some(seconds),

@@ -7,6 +7,8 @@ use crate::money::Money;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -235,18 +237,28 @@ pub fn load_end_user(
 /// A budget in the columns of a row.
 fn budget(row: Row<'_>) -> Option<Budget> {
     let max = row.money("max_budget")?;
-    let duration = row.text("budget_duration");
-    // What was written by others may be a text that is not understood: such a budget never begins anew.
-    let duration = duration.and_then(|text| BudgetDuration::parse("budget_duration", text).ok());
-    Some(Budget { max, duration, raised: None, zone: TimeZone::UTC })
+    Some(Budget { max, duration: duration(row), raised: None, zone: TimeZone::UTC })
+}
+
+/// How long the budget of a row lasts. A text of others that is not understood is none: such a budget never begins anew.
+fn duration(row: Row<'_>) -> Option<BudgetDuration> {
+    BudgetDuration::parse("budget_duration", row.text("budget_duration")?).ok()
+}
+
+/// A moment as a text: one without a zone is of UTC, as the reference stores it.
+fn moment(text: &str) -> Option<UnixMs> {
+    let civil = |text: &str| {
+        let zoned = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(zoned.timestamp())
+    };
+    let at = text.parse::<Timestamp>().ok().or_else(|| civil(text))?;
+    at.as_millisecond().try_into().ok().map(UnixMs)
 }
 
 /// A temporary raise, in the metadata of a key or in the columns of a budget.
 fn raised(row: Row<'_>) -> Option<(Money, UnixMs)> {
     let until = match row.text("temp_budget_expiry") {
-        Some(text) => {
-            text.parse::<jiff::Timestamp>().ok()?.as_millisecond().try_into().ok().map(UnixMs)
-        }
+        Some(text) => moment(text),
         None => row.time("temp_budget_expiry"),
     };
     Some((row.money("temp_budget_increase")?, until?))
@@ -290,7 +302,8 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         if key.text("budget_duration").is_none()
             && let (Some(own), Some(row)) = (&mut terms.budget, linked)
         {
-            own.duration = budget(row).and_then(|linked| linked.duration);
+            // The row may have a clock and no budget of its own.
+            own.duration = duration(row);
             ends = row.time("budget_reset_at");
             clock = row.text("budget_id");
         }
@@ -344,7 +357,11 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         let rows = self.rows;
         let key = Row(&rows.key);
         let (Some(team), Some(user)) = (key.text("team_id"), key.text("user_id")) else { return };
-        let Some(member) = rows.member.as_ref().map(Row) else { return };
+        let member = rows.member.as_ref().map(Row);
+        // The reference adds the row of a rostered member with its first spend.
+        if member.is_none() && !self.is_in_roster(user) {
+            return;
+        }
         let own = rows.member_budget.as_ref().map(Row);
         let row = own.or_else(|| rows.default_member_budget.as_ref().map(Row));
         let mut terms = row.map(|row| terms(row, None)).unwrap_or_default();
@@ -352,14 +369,21 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         let is_cap = |budget: &Budget| own.is_some() || budget.max > Money::ZERO;
         let cap = row.and_then(|row| Some(Budget { raised: raised(row), ..budget(row)? }));
         terms.budget = cap.filter(is_cap);
-        let subject = Subject::new(SubjectKind::Member, &format!("{team}:{user}"));
+        let subject = Subject::of_member(team, user);
         let ends = row.and_then(|row| row.time("budget_reset_at"));
-        let opening = (member.money("spend").unwrap_or_default(), ends);
+        let spent = member.and_then(|member| member.money("spend"));
+        let opening = (spent.unwrap_or_default(), ends);
         self.level(subject, terms, opening, row.and_then(|row| row.text("budget_id")));
         self.rule(
             SubjectKind::Member,
             row.map(|row| row.list("allowed_models")).unwrap_or_default(),
         );
+    }
+
+    fn is_in_roster(&self, user: &str) -> bool {
+        let team = self.rows.team.as_ref().map(Row);
+        let roster = team.map(|team| team.items("members_with_roles")).unwrap_or_default();
+        roster.iter().any(|one| one.get("user_id").and_then(Value::as_str) == Some(user))
     }
 
     fn team(&mut self) {

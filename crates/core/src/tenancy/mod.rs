@@ -5,7 +5,7 @@
 
 pub mod access;
 pub mod account;
-mod denied;
+pub mod denied;
 pub mod duration;
 pub mod end_user;
 mod identity;

@@ -62,6 +62,15 @@ impl<'a> Row<'a> {
         texts.map(Box::from).collect()
     }
 
+    /// The items of a column; none if it has no list.
+    #[must_use]
+    pub fn items(self, column: &str) -> Vec<Value> {
+        match self.json(column).map(Cow::into_owned) {
+            Some(Value::Array(items)) => items,
+            Some(_) | None => Vec::new(),
+        }
+    }
+
     /// The object of a column; an empty one if it has none.
     #[must_use]
     pub fn object(self, column: &str) -> Record {
@@ -87,10 +96,19 @@ impl<'a> Row<'a> {
     /// The value of a column. Some writers put JSON into a text.
     fn json(self, column: &str) -> Option<Cow<'a, Value>> {
         let value = self.0.get(column)?;
-        let inner = value.as_str().filter(|text| text.starts_with(['{', '[']));
-        match inner.and_then(|text| serde_json::from_str(text).ok()) {
-            Some(inner) => Some(Cow::Owned(inner)),
-            None => Some(Cow::Borrowed(value)),
+        let parsed = |text: &str| {
+            let looks = text.starts_with(['{', '[', '"']);
+            looks.then(|| serde_json::from_str::<Value>(text).ok()).flatten()
+        };
+        let Some(inner) = value.as_str().and_then(parsed) else {
+            return Some(Cow::Borrowed(value));
+        };
+        // And some do so twice.
+        let within = inner.as_str().and_then(parsed);
+        match within {
+            Some(within) => Some(Cow::Owned(within)),
+            None if inner.is_string() => Some(Cow::Borrowed(value)),
+            None => Some(Cow::Owned(inner)),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub enum SubjectKind {
     /// A key; its id is its hash.
     Key,
-    /// A user in a team; its id is `TEAM:USER`.
+    /// A user in a team; its id has both ([`Subject::of_member`]).
     Member,
     /// A team.
     Team,
@@ -88,6 +88,38 @@ impl Subject {
         Subject { kind, name: id.clone(), id }
     }
 
+    /// A user in a team. Ids may have any character, so that the length of the first says where the second begins.
+    #[must_use]
+    pub fn of_member(team: &str, user: &str) -> Subject {
+        let id = format!("{}:{team}:{user}", team.len()).into();
+        Subject { kind: SubjectKind::Member, id, name: format!("{team}:{user}").into() }
+    }
+
+    /// The team and the user of a member.
+    #[must_use]
+    pub fn member(&self) -> Option<(&str, &str)> {
+        if self.kind != SubjectKind::Member {
+            return None;
+        }
+        let (length, both) = self.id.split_once(':')?;
+        let (team, user) = both.split_at_checked(length.parse().ok()?)?;
+        Some((team, user.strip_prefix(':')?))
+    }
+
+    /// The hash of the key, of a key and of a model as a key uses it.
+    #[must_use]
+    pub fn hash(&self) -> Option<&str> {
+        match self.kind {
+            SubjectKind::Key => Some(&self.id),
+            SubjectKind::ModelOfKey => self.id.split_once(':').map(|(hash, _)| hash),
+            SubjectKind::Member
+            | SubjectKind::Team
+            | SubjectKind::Organization
+            | SubjectKind::User
+            | SubjectKind::EndUser => None,
+        }
+    }
+
     /// The reference's text for a spent budget.
     pub(super) fn over_budget(&self, known: Money, max: Money) -> String {
         let exceeded = |whose: &str| {
@@ -101,7 +133,7 @@ impl Subject {
             SubjectKind::Team => exceeded(&format!("Team={}", self.id)),
             SubjectKind::Organization => exceeded(&format!("Organization={}", self.id)),
             SubjectKind::Member => {
-                let (team, user) = self.id.split_once(':').unwrap_or((&self.id, ""));
+                let (team, user) = self.member().unwrap_or((&self.id, ""));
                 exceeded(&format!("User={user} in Team={team}"))
             }
             SubjectKind::User => over(&format!("User={}", self.id)),
@@ -120,5 +152,22 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "{}: {}", self.kind.descriptor(), self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_teams_whose_ids_have_colons_are_told_apart() {
+        let (one, other) = (Subject::of_member("x:y", "z"), Subject::of_member("x", "y:z"));
+        assert_ne!(one, other);
+        assert_eq!((one.member(), other.member()), (Some(("x:y", "z")), Some(("x", "y:z"))));
+        assert_eq!(Subject::of_member("ü:", "").member(), Some(("ü:", "")));
+        assert_eq!(
+            (&*one.name, Subject::new(SubjectKind::Team, "1:x:y").member()),
+            ("x:y:z", None)
+        );
     }
 }

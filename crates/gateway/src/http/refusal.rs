@@ -30,8 +30,8 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 pub(crate) use self::request::{
     address_not_allowed, bad_parameter, forbidden_parameter, foreign_format, mock_parameter,
-    no_provider, no_websocket, odd_path, provider_objects, several_models, unlisted_origin,
-    unserved_parameter, unserved_route, wrong_list,
+    no_provider, no_websocket, odd_path, passed_model_unknown, passed_unmeasured, provider_objects,
+    several_models, unlisted_origin, unserved_parameter, unserved_route, wrong_list,
 };
 
 /// An error answer.

@@ -6,6 +6,7 @@
 //! has spent.
 
 mod end_users;
+mod hashes;
 mod read;
 mod standing;
 mod task;
@@ -21,7 +22,7 @@ use hale_core::tenancy::load::{KeyRows, Opening};
 use hale_core::tenancy::{Denied, KeyHash, Money, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs, WallClock};
 use hale_store::{Address, Status, Store};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::standing::Standing;
@@ -35,6 +36,10 @@ const UNKNOWN_MS: u64 = 10_000;
 const UNKNOWN_MAX: usize = 10_000;
 /// Keys whose rights are kept in mind; beyond, all but those of the last minute are forgotten.
 const KNOWN_MAX: usize = 100_000;
+/// How old the rows of a key may be that was not used lately, where others write them, milliseconds.
+const FRESH_MS: u64 = 1_000;
+/// How often rows are read for one request while others of the gateway are changed.
+const READS_MAX: u32 = 4;
 /// How long a key that was known works while the database does not, milliseconds.
 const OUTAGE_MS: u64 = 3_600_000;
 
@@ -49,8 +54,11 @@ pub(crate) struct Keys {
     /// Whether the store has any key; while it has none, only the master key exists.
     is_used: AtomicBool,
     known: RwLock<HashMap<KeyHash, Known>>,
-    /// The hashes of all keys of the store, once they were read.
-    hashes: RwLock<Option<HashSet<KeyHash>>>,
+    /// The hashes of all keys of the store.
+    hashes: RwLock<hashes::Hashes>,
+    readings: Mutex<hashes::Readings>,
+    /// Whether a client came with a key that is not there, where others may have made it.
+    news_wanted: AtomicBool,
     accounts: Mutex<HashMap<Subject, Arc<Account>>>,
     unknown: Mutex<Unknown>,
     /// Look-ups under way: each hash is looked up once at a time.
@@ -58,10 +66,14 @@ pub(crate) struct Keys {
     /// Keys that streams and sessions ask for.
     wanted: Mutex<HashSet<KeyHash>>,
     end_users: end_users::EndUsers,
-    /// Levels with a reset to write.
-    dirty: Mutex<HashMap<Subject, Arc<Level>>>,
+    /// How often keys were made, changed or deleted here: what was read before the last change is not kept.
+    changes: AtomicU64,
+    /// Levels with a reset to write, by their accounts: a subject that was deleted and made again has two for a while.
+    dirty: Mutex<HashMap<(Subject, usize), Arc<Level>>>,
     /// When the store last worked, milliseconds.
     verified: AtomicU64,
+    /// One request of the admin API changes keys, teams and users at a time.
+    pub(crate) admin_turns: Semaphore,
     /// Resets on their way to the store; `None` while they are being written.
     writes: Mutex<Option<task::Writes>>,
 }
@@ -81,6 +93,18 @@ struct Known {
     rows: Arc<KeyRows>,
     /// When it was last used, milliseconds.
     used: AtomicU64,
+    /// When its rows were read, milliseconds.
+    read: u64,
+}
+
+/// What became of rows that were read.
+enum Learned {
+    /// They are kept.
+    Kept(Arc<KeyAccess>),
+    /// They say what a key may do, but something was changed since they were read, so that they are not kept.
+    Stale(Arc<KeyAccess>),
+    /// They have no key.
+    Nothing,
 }
 
 /// Keys that are not there, until when they are not looked for, and the look-ups of this second.
@@ -148,13 +172,17 @@ impl Default for Keys {
             is_used: AtomicBool::new(false),
             known: RwLock::default(),
             hashes: RwLock::default(),
+            readings: Mutex::default(),
+            news_wanted: AtomicBool::new(false),
             accounts: Mutex::default(),
             unknown: Mutex::default(),
             under_way: Mutex::default(),
             wanted: Mutex::default(),
             end_users: end_users::EndUsers::default(),
+            changes: AtomicU64::new(0),
             dirty: Mutex::default(),
             verified: AtomicU64::new(0),
+            admin_turns: Semaphore::new(1),
             writes: Mutex::new(Some(task::Writes::default())),
         }
     }
@@ -178,7 +206,7 @@ impl Keys {
         self.store().is_some_and(|store| {
             matches!(store.address(), Address::Server(_))
                 || self.is_used.load(Ordering::Relaxed)
-                || self.hashes.read().is_none()
+                || !self.hashes.read().are_read()
         })
     }
 
@@ -190,8 +218,23 @@ impl Keys {
         if is_old {
             return None;
         }
+        // Rows of keys that are not used are not read again, so that another writer's change would not count at once.
+        let was_idle = at.since(Millis(found.used.load(Ordering::Relaxed))) >= task::RECENT_MS;
+        if was_idle && at.since(Millis(found.read)) > FRESH_MS && self.is_shared() && self.works() {
+            return None;
+        }
         found.used.store(at.0, Ordering::Relaxed);
         Some(found.access.clone())
+    }
+
+    /// Whether others write what the store has. A file has one writer, which is this process.
+    fn is_shared(&self) -> bool {
+        self.store().is_some_and(|store| matches!(store.address(), Address::Server(_)))
+    }
+
+    /// What was last known of a key that cannot be looked up now.
+    fn last_known(&self, hash: KeyHash) -> Option<Arc<KeyAccess>> {
+        self.known.read().get(&hash).map(|one| one.access.clone())
     }
 
     /// What the holder of the key may do, as the store has it.
@@ -203,13 +246,16 @@ impl Keys {
         let at = clock::now().millis();
         let unknown = || Denied::unknown_key(&masked(key), &hash.to_string());
         let Some(store) = self.store() else { return Err(unknown()) };
+        let is_listed = self.hashes.read().has(hash);
+        if is_listed != Some(true) && self.is_shared() {
+            self.news_wanted.store(true, Ordering::Relaxed);
+        }
         if self.unknown.lock().has(hash, at) {
             return Err(unknown());
         }
-        let is_listed = self.hashes.read().as_ref().map(|hashes| hashes.contains(&hash));
         match is_listed {
             // A file has one writer, which is this process.
-            Some(false) if matches!(store.address(), Address::File(_)) => return Err(unknown()),
+            Some(false) if !self.is_shared() => return Err(unknown()),
             Some(false) | None if !self.unknown.lock().may_look(at) => {
                 let message = "too many unknown keys are looked up now; try again in a second";
                 return Err(Denied::no_store(message));
@@ -221,41 +267,72 @@ impl Keys {
         if let Some(access) = self.known(hash, clock::now().millis()) {
             return Ok(access);
         }
-        match read::rows(store, &[hash]).await {
-            Err(_) => Err(Denied::no_store(
-                "the database does not answer, so this key cannot be checked; try again in a second",
-            )),
-            Ok(mut found) => match found.pop().and_then(|rows| self.learn(rows)) {
-                Some(access) => Ok(access),
-                None => {
-                    self.unknown.lock().add(hash, at);
-                    Err(unknown())
+        let mut last = None;
+        for _ in 0..READS_MAX {
+            let seen = self.seen();
+            let Ok(mut found) = read::rows(store, &[hash]).await else {
+                let message = "the database does not answer, so this key cannot be checked; try again in a second";
+                return self.last_known(hash).ok_or_else(|| Denied::no_store(message));
+            };
+            match found.pop().map_or(Learned::Nothing, |rows| self.learn(rows, seen)) {
+                Learned::Kept(access) => return Ok(access),
+                Learned::Stale(access) => last = Some(access),
+                Learned::Nothing => {
+                    self.not_there(hash, (seen, at));
+                    return Err(unknown());
                 }
-            },
+            }
+        }
+        // These rows were read after this request came: it may have been first.
+        last.ok_or_else(unknown)
+    }
+
+    /// The changes that were made so far: a mark from before rows are read.
+    fn seen(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Keeps in mind that a key is not there, and forgets what was known of it.
+    fn not_there(&self, hash: KeyHash, (seen, at): (u64, Millis)) {
+        let mut known = self.known.write();
+        if self.seen() == seen {
+            known.remove(&hash);
+            self.unknown.lock().add(hash, at);
         }
     }
 
-    /// Keeps what the rows of a key come to.
-    fn learn(&self, rows: KeyRows) -> Option<Arc<KeyAccess>> {
-        let access = hale_core::tenancy::load::load(&rows, |subject, opening| {
-            self.account(subject, opening)
-        })?;
+    /// Keeps what the rows of a key come to, unless something was changed since `seen`, before which they were not read.
+    fn learn(&self, rows: KeyRows, seen: u64) -> Learned {
+        let mut known = self.known.write();
+        let is_stale = self.seen() != seen;
+        let access = hale_core::tenancy::load::load(&rows, |subject, opening| match is_stale {
+            true => self
+                .account_of(subject)
+                .unwrap_or_else(|| Arc::new(Account::new(opening.0, opening.1))),
+            false => self.account(subject, opening),
+        });
+        let Some(access) = access.map(Arc::new) else { return Learned::Nothing };
+        if is_stale {
+            return Learned::Stale(access);
+        }
         if !access.unserved.is_empty() {
             let (key, rules) = (&access.masked, access.unserved.join(", "));
             tracing::warn!(%key, rules, "this key has rules that are not served yet: they limit nothing");
         }
-        let access = Arc::new(access);
         let used = clock::now().millis();
-        let mut known = self.known.write();
         if known.len() >= KNOWN_MAX {
             known.retain(|_, one| used.since(Millis(one.used.load(Ordering::Relaxed))) < 60_000);
             // What is still in use, or not written yet, is held elsewhere too.
             self.accounts.lock().retain(|_, account| Arc::strong_count(account) > 1);
         }
-        let one =
-            Known { access: access.clone(), rows: Arc::new(rows), used: AtomicU64::new(used.0) };
+        let one = Known {
+            access: access.clone(),
+            rows: Arc::new(rows),
+            used: AtomicU64::new(used.0),
+            read: used.0,
+        };
         known.insert(access.presented, one);
-        Some(access)
+        Learned::Kept(access)
     }
 
     /// The account of a subject; made of its row if there is none yet.
@@ -275,10 +352,17 @@ impl Keys {
     /// A key was made.
     pub(crate) fn added(&self, hash: KeyHash) {
         self.is_used.store(true, Ordering::Relaxed);
+        let mut known = self.begin_change();
+        known.remove(&hash);
         self.unknown.lock().until.remove(&hash);
-        if let Some(hashes) = &mut *self.hashes.write() {
-            hashes.insert(hash);
-        }
+        self.hashes.write().add(hash);
+    }
+
+    /// Notes a change, from which on no rows are kept that were read before.
+    fn begin_change(&self) -> RwLockWriteGuard<'_, HashMap<KeyHash, Known>> {
+        let known = self.known.write();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        known
     }
 
     /// A key was replaced by another one, which has its accounts: what calls in flight use is its own.
@@ -302,32 +386,56 @@ impl Keys {
             Grace::None => self.removed(before),
         }
         // Keys that were replaced by this one before.
-        self.known.write().retain(|_, one| one.access.hash != before);
+        self.begin_change().retain(|_, one| one.access.hash != before);
     }
 
     /// A key was deleted.
     pub(crate) fn removed(&self, hash: KeyHash) {
-        if let Some(hashes) = &mut *self.hashes.write() {
-            hashes.remove(&hash);
-        }
-        self.changed(hash);
+        self.all_removed(&[hash]);
+    }
+
+    /// Keys were deleted: nothing that they have used counts for one that is made with the same text.
+    pub(crate) fn all_removed(&self, gone: &[KeyHash]) {
+        let mut known = self.begin_change();
+        gone.iter().for_each(|hash| self.hashes.write().remove(*hash));
+        gone.iter().for_each(|hash| drop(known.remove(hash)));
+        let ids: HashSet<Box<str>> = gone.iter().map(|hash| hash.to_string().into()).collect();
+        self.forget(|subject| subject.hash().is_some_and(|hash| ids.contains(hash)));
+    }
+
+    /// A team was deleted.
+    pub(crate) fn team_removed(&self, team: &str) {
+        let _known = self.begin_change();
+        self.forget(|subject| match subject.kind {
+            SubjectKind::Team => *subject.id == *team,
+            _ => subject.member().is_some_and(|(of, _)| of == team),
+        });
+    }
+
+    /// Forgets what subjects have used: those that are made again begin with nothing.
+    fn forget(&self, is_gone: impl Fn(&Subject) -> bool) {
+        self.accounts.lock().retain(|subject, _| !is_gone(subject));
     }
 
     /// A key was changed: it is read again when it is next used.
     pub(crate) fn changed(&self, hash: KeyHash) {
-        self.known.write().remove(&hash);
+        self.begin_change().remove(&hash);
     }
 
     /// Something that keys belong to was changed: all of them are read again when they are next used.
     pub(crate) fn all_changed(&self) {
-        self.known.write().clear();
+        self.begin_change().clear();
+    }
+
+    /// Notes a level with something to write.
+    fn note(&self, level: &Arc<Level>) {
+        let account = Arc::as_ptr(&level.account).addr();
+        self.dirty.lock().insert((level.subject.clone(), account), level.clone());
     }
 
     /// Counts what a session has used so far as spent.
     pub(crate) fn spend(&self, admission: &mut Admission, used: Used) {
-        admission.spend(used, |level| {
-            self.dirty.lock().insert(level.subject.clone(), level.clone());
-        });
+        admission.spend(used, |level| self.note(level));
     }
 
     /// What a request cost is in the batch of that number: the accounts of all that it belongs to follow their rows.
@@ -362,9 +470,7 @@ impl Keys {
 
     /// Replaces what a request had reserved by what it has used.
     pub(crate) fn settle(&self, admission: Admission, used: Used) {
-        admission.settle(used, |level| {
-            self.dirty.lock().insert(level.subject.clone(), level.clone());
-        });
+        admission.settle(used, |level| self.note(level));
     }
 
     /// Whether the store works now.
@@ -380,10 +486,82 @@ fn subjects(identity: &Identity) -> impl Iterator<Item = Subject> {
     [
         Some(Subject::new(SubjectKind::Key, &identity.key)),
         of(SubjectKind::Team, &identity.team),
-        member.map(|(team, user)| Subject::new(SubjectKind::Member, &format!("{team}:{user}"))),
+        member.map(|(team, user)| Subject::of_member(team, user)),
         of(SubjectKind::User, &identity.user),
         of(SubjectKind::Organization, &identity.organization),
     ]
     .into_iter()
     .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use hale_core::tenancy::Money;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const KEY: &str = "sk-0123456789abcdefghij";
+
+    fn rows(spend: f64) -> KeyRows {
+        let row = json!({"token": KeyHash::of(KEY).to_string(), "spend": spend, "max_budget": 1.0});
+        let Value::Object(key) = row else { panic!("an object") };
+        KeyRows { key, ..KeyRows::default() }
+    }
+
+    fn is_kept(learned: &Learned) -> bool {
+        matches!(learned, Learned::Kept(_))
+    }
+
+    #[test]
+    fn rows_that_were_read_before_a_change_are_not_kept() {
+        let hash = KeyHash::of(KEY);
+        let changes: [fn(&Keys, KeyHash); 4] = [
+            |keys, hash| keys.changed(hash),
+            |keys, hash| keys.removed(hash),
+            |keys, _| keys.all_changed(),
+            |keys, _| keys.team_removed("t"),
+        ];
+        for change in changes {
+            let keys = Keys::default();
+            let seen = keys.seen();
+            change(&keys, hash);
+            assert!(matches!(keys.learn(rows(0.0), seen), Learned::Stale(_)));
+            assert!(keys.known(hash, Millis(0)).is_none());
+            assert!(is_kept(&keys.learn(rows(0.0), keys.seen())));
+            assert!(keys.known(hash, Millis(0)).is_some());
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_made_again_has_spent_nothing_and_one_that_is_changed_has() {
+        let keys = Keys::default();
+        let hash = KeyHash::of(KEY);
+        let spent = |keys: &Keys| {
+            let Learned::Kept(access) = keys.learn(rows(0.0), keys.seen()) else { panic!("kept") };
+            access.levels[0].account.balance(None, now()).spent
+        };
+        assert!(is_kept(&keys.learn(rows(2.0), keys.seen())));
+        keys.changed(hash);
+        assert_eq!(spent(&keys), Money::of_usd(2.0).unwrap());
+        keys.removed(hash);
+        assert_eq!(spent(&keys), Money::ZERO);
+    }
+
+    #[test]
+    fn what_a_deleted_team_and_its_members_spent_is_forgotten_and_others_spend_stays() {
+        let keys = Keys::default();
+        let subjects = [
+            Subject::new(SubjectKind::Team, "t"),
+            Subject::of_member("t", "u"),
+            Subject::of_member("t:u", "v"),
+            Subject::new(SubjectKind::User, "t"),
+        ];
+        for subject in &subjects {
+            keys.account(subject, (Money::ZERO, None));
+        }
+        keys.team_removed("t");
+        let left = subjects.iter().map(|subject| keys.account_of(subject).is_some());
+        assert_eq!(left.collect::<Vec<_>>(), [false, false, true, true]);
+    }
 }

@@ -43,17 +43,18 @@ impl Keys {
         let Some(store) = self.store() else { return };
         let wanted: Vec<KeyHash> = std::mem::take(&mut *self.wanted.lock()).into_iter().collect();
         for hashes in wanted.chunks(AT_ONCE) {
+            let seen = self.seen();
             // They ask again.
             let Ok(rows) = read::rows(store, hashes).await else { return };
             let mut gone: Vec<KeyHash> = hashes.to_vec();
             for rows in rows {
                 let hash = read::presented(&rows);
                 gone.retain(|one| Some(*one) != hash);
-                self.learn(rows);
+                // Rows that are not kept are asked for again.
+                let _learned = self.learn(rows, seen);
             }
             let now = clock::now().millis();
-            let mut unknown = self.unknown.lock();
-            gone.into_iter().for_each(|hash| unknown.add(hash, now));
+            gone.into_iter().for_each(|hash| self.not_there(hash, (seen, now)));
         }
     }
 }

@@ -14,7 +14,7 @@ use hale_core::tenancy::account::Reset;
 use hale_core::tenancy::load::{KeyRows, load};
 use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs};
-use hale_store::{Address, Change, Changed, Find, Once, RowKey, Store, TenantTable};
+use hale_store::{Change, Changed, Find, Once, RowKey, Store, TenantTable};
 
 use super::{Keys, read};
 use crate::clock;
@@ -22,11 +22,11 @@ use crate::clock;
 /// How often this is done.
 const TICK: Duration = Duration::from_secs(1);
 /// Keys that were used within this time are read again, milliseconds.
-const RECENT_MS: u64 = 60_000;
+pub(super) const RECENT_MS: u64 = 60_000;
 /// Keys of one read.
 const AT_ONCE: usize = 500;
-/// Hashes of one read.
-const HASHES_AT_ONCE: u32 = 20_000;
+/// Keys that were replaced and still work, at most.
+const REPLACED_MAX: u32 = 20_000;
 /// How often the hashes are read again, where others may add some: every so many ticks.
 const HASHES_AGAIN: u64 = 60;
 /// Columns that change with traffic.
@@ -49,15 +49,15 @@ impl Keys {
             if self.works() {
                 self.follow();
                 self.verified.store(clock::now().millis().0, Ordering::Relaxed);
-                let is_shared =
-                    self.store().is_some_and(|store| matches!(store.address(), Address::Server(_)));
-                let is_read = self.hashes.read().is_some();
+                let is_shared = self.is_shared();
+                let is_read = self.hashes.read().are_read();
                 if !is_read || is_shared && tick.is_multiple_of(HASHES_AGAIN) {
                     self.read_hashes().await;
                 }
                 if !is_read || is_shared && tick.is_multiple_of(self.end_users_again()) {
                     self.list_end_users().await;
                 }
+                self.read_new_hashes().await;
                 self.read_wanted().await;
                 if is_shared {
                     self.read_again().await;
@@ -77,37 +77,11 @@ impl Keys {
         self.accounts.lock().values().for_each(|account| account.written(done));
     }
 
-    /// Reads the hashes of all keys.
-    pub(crate) async fn read_hashes(&self) {
-        let Some(store) = self.store() else { return };
-        let mut hashes = HashSet::new();
-        let mut find = Find {
-            sorted_by: Some("token"),
-            limit: HASHES_AT_ONCE,
-            ..Find::all(TenantTable::Keys)
-        };
-        loop {
-            let Ok(rows) = store.find(&find).await else { return };
-            let found = rows.iter().filter_map(|row| KeyHash::parse(Row(row).text("token")?));
-            hashes.extend(found);
-            if rows.len() < HASHES_AT_ONCE as usize {
-                break;
-            }
-            find.skip += HASHES_AT_ONCE;
-        }
-        for row in self.replaced_keys(store).await {
-            hashes.extend(KeyHash::parse(Row(&row).text("token").unwrap_or_default()));
-        }
-        let is_used = !hashes.is_empty() || self.is_used.load(Ordering::Relaxed);
-        *self.hashes.write() = Some(hashes);
-        self.is_used.store(is_used, Ordering::Relaxed);
-    }
-
     /// The rows of keys that were replaced and still work.
-    async fn replaced_keys(&self, store: &Store) -> Vec<Record> {
+    pub(super) async fn replaced_keys(&self, store: &Store) -> Vec<Record> {
         let find = Find {
             sorted_by: Some("revoke_at"),
-            limit: HASHES_AT_ONCE,
+            limit: REPLACED_MAX,
             ..Find::all(TenantTable::DeprecatedKeys)
         };
         let now = UnixMs(clock::unix_ms());
@@ -128,6 +102,7 @@ impl Keys {
             recent.map(|(hash, _)| *hash).collect()
         };
         for hashes in recent.chunks(AT_ONCE) {
+            let began = clock::now().millis().0;
             let marks = self.marks(hashes, store.progress().done);
             let Ok(rows) = read::rows(store, hashes).await else { return };
             let begun = store.progress().begun;
@@ -143,7 +118,10 @@ impl Keys {
                     account
                 });
                 let mut known = self.known.write();
-                let Some(one) = known.get_mut(&hash) else { continue };
+                // What was changed here since is not there, or was read since.
+                let one = known.get_mut(&hash).filter(|one| one.read < began);
+                let Some(one) = one else { continue };
+                one.read = clock::now().millis().0;
                 if let Some(loaded) = loaded
                     && differ(&one.rows, &rows)
                 {
@@ -151,8 +129,11 @@ impl Keys {
                     one.rows = Arc::new(rows);
                 }
             }
-            for hash in gone {
-                self.removed(hash);
+            let is_older =
+                |hash: &KeyHash| self.known.read().get(hash).is_some_and(|one| one.read < began);
+            let gone: Vec<KeyHash> = gone.into_iter().filter(is_older).collect();
+            if !gone.is_empty() {
+                self.all_removed(&gone);
             }
         }
     }
@@ -218,7 +199,7 @@ pub(crate) fn row_of(subject: &Subject) -> Option<(TenantTable, RowKey)> {
         SubjectKind::Organization => by(TenantTable::Organizations, "organization_id"),
         SubjectKind::EndUser => by(TenantTable::EndUsers, "user_id"),
         SubjectKind::Member => {
-            let (team, user) = subject.id.split_once(':')?;
+            let (team, user) = subject.member()?;
             Some((
                 TenantTable::Memberships,
                 vec![("team_id", team.into()), ("user_id", user.into())],

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tokio::sync::SemaphorePermit;
 
 use super::PageRequest;
 use crate::clock;
@@ -46,9 +47,19 @@ pub(super) fn store<'a>(request: &PageRequest<'a>) -> Result<&'a Store, Refusal>
     })
 }
 
+/// Waits until no other request of this process changes keys, teams or users: what one reads, it changes before another reads it.
+pub(super) async fn turn<'a>(request: &PageRequest<'a>) -> Option<SemaphorePermit<'a>> {
+    // It is never closed.
+    request.arrival.worker.process.keys.admin_turns.acquire().await.ok()
+}
+
 /// The database failed.
 pub(super) fn failed(error: &Error) -> Refusal {
-    let message = format!("the store does not work now: {error}");
+    // The text of a database names its address and its user.
+    tracing::warn!(%error, "a page about keys could not read or write the store");
+    let message =
+        "the store does not work now; try again in a second, and read the log if it goes on"
+            .to_owned();
     let mut refusal =
         refusal::of_admin(StatusCode::SERVICE_UNAVAILABLE, "no_db_connection", message);
     refusal.retry_after_s = Some(1);

@@ -23,6 +23,7 @@ mod provider_lists;
 mod request;
 pub(crate) mod router;
 pub(crate) mod router_settings;
+mod seen;
 pub(crate) mod services;
 pub(crate) mod spend;
 pub(crate) mod teams;

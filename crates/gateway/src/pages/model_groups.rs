@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::known;
 use super::provider_lists::ProviderLists;
+use super::seen::{Seen, may_use};
 use super::{PageRequest, Waiting};
 use crate::http::reply;
 
@@ -39,7 +40,7 @@ struct Group<'g> {
     supported_openai_params: BTreeSet<String>,
 }
 
-/// `GET /model_group/info`, of all groups or of one; an unknown name is an empty list.
+/// `GET /model_group/info`, of all groups that the client may use, or of one; an unknown name is an empty list.
 pub(crate) fn info(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     #[derive(Serialize)]
     struct List<'g> {
@@ -62,6 +63,8 @@ pub(crate) fn info(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
                 }
             }
         }
+        let is_seen = |name: &str| Seen::by(&request) == Seen::All || may_use(&request, name);
+        data.retain(|group| is_seen(&group.model_group));
         data.retain(|group| only.as_deref().is_none_or(|only| *only == *group.model_group));
         let body = serde_json::to_vec(&List { data }).unwrap_or_default();
         Ok(reply::json(StatusCode::OK, body))

@@ -10,7 +10,7 @@ use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::ModelGroup;
 use hale_core::prices::ModelFacts;
 use hale_core::provider::WireFormat;
-use hale_core::route::{MayUse, Resolved, expand, resolve};
+use hale_core::route::{Resolved, expand, resolve};
 use hale_core::snapshot::Snapshot;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ use super::google_models::{GoogleList, GoogleModel};
 use super::health::known::{Standing, standing};
 use super::known;
 use super::provider_lists::ProviderLists;
+use super::seen::{Seen, may_use};
 use super::{PageRequest, Waiting};
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
@@ -112,7 +113,7 @@ pub(crate) fn list(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
         let snapshot = &request.arrival.serving.snapshot;
         let wanted = Wanted::of(&request);
         let data = match wanted.only_access_groups {
-            true => labels(snapshot).into_iter().map(|name| model(snapshot, name)).collect(),
+            true => labels(&request).into_iter().map(|name| model(snapshot, name)).collect(),
             false => listed(&request, wanted, &lists),
         };
         if asks_as_google(&request) {
@@ -131,10 +132,13 @@ fn asks_as_google(request: &PageRequest<'_>) -> bool {
     is_theirs || is_of_google(&request.head.headers)
 }
 
-/// The names of access groups.
-fn labels(snapshot: &Snapshot) -> BTreeSet<&str> {
-    let labels = snapshot.deployments.iter().flat_map(|one| &one.routing.access_groups);
-    labels.map(|label| &**label).collect()
+/// The names of access groups with a model that the client may use.
+fn labels<'m>(request: &PageRequest<'m>) -> BTreeSet<&'m str> {
+    let snapshot = &request.arrival.serving.snapshot;
+    let own = snapshot.deployments.iter().filter(|one| {
+        !one.routing.access_groups.is_empty() && may_use(request, &snapshot.group(one.group).name)
+    });
+    own.flat_map(|one| &one.routing.access_groups).map(|label| &**label).collect()
 }
 
 /// The models of all groups and aliases.
@@ -174,19 +178,26 @@ fn listed<'m>(request: &PageRequest<'m>, wanted: Wanted, lists: &ProviderLists) 
         .filter(|(name, alias)| !alias.hidden && leads_on(&alias.target) && may(name))
         .map(|(name, _)| &**name);
     models.extend(aliases.map(|name| model(snapshot, name)));
+    let own =
+        request.arrival.principal.access().into_iter().flat_map(|access| access.aliases.iter());
+    for name in own.flat_map(|names| names.keys()) {
+        let is_listed = models.iter().any(|model| *model.id == **name);
+        if !is_listed && leads_on_own(request, name) {
+            models.push(model(snapshot, name));
+        }
+    }
     if wanted.access_groups {
-        models.extend(labels(snapshot).into_iter().map(|name| model(snapshot, name)));
+        models.extend(labels(request).into_iter().map(|name| model(snapshot, name)));
     }
     models
 }
 
-/// Whether the client's key may use the model of that name.
-fn may_use(request: &PageRequest<'_>, name: &str) -> bool {
+/// Whether a name of the key's own, or of its team's, leads to a model that it may use.
+fn leads_on_own(request: &PageRequest<'_>, name: &str) -> bool {
     let arrival = request.arrival;
-    arrival.principal.access().is_none_or(|access| {
-        let renamed = access.renamed(name);
-        MayUse::check(access, &arrival.serving.snapshot, renamed).is_ok()
-    })
+    let renamed = arrival.principal.access().map(|access| access.renamed(name).name);
+    let target = renamed.map(|name| resolve(&arrival.serving.snapshot, name));
+    matches!(target, Some(Resolved::Target(_))) && may_use(request, name)
 }
 
 /// The part of the list that `limit` and `after_id` ask for; all of it if they are not there.
@@ -257,9 +268,18 @@ impl<'m> Info<'m> {
             misconfigured: deployment.misconfigured.as_ref().map(|why| &*why.problem),
         }
     }
+
+    /// As the holder of a key sees it: the model, and nothing of where it is and how it is called.
+    fn shown_to(mut self, seen: Seen) -> Info<'m> {
+        if seen == Seen::Own {
+            self.litellm_params.retain(|name, _| name == "model");
+            self.misconfigured = None;
+        }
+        self
+    }
 }
 
-/// `GET /model/info`, of all deployments or of the one with the id `litellm_model_id`.
+/// `GET /model/info`, of all deployments or of the one with the id `litellm_model_id`. The holder of a key sees those that it may use.
 pub(crate) fn info(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     #[derive(Serialize)]
     struct List<'m> {
@@ -267,14 +287,21 @@ pub(crate) fn info(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     }
     Box::pin(async move {
         let snapshot = &request.arrival.serving.snapshot;
+        let seen = Seen::by(&request);
         if let Some(id) = request.parameter("litellm_model_id") {
-            let Some(index) = snapshot.by_id.get(&*id) else {
+            let index = snapshot.by_id.get(&*id);
+            let index = index.filter(|index| {
+                let group = snapshot.deployment(**index).group;
+                seen == Seen::All || may_use(&request, &snapshot.group(group).name)
+            });
+            let Some(index) = index else {
                 let expected = "`litellm_model_id` must be the id of a deployment, as `model_info.id` in `/model/info`";
                 return Err(refusal::bad_parameter("litellm_model_id", expected));
             };
             let deployment = snapshot.deployment(*index);
             let name = Cow::Borrowed(&*snapshot.group(deployment.group).name);
-            return Ok(page(&List { data: vec![Info::of(name, deployment, None)] }));
+            let info = Info::of(name, deployment, None).shown_to(seen);
+            return Ok(page(&List { data: vec![info] }));
         }
         let lists = ProviderLists::of(request.arrival).await;
         let mut data = Vec::with_capacity(snapshot.deployments.len());
@@ -290,6 +317,8 @@ pub(crate) fn info(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
                 data.push(Info::of(Cow::Borrowed(&*group.name), deployment, None));
             }
         }
+        data.retain(|info| seen == Seen::All || may_use(&request, &info.model_name));
+        let data = data.into_iter().map(|info| info.shown_to(seen)).collect();
         Ok(page(&List { data }))
     })
 }

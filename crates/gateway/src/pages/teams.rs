@@ -3,14 +3,14 @@
 //! Called by the router. Always true: only admins change teams; a team's keys and memberships go with it; each change has its row of
 //! the audit log.
 
-use hale_core::tenancy::{KeyHash, Record, Row};
+use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
 use hale_store::{Change, Changed, Find, Store, TenantTable};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::admin::{
-    Audited, INTERNAL, actor, archived, bad, body, failed, make, new_id, page, shown, store,
+    Audited, INTERNAL, actor, archived, bad, body, failed, make, new_id, page, shown, store, turn,
 };
 use super::keys::fields::{self, Fields};
 use super::{PageRequest, Waiting};
@@ -53,6 +53,7 @@ async fn named(store: &Store, body: &Record) -> Result<Record, Refusal> {
 pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let mut row = fields::columns(&body, None, &Fields::TEAM)?;
         let id = Row(&body).text("team_id").map_or_else(new_id, str::to_owned);
         let now = clock::unix_ms();
@@ -180,8 +181,20 @@ async fn set(
         before: Some(before),
         after: Some(&columns),
     };
-    make(request, changes, &[audited]).await?;
-    request.arrival.worker.process.keys.all_changed();
+    match make(request, changes, &[audited]).await? {
+        Changed::Done(_) => {}
+        Changed::Exists(_) | Changed::Before => {
+            let message = "the team was changed by another request meanwhile; try again".to_owned();
+            return Err(refusal::of_admin(StatusCode::CONFLICT, INTERNAL, message));
+        }
+    }
+    let keys = &request.arrival.worker.process.keys;
+    if columns.contains_key("budget_reset_at")
+        && let Some(account) = keys.account_of(&Subject::new(SubjectKind::Team, &id))
+    {
+        account.set_ends(Row(&columns).time("budget_reset_at"));
+    }
+    keys.all_changed();
     let mut after = before.clone();
     after.extend(set);
     Ok(after)
@@ -191,6 +204,7 @@ async fn set(
 pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let store = store(&request)?;
         let before = named(store, &body).await?;
         let columns = fields::columns(&body, Some(&before), &Fields::TEAM)?;
@@ -216,6 +230,7 @@ async fn blocked(
     (action, is): (&'static str, bool),
 ) -> Result<Response<Reply>, Refusal> {
     let body = body(&request, incoming).await?;
+    let _turn = turn(&request).await;
     let before = named(store(&request)?, &body).await?;
     let columns = Record::from_iter([("blocked".to_owned(), json!(is))]);
     let after = set(&request, &before, (columns, action), Vec::new()).await?;
@@ -226,6 +241,7 @@ async fn blocked(
 pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let store = store(&request)?;
         let ids = Row(&body).list("team_ids");
         if ids.is_empty() {
@@ -263,7 +279,8 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             })
             .collect();
         make(&request, changes, &audited).await?;
-        hashes.into_iter().for_each(|hash| in_use.removed(hash));
+        in_use.all_removed(&hashes);
+        ids.iter().for_each(|id| in_use.team_removed(id));
         in_use.all_changed();
         Ok(page(&json!({"deleted_teams": ids})))
     })
@@ -290,9 +307,27 @@ impl Member {
         Ok(Member { user: user.into(), email: email.map(Box::from), role })
     }
 
+    /// A member that is named by an e-mail address alone is the user who has it, in whatever letters.
+    async fn found(mut self, store: &Store) -> Result<Member, Refusal> {
+        if let Some(email) = self.email.as_deref().filter(|email| *email == &*self.user)
+            && let Some(user) = user_with(store, email).await?
+            && let Some(id) = Row(&user).text("user_id")
+        {
+            self.user = id.into();
+        }
+        Ok(self)
+    }
+
     fn in_roster(&self) -> Value {
         json!({"role": self.role, "user_id": self.user, "user_email": self.email})
     }
+}
+
+/// The user with that e-mail address, in whatever letters.
+pub(super) async fn user_with(store: &Store, email: &str) -> Result<Option<Record>, Refusal> {
+    let find =
+        Find { in_any_case: Some(("user_email", email.into())), ..Find::all(TenantTable::Users) };
+    Ok(store.find(&find).await.map_err(|error| failed(&error))?.into_iter().next())
 }
 
 /// Adds members to the roster of a team: the changes besides the team's row, the roster, and the rows of the memberships.
@@ -302,7 +337,8 @@ async fn enlist(
     (members, budget): (&[Member], &Record),
 ) -> Result<(Vec<Change>, Vec<Value>, Vec<Value>), Refusal> {
     let id = Row(team).text("team_id").unwrap_or_default();
-    let mut roster = team["members_with_roles"].as_array().cloned().unwrap_or_default();
+    let mut roster = Row(team).items("members_with_roles");
+    let enrolled = rows(store, TenantTable::Memberships, ("team_id", id)).await?;
     let (mut changes, mut memberships) = (Vec::new(), Vec::new());
     for member in members {
         let is_member = |one: &Value| one["user_id"].as_str() == Some(&member.user);
@@ -333,7 +369,16 @@ async fn enlist(
             changes.push(Change::Insert { table: TenantTable::Budgets, row: own });
             row.insert("budget_id".to_owned(), json!(budget_id));
         }
-        changes.push(Change::Insert { table: TenantTable::Memberships, row: row.clone() });
+        let is_enrolled = |one: &Record| Row(one).text("user_id") == Some(&*member.user);
+        changes.push(match enrolled.iter().any(is_enrolled) {
+            false => Change::Insert { table: TenantTable::Memberships, row: row.clone() },
+            // It has spent something in the team before.
+            true => Change::Update {
+                table: TenantTable::Memberships,
+                key: vec![("team_id", id.into()), ("user_id", member.user.clone())],
+                row: row.clone(),
+            },
+        });
         memberships.push(Value::Object(row));
     }
     Ok((changes, roster, memberships))
@@ -387,6 +432,7 @@ pub(super) async fn join(request: &PageRequest<'_>, id: &str, user: &str) -> Res
 pub(crate) fn member_add(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let store = store(&request)?;
         let team = named(store, &body).await?;
         let members: Result<Vec<Member>, Refusal> = match body.get("member") {
@@ -394,7 +440,11 @@ pub(crate) fn member_add(request: PageRequest<'_>, incoming: Incoming) -> Waitin
             Some(member) => Member::of(member).map(|member| vec![member]),
             None => return Err(bad("name the member in `member`".to_owned()).param("member")),
         };
-        let members = members?;
+        let mut found = Vec::new();
+        for member in members? {
+            found.push(member.found(store).await?);
+        }
+        let members = found;
         let mut wish = body.clone();
         if let Some(most) = wish.remove("max_budget_in_team") {
             wish.insert("max_budget".to_owned(), most);

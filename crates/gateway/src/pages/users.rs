@@ -9,7 +9,7 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::admin::{Audited, INTERNAL, bad, body, failed, make, new_id, page, shown, store};
+use super::admin::{Audited, INTERNAL, bad, body, failed, make, new_id, page, shown, store, turn};
 use super::keys::create;
 use super::keys::fields::{self, Fields};
 use super::{PageRequest, Waiting, teams};
@@ -26,6 +26,7 @@ fn exists(what: &str, value: &str) -> Refusal {
 pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let store = store(&request)?;
         let mut row = fields::columns(&body, None, &Fields::USER)?;
         if let Some(role) = Row(&body).text("user_role")
@@ -39,11 +40,10 @@ pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
                 return Err(bad(format!("Team not found for team_id={team}")).param("teams"));
             }
         }
-        if let Some(email) = Row(&row).text("user_email") {
-            let find = Find::with(TenantTable::Users, "user_email", vec![email.into()]);
-            if !store.find(&find).await.map_err(|error| failed(&error))?.is_empty() {
-                return Err(exists("email", email));
-            }
+        if let Some(email) = Row(&row).text("user_email")
+            && teams::user_with(store, email).await?.is_some()
+        {
+            return Err(exists("email", email));
         }
         let now = clock::unix_ms();
         row.insert("user_id".to_owned(), json!(id));

@@ -4,26 +4,33 @@
 //! called no upstream and used nothing up; what is reserved is settled by the request's [`super::delivery::Delivery`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hale_core::operation::{Carries, Kind, Operation};
+use hale_core::prices::ModelFacts;
 use hale_core::record::RequestRecord;
 use hale_core::route::{ClientFallback, Controls, MayUse, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::Money;
 use hale_core::tenancy::access::{Admission, KeyAccess, Renamed};
 use hale_core::tenancy::account::{Claim, Used};
+use hale_core::tenancy::denied::BUDGET_RESERVED;
 use hale_core::tenancy::end_user::EndUser;
 use hale_core::usage::{Units, Usage};
 use hale_wire::controls::{self, estimated_input};
 use hale_wire::peek::Peek;
 
 use crate::arrival::Arrival;
+use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::keys;
 use crate::state::Process;
 
 /// Tokens that an answer is expected to have if the request does not say how many it may have.
 const ANSWER_TOKENS: u64 = 1_024;
+/// How long a request waits while the remainder of a budget is reserved by others, and how often it looks again.
+const RESERVED_MS: u64 = 2_000;
+const RESERVED_AGAIN: Duration = Duration::from_millis(50);
 
 impl Arrival {
     /// Puts the model in the place of a name of the key's own, and checks that the key may use it.
@@ -80,6 +87,8 @@ fn check_fallback(
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) operation: Operation,
+    /// The name that the client wrote, behind names of the key's own.
+    pub(super) model: &'a str,
     /// Billing units besides tokens, as far as it states them.
     pub(super) units: Units,
     pub(super) peek: &'a Peek,
@@ -91,7 +100,7 @@ pub(super) struct Asked<'a> {
 ///
 /// # Errors
 /// The refusal: a budget is spent, or a limit is reached.
-pub(super) fn admit(
+pub(super) async fn admit(
     arrival: &Arrival,
     access: &Arc<KeyAccess>,
     plan: &RoutePlan,
@@ -103,58 +112,84 @@ pub(super) fn admit(
         true => claim(snapshot, plan, asked),
         false => Claim::default(),
     };
-    let group = plan.target().name(snapshot);
-    access.admit(group, (claim, end_user), keys::now()).map_err(refusal::denied)
+    // A limit of one model may be written with any of its names.
+    let model = access.limited_name([plan.target().name(snapshot), asked.model]);
+    let until = clock::now().millis().plus(RESERVED_MS);
+    loop {
+        let denied = match access.admit(model, (claim, end_user), keys::now()) {
+            Ok(admission) => return Ok(admission),
+            Err(denied) => denied,
+        };
+        // What is reserved is mostly more than what is used in the end.
+        if denied.reason != BUDGET_RESERVED || clock::now().millis() >= until {
+            return Err(refusal::denied(denied));
+        }
+        tokio::time::sleep(RESERVED_AGAIN).await;
+    }
 }
 
 /// Replaces what a key reserved for a request by what its record has used.
 #[cold]
 pub(super) fn settle(process: &Process, admission: Admission, record: &RequestRecord) {
+    // It was refused before any upstream was called.
+    let is_unbilled = record.cost_usd.is_none_or(|usd| usd <= 0.0);
+    if record.deployment.is_none() && record.status >= 400 && is_unbilled {
+        admission.refund();
+        return;
+    }
     let tokens = record.usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
     let cost = record.cost_usd.and_then(Money::of_usd).unwrap_or_default();
     process.keys.settle(admission, Used { tokens, cost });
 }
 
-/// What the request is expected to use, at the first member of its group.
+/// What the request is expected to use, at the dearest member of its group.
 fn claim(snapshot: &Snapshot, plan: &RoutePlan, asked: Asked<'_>) -> Claim {
     let Asked { operation, units, peek, .. } = asked;
+    // What is kept already costs nothing to read, to cancel and to delete.
+    let reads = operation.is_by_id()
+        || operation.kind() == Some(Kind::File)
+        || operation.kind().is_some() && operation.carries() == Carries::Nothing;
+    if reads {
+        return Claim { is_free: true, ..Claim::default() };
+    }
     let target = plan.target();
     let members = match &target.pinned {
         Some(only) => std::slice::from_ref(only),
         None => &snapshot.group(target.group).members,
     };
-    let mut all = members.iter().map(|index| {
-        let deployment = snapshot.deployment(*index);
-        deployment.facts_of(&target.model_in_many(snapshot, deployment))
-    });
-    let is_free = !members.is_empty() && all.clone().all(|facts| facts.is_free());
-    // What is kept already costs nothing to read.
-    let reads = operation.is_by_id()
-        || operation.kind() == Some(Kind::File)
-        || operation.kind().is_some() && operation.carries() == Carries::Nothing;
-    let facts = all.next();
-    let facts = facts.as_deref();
-    let asked = controls::answer_limit(peek);
     let has_answer = operation.row().token_limit.is_some();
-    let most = facts.and_then(|facts| facts.max_output_tokens);
+    let asked = controls::answer_limit(peek).filter(|_| has_answer);
+    let answers = controls::answers(peek);
+    // A text of a few bytes is a token, too.
+    let input = estimated_input(peek).max(1);
+    let mut claim = Claim { is_explicit: asked.is_some(), ..Claim::default() };
+    if has_answer && asked.is_none() {
+        claim.implied = ANSWER_TOKENS.saturating_mul(answers);
+    }
+    for member in members {
+        let deployment = snapshot.deployment(*member);
+        let facts = &*deployment.facts_of(&target.model_in_many(snapshot, deployment));
+        let output = match has_answer {
+            true => asked.unwrap_or(ANSWER_TOKENS).min(most_tokens(facts)).saturating_mul(answers),
+            false => 0,
+        };
+        let usage = Usage { input, output, units, ..Usage::default() };
+        let cost = facts.cost_usd(&usage).and_then(Money::of_usd).unwrap_or_default();
+        let named = if claim.is_explicit { output } else { 0 };
+        claim.tokens = claim.tokens.max(input.saturating_add(named));
+        claim.cost = claim.cost.max(cost);
+    }
+    claim.is_free = plan.is_free(snapshot);
+    claim
+}
+
+/// The tokens that an answer of the model can have.
+fn most_tokens(facts: &ModelFacts) -> u64 {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a limit is never negative, and the cast saturates"
     )]
-    let most = most.map_or(u64::MAX, |tokens| tokens as u64);
-    let answers = controls::answers(peek);
-    let answer = match has_answer {
-        true => asked.unwrap_or(ANSWER_TOKENS).min(most).saturating_mul(answers),
-        false => 0,
-    };
-    let input = estimated_input(peek);
-    let usage = Usage { input, output: answer, units, ..Usage::default() };
-    let usd = facts.and_then(|facts| facts.cost_usd(&usage));
-    Claim {
-        tokens: input.saturating_add(answer),
-        is_explicit: has_answer && asked.is_some(),
-        cost: usd.and_then(Money::of_usd).unwrap_or_default(),
-        is_free: is_free || reads,
-    }
+    let most = facts.max_output_tokens.map(|tokens| tokens as u64);
+    most.unwrap_or(u64::MAX)
 }

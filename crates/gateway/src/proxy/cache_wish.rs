@@ -3,7 +3,7 @@
 //! Made by [`super::opening`] where the config has a cache. Always true: two requests have the same key only if the same models
 //! would be asked the same.
 
-use hale_core::cache::CacheUsage;
+use hale_core::cache::{CacheUsage, SharedBy};
 use hale_core::operation::{Operation, Streaming};
 use hale_core::route::{Controls, RoutePlan};
 use hale_core::snapshot::Snapshot;
@@ -37,6 +37,8 @@ pub(super) struct Source<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) controls: &'a Controls,
     pub(super) plan: &'a RoutePlan,
+    /// The hash of the client's key; `None` with the master key.
+    pub(super) client: Option<&'a str>,
 }
 
 impl CacheWish {
@@ -66,6 +68,10 @@ impl CacheWish {
             };
             part("1");
             namespace.iter().for_each(|name| part(name));
+            // An answer, and how fast it comes, tells what others have asked.
+            if let Some(client) = source.client.filter(|_| settings.shared_by == SharedBy::OneKey) {
+                part(client);
+            }
             part(operation.name());
             // The body of others says so.
             if operation.streaming() == Streaming::ByPath && source.controls.stream {
@@ -80,7 +86,7 @@ impl CacheWish {
 
 /// Feeds which models may answer: another config, other tags or another beta give other answers.
 fn feed_target(source: Source<'_>, part: &mut impl FnMut(&str)) {
-    let Source { snapshot, headers, controls, plan } = source;
+    let Source { snapshot, headers, controls, plan, client: _ } = source;
     let target = plan.target();
     part(target.name(snapshot));
     let group = snapshot.group(target.group);

@@ -67,12 +67,12 @@ pub(super) fn read(
     read.map_err(|error| refusal::bad_body(&error))
 }
 
-fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+pub(super) fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
     let value = headers.get(header::CONTENT_TYPE);
     value.map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
 }
 
-fn is_form(content_type: &str) -> bool {
+pub(super) fn is_form(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default();
     kind.trim().eq_ignore_ascii_case(FORM)
 }

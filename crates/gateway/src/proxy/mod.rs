@@ -35,6 +35,7 @@ mod model_request;
 mod opening;
 mod overheard;
 pub(crate) mod pass_through;
+mod passed_models;
 pub(crate) mod relay;
 mod rescue;
 mod respond;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation, Streaming};
-use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
+use hale_core::route::{Controls, MayUse, Resolved, RoutePlan, resolve};
 use hale_core::tenancy::Owner;
 use hale_core::tenancy::end_user::EndUser;
 use hale_core::usage::Units;
@@ -28,8 +28,7 @@ use super::dialect::Dialect;
 use super::facts::{Facts, ReadApart};
 use super::handshake::{self, Handshake};
 use super::model_request::{Body, ModelRequest, Shows};
-use super::pass_through::PassThrough;
-
+use super::pass_through::{self, PassThrough};
 use super::simulated::Simulated;
 use super::stored_object::{self, StoredObject};
 use crate::arrival::Arrival;
@@ -113,7 +112,7 @@ impl Opening {
             Some(facts) => facts?,
             None => Facts::of(self.operation, &self.arrival.serving, &self.head, &body.peek)?,
         };
-        self.resolve((dialect, facts), body, addressed)
+        self.resolve((dialect, facts), body, addressed).await
     }
 
     /// Notes the user that a header names, if the config says which.
@@ -259,7 +258,7 @@ impl Opening {
     }
 
     /// Finds the route.
-    fn resolve(
+    async fn resolve(
         &mut self,
         (dialect, facts): (Dialect, Facts),
         body: Body,
@@ -294,7 +293,7 @@ impl Opening {
         }
         let owner = stored_object::owner(&self.arrival, operation, addressed.stored.as_ref())?;
         let plan = self.route(&addressed, controls.clone())?;
-        self.admit(&plan, peek, units)?;
+        self.admit(&plan, (peek, &addressed.model), units).await?;
         let simulated = match self.arrival.serving.snapshot.gateway.allows_mocks {
             true => Simulated::of(peek)?.map(Box::new),
             false => None,
@@ -345,11 +344,19 @@ impl Opening {
         content::check_guardrails(&body).await?;
         self.check_end_user(None).await?;
         let snapshot = &self.arrival.serving.snapshot;
+        let mut may_use = MayUse::default();
+        if let Some(access) = self.arrival.principal.access() {
+            let end_user = self.end_user.as_deref();
+            passed.check_measured((access, end_user), self.head.uri.path())?;
+            passed.check_models((access, snapshot), &self.head, &body).await?;
+            may_use = MayUse::of(access);
+        }
         let mut model = passed.model(&self.head.headers, &body);
-        if let Some(model) = &mut model {
+        if let Some(model) = model.as_mut().filter(|_| pass_through::is_chosen(&self.head.headers))
+        {
             self.arrival.check_model(model)?;
         }
-        let target = passed.target(snapshot, model.as_deref())?;
+        let target = passed.target(snapshot, (model.as_deref(), &may_use))?;
         let peek = Peek::opaque(body);
         let shows = Shows { route: wants_explanation(&self.head.headers)?, ..Shows::default() };
         let controls = Controls {
@@ -357,11 +364,13 @@ impl Opening {
             provider: Some(passed.provider),
             stream: true,
             disable_fallbacks: true,
+            may_use,
             ..header_controls(&self.head.headers)?
         };
         let plan = RoutePlan::new(snapshot, target, controls.clone(), clock::recent().millis());
         self.note_billed_to(&peek);
-        self.admit(&plan, &peek, Units::default())?;
+        let named = model.as_deref().unwrap_or_default();
+        self.admit(&plan, (&peek, named), Units::default()).await?;
         if let Some(model) = &model {
             let name = self.recorded_name(model);
             self.delivery.note(|record| record.requested_model = Some(name));
@@ -386,11 +395,17 @@ impl Opening {
     }
 
     /// Reserves what the request is expected to use, if it has a key with limits.
-    fn admit(&mut self, plan: &RoutePlan, peek: &Peek, units: Units) -> Result<(), Refusal> {
+    async fn admit(
+        &mut self,
+        plan: &RoutePlan,
+        (peek, model): (&Peek, &str),
+        units: Units,
+    ) -> Result<(), Refusal> {
         if let Some(access) = self.arrival.principal.access() {
             let end_user = self.end_user.as_deref();
-            let asked = admit::Asked { operation: self.operation, units, peek, end_user };
-            let admission = admit::admit(&self.arrival, access, plan, asked)?;
+            let operation = self.operation;
+            let asked = admit::Asked { operation, model, units, peek, end_user };
+            let admission = admit::admit(&self.arrival, access, plan, asked).await?;
             self.delivery.admitted(admission);
         }
         Ok(())
@@ -460,7 +475,8 @@ impl Opening {
         controls: &Controls,
     ) -> Option<Box<CacheWish>> {
         let snapshot = &self.arrival.serving.snapshot;
-        let source = Source { snapshot, headers: &self.head.headers, controls, plan };
+        let client = self.arrival.principal.access().map(|access| &*access.identity.key);
+        let source = Source { snapshot, headers: &self.head.headers, controls, plan, client };
         CacheWish::of(self.operation, peek, source)
     }
 

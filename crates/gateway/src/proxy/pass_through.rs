@@ -7,14 +7,16 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
-use hale_core::route::{Resolved, Target, resolve};
+use hale_core::route::{MayUse, Resolved, Target, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::access::{KeyAccess, UserRole};
+use hale_core::tenancy::end_user::EndUser;
 use hale_core::tenancy::rights::Route;
 use hale_wire::peek::Peek;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use super::passed_models;
 use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::offload;
@@ -114,18 +116,77 @@ impl PassThrough {
     /// # Errors
     /// The refusal.
     pub(super) fn check_owner(&self, access: &KeyAccess, whole: &str) -> Result<(), Refusal> {
-        let reads = matches!(self.method, Method::GET | Method::HEAD);
-        let mut parts = self.path.split('/').skip_while(|part| is_version(part));
-        let is_of_models = reads && parts.next() == Some("models") && parts.count() <= 1;
         let route = Route { path: whole, is_of_models: true };
         if self.method == Method::POST
-            || is_of_models
+            || self.reads_models()
             || access.role == UserRole::ProxyAdmin
             || access.names_route(route)
         {
             return Ok(());
         }
         Err(refusal::provider_objects(self.provider))
+    }
+
+    /// Whether what it costs needs not be known.
+    ///
+    /// # Errors
+    /// The refusal: a budget or a limit of tokens counts it, and the key's routes do not name the path.
+    pub(super) fn check_measured(
+        &self,
+        (access, end_user): (&KeyAccess, Option<&EndUser>),
+        whole: &str,
+    ) -> Result<(), Refusal> {
+        let route = Route { path: whole, is_of_models: true };
+        match access.measures(end_user) && !self.reads_models() && !access.names_route(route) {
+            true => Err(refusal::passed_unmeasured(self.provider)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the holder of a key may use every model that the request names.
+    ///
+    /// # Errors
+    /// The refusal: also if no model can be read for a key with certain models.
+    pub(super) async fn check_models(
+        &self,
+        (access, snapshot): (&KeyAccess, &Snapshot),
+        head: &Parts,
+        body: &Bytes,
+    ) -> Result<(), Refusal> {
+        let is_named = access.names_route(Route { path: head.uri.path(), is_of_models: true });
+        if access.allows_all_models() {
+            return Ok(());
+        }
+        let unknown = || refusal::passed_model_unknown(self.provider);
+        let in_body = match body.len() > offload::LARGE {
+            false => passed_models::in_body(&head.headers, body),
+            true => {
+                let (headers, body) = (head.headers.clone(), body.clone());
+                offload::run(move || passed_models::in_body(&headers, &body)).await
+            }
+        };
+        let mut models = passed_models::in_address(&self.path, &self.query);
+        models.extend(in_body.map_err(|_| unknown())?);
+        if models.is_empty() && !is_named {
+            return Err(unknown());
+        }
+        for model in &models {
+            // Google's bodies name a model by its path.
+            let google = matches!(self.provider, "gemini" | "vertex_ai");
+            let name = match model.rsplit_once("models/") {
+                Some((_, name)) if google => name,
+                Some(_) | None => model,
+            };
+            MayUse::check_sent(access, snapshot, (self.provider, name)).map_err(refusal::denied)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it reads what models there are, which costs nothing.
+    fn reads_models(&self) -> bool {
+        let reads = matches!(self.method, Method::GET | Method::HEAD);
+        let mut parts = self.path.split('/').skip_while(|part| is_version(part));
+        reads && parts.next() == Some("models") && parts.count() <= 1
     }
 
     /// The headers of the request, besides the `template` of the deployment.
@@ -160,7 +221,7 @@ impl PassThrough {
         {
             return Some(query::decoded(name));
         }
-        // The model of a large body is not looked for: any deployment of the provider can take it.
+        // A large body does not choose a deployment: any of the provider can take it.
         if body.is_empty() || body.len() > offload::LARGE {
             return None;
         }
@@ -177,9 +238,13 @@ impl PassThrough {
     pub(super) fn target(
         &self,
         snapshot: &Snapshot,
-        model: Option<&str>,
+        (model, may_use): (Option<&str>, &MayUse),
     ) -> Result<Target, Refusal> {
-        let is_own = |deployment: &Deployment| *deployment.endpoint.provider.name == *self.provider;
+        let is_own = |deployment: &Deployment| {
+            let target = Target { group: deployment.group, pinned: None, wildcard_name: None };
+            *deployment.endpoint.provider.name == *self.provider
+                && may_use.allows(snapshot, &target)
+        };
         let named = model.map(|model| resolve(snapshot, model));
         if let Some(Resolved::Target(target)) = named {
             let members = match &target.pinned {
@@ -205,6 +270,11 @@ impl PassThrough {
         };
         Ok(Target { group: found.group, pinned: None, wildcard_name: None })
     }
+}
+
+/// Whether a header of the client chooses the deployment.
+pub(super) fn is_chosen(headers: &HeaderMap) -> bool {
+    headers.contains_key(&MODEL)
 }
 
 /// Whether a segment of a path is the version of an API: `v1`, `v1beta`.

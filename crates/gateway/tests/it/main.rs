@@ -79,6 +79,7 @@ mod input;
 mod kept_connections;
 mod keys;
 mod keys_ending;
+mod keys_evaded;
 mod keys_reference;
 mod keys_replaced;
 mod limits;

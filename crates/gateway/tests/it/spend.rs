@@ -69,20 +69,48 @@ fn near(value: &Value, expected: f64) {
     assert!((found - expected).abs() < 1e-9, "{value} is not {expected}");
 }
 
-/// The day of now, UTC, as Daily rows have it.
-fn today() -> String {
-    let days =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
-            / 86_400;
-    // Howard Hinnant's algorithm for the civil calendar.
-    let z = days as i64 + 719_468;
-    let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+/// The days of rows of requests, UTC, as the query of a report has them.
+fn days_of(logs: &[Value]) -> String {
+    let days: Vec<&str> =
+        logs.iter().map(|log| &log["startTime"].as_str().unwrap()[..10]).collect();
+    format!("start_date={}&end_date={}", days.iter().min().unwrap(), days.iter().max().unwrap())
+}
+
+/// A key of a user in a team, and its hash.
+fn key_of_a_member(hale: &Hale) -> (String, String) {
+    let made = |path: &str, body: Value| {
+        let made = client(hale).post_json(path, &[], &body);
+        assert_eq!(made.status, 200, "{}", made.text());
+    };
+    made("/team/new", json!({"team_id": "t1", "team_alias": "one"}));
+    made("/user/new", json!({"user_id": "u1", "auto_create_key": false}));
+    let wanted = json!({"key_alias": "ci", "team_id": "t1", "user_id": "u1", "tags": ["k"]});
+    let (key, made) = make(hale, &wanted);
+    (key, made["token"].as_str().unwrap().to_owned())
+}
+
+/// Each report, and where it has what was spent.
+#[rustfmt::skip]
+fn reports(range: &str, hash: &str) -> Vec<(String, &'static str)> {
+    vec![
+        (format!("/global/spend/keys?{range}"), "/0/total_spend"),
+        (format!("/global/spend/models?{range}"), "/0/total_spend"),
+        (format!("/global/spend/logs?{range}"), "/0/spend"),
+        (format!("/global/spend/provider?{range}"), "/0/spend"),
+        (format!("/global/spend/teams?{range}"), "/total_spend_per_team/0/total_spend"),
+        (format!("/global/spend/tags?{range}&tags=r"), "/spend_per_tag/0/spend"),
+        (format!("/global/spend?{range}"), "/spend"),
+        (format!("/global/spend/report?{range}&group_by=customer"), "/0/customers/0/total_spend"),
+        (format!("/global/spend/report?{range}&group_by=api_key"), "/0/total_cost"),
+        (format!("/user/daily/activity?{range}"), "/metadata/total_spend"),
+        (format!("/user/daily/activity?{range}"), "/results/0/breakdown/models/gpt-4o/metrics/spend"),
+        (format!("/team/daily/activity?{range}"), "/results/0/breakdown/entities/t1/metrics/spend"),
+        (format!("/tag/daily/activity?{range}&tags=k"), "/metadata/total_spend"),
+        (format!("/customer/daily/activity?{range}"), "/metadata/total_spend"),
+        ("/spend/session?session_id=s-1".to_owned(), "/spend"),
+        ("/spend/keys".to_owned(), "/0/spend"),
+        (format!("/key/info?key={hash}"), "/info/spend"),
+    ]
 }
 
 #[test]
@@ -90,18 +118,7 @@ fn what_a_request_costs_is_in_its_row_in_every_report_and_on_its_key_and_all_of_
     let upstream = upstream();
     let directory = TempDir::new();
     let hale = at(&config(&upstream), &directory).start();
-    let team =
-        client(&hale).post_json("/team/new", &[], &json!({"team_id": "t1", "team_alias": "one"}));
-    assert_eq!(team.status, 200, "{}", team.text());
-    let user = client(&hale).post_json(
-        "/user/new",
-        &[],
-        &json!({"user_id": "u1", "auto_create_key": false}),
-    );
-    assert_eq!(user.status, 200, "{}", user.text());
-    let (key, made) =
-        make(&hale, &json!({"key_alias": "ci", "team_id": "t1", "user_id": "u1", "tags": ["k"]}));
-    let hash = made["token"].as_str().unwrap();
+    let (key, hash) = key_of_a_member(&hale);
     let mut body = openai::chat_request("m", "hi");
     body["user"] = json!("customer-1");
     body["metadata"] = json!({"tags": ["r"]});
@@ -113,7 +130,7 @@ fn what_a_request_costs_is_in_its_row_in_every_report_and_on_its_key_and_all_of_
     for log in &logs {
         near(&log["spend"], 0.04);
         let named = [
-            ("api_key", json!(hash)),
+            ("api_key", json!(&hash)),
             ("user", json!("u1")),
             ("team_id", json!("t1")),
             ("end_user", json!("customer-1")),
@@ -134,39 +151,18 @@ fn what_a_request_costs_is_in_its_row_in_every_report_and_on_its_key_and_all_of_
         assert!(tags.contains(&json!("k")) && tags.contains(&json!("r")), "{log}");
         assert_eq!(log["metadata"]["user_api_key_alias"], "ci");
     }
-    let day = today();
-    let range = format!("start_date={day}&end_date={day}");
+    let range = days_of(&logs);
     // The last day is included.
     let days = get(&hale, &format!("/spend/logs?{range}"));
     near(&days[0]["spend"], 0.08);
     near(&days[0]["users"]["u1"], 0.08);
-    for (path, place) in [
-        (format!("/global/spend/keys?{range}"), "/0/total_spend"),
-        (format!("/global/spend/models?{range}"), "/0/total_spend"),
-        (format!("/global/spend/logs?{range}"), "/0/spend"),
-        (format!("/global/spend/provider?{range}"), "/0/spend"),
-        (format!("/global/spend/teams?{range}"), "/total_spend_per_team/0/total_spend"),
-        (format!("/global/spend/tags?{range}&tags=r"), "/spend_per_tag/0/spend"),
-        (format!("/global/spend?{range}"), "/spend"),
-        (format!("/global/spend/report?{range}&group_by=customer"), "/0/customers/0/total_spend"),
-        (format!("/global/spend/report?{range}&group_by=api_key"), "/0/total_cost"),
-        (format!("/user/daily/activity?{range}"), "/metadata/total_spend"),
-        (
-            format!("/user/daily/activity?{range}"),
-            "/results/0/breakdown/models/gpt-4o/metrics/spend",
-        ),
-        (format!("/team/daily/activity?{range}"), "/results/0/breakdown/entities/t1/metrics/spend"),
-        (format!("/tag/daily/activity?{range}&tags=k"), "/metadata/total_spend"),
-        (format!("/customer/daily/activity?{range}"), "/metadata/total_spend"),
-        (format!("/spend/logs/v2?{range}&page_size=1"), "/total_pages"),
-        ("/spend/session?session_id=s-1".to_owned(), "/spend"),
-        ("/spend/keys".to_owned(), "/0/spend"),
-        (format!("/key/info?key={hash}"), "/info/spend"),
-    ] {
+    for (path, place) in reports(&range, &hash) {
         let page = get(&hale, &path);
         let found = page.pointer(place).unwrap_or_else(|| panic!("{path}: {page}"));
-        near(found, if place == "/total_pages" { 2.0 } else { 0.08 });
+        near(found, 0.08);
     }
+    let pages = get(&hale, &format!("/spend/logs/v2?{range}&page_size=1"));
+    assert_eq!(pages["total_pages"], 2);
     let activity = get(&hale, &format!("/global/activity?{range}"));
     assert_eq!(
         (&activity["sum_api_requests"], &activity["sum_total_tokens"]),
@@ -192,9 +188,7 @@ fn a_key_sees_what_it_spent_and_nothing_of_others() {
     let (other, _) = make(&hale, &json!({"user_id": "u2"}));
     assert_eq!(ask(&hale, &own, "m").status, 200);
     assert_eq!(ask(&hale, &other, "m").status, 200);
-    wait_for_logs(&hale, 2);
-    let day = today();
-    let range = format!("start_date={day}&end_date={day}");
+    let range = days_of(&wait_for_logs(&hale, 2));
     let get = |path: &str| hale.client_with_key(&own).get(path);
     for path in [
         "/spend/logs".to_owned(),
@@ -376,8 +370,8 @@ fn calls_are_priced_again_once_and_sums_agree_before_and_after() {
         &get(&hale, &format!("/key/info?key={}", made["token"].as_str().unwrap()))["info"]["spend"],
         0.06,
     );
-    let day = today();
-    let activity = get(&hale, &format!("/global/activity?start_date={day}&end_date={day}"));
+    let range = days_of(get(&hale, "/spend/logs").as_array().unwrap());
+    let activity = get(&hale, &format!("/global/activity?{range}"));
     assert_eq!(activity["sum_api_requests"], 3, "a correction is no request");
 }
 

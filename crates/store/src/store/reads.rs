@@ -10,7 +10,7 @@ use crate::error::{Error, Kind};
 use crate::past::{PastChange, PastRequest, RequestFilter, TrafficRow, Width};
 use crate::rows::{IncidentRow, ProbeFilter, ProbeResult, Setting, UsageRow};
 use crate::sql::Sql;
-use crate::tenants::{Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Record};
+use crate::tenants::{Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Record, Tokens};
 use crate::value::Row;
 
 /// How long a reader waits for rows.
@@ -119,6 +119,15 @@ impl Store {
     pub async fn logs(&self, filter: &LogFilter) -> Result<(Vec<Record>, u64), Error> {
         let database = self.database()?;
         self.called("read", (REPORT_MAX, SLOW_REPORT), database.logs(filter)).await
+    }
+
+    /// Hashes of keys, sorted, at most `limit` of them.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn tokens(&self, which: &Tokens, limit: u32) -> Result<Vec<Box<str>>, Error> {
+        let database = self.database()?;
+        self.called("read", (READ_MAX, SLOW), database.tokens(which, limit)).await
     }
 
     /// How many rows about keys there are, without the limit.

@@ -10,6 +10,9 @@ use super::{OnConflict, Table, Theirs, Type};
 const REPLACED_KEYS: &str = "LiteLLM_DeprecatedVerificationToken";
 const REPLACED: &str = "select \"active_token_id\" from {place} where \"token\" = {token}";
 
+/// Where teams are.
+const TEAMS: &str = "LiteLLM_TeamTable";
+
 /// Rows for keys, those of keys that were replaced as rows of the new ones.
 fn current_keys(given: &str, theirs: Theirs<'_>, keys: &str) -> String {
     let place = format!("{}.{}", theirs.schema, quoted(REPLACED_KEYS));
@@ -98,6 +101,32 @@ impl Table {
         Some(format!(
             "insert into {name} as kept ({names}) select {} from {given}{tail}",
             values.join(", ")
+        ))
+    }
+
+    /// The statement that adds, in SQLite, the row of a member whose team is there: a member of a roster has none before its first spend.
+    pub(crate) fn enrol_one(self) -> Option<String> {
+        let (name, teams) = (quoted(self.name()), quoted(TEAMS));
+        let sql = format!(
+            "insert into {name} (\"user_id\", \"team_id\") select ?1, \"team_id\" from {teams} where \"team_id\" = ?2 \
+             on conflict do nothing"
+        );
+        (self == Table::OfMember).then_some(sql)
+    }
+
+    /// The same for many members in PostgreSQL: an array for each column of the key.
+    pub(crate) fn enrol_many(self, theirs: Option<Theirs<'_>>) -> Option<String> {
+        let theirs = theirs.filter(|theirs| {
+            self == Table::OfMember
+                && (theirs.has)(TEAMS, "team_id")
+                && (theirs.has)(self.name(), "team_id")
+        })?;
+        let (name, teams) = (quoted(self.name()), quoted(TEAMS));
+        let schema = theirs.schema;
+        Some(format!(
+            "insert into {schema}.{name} (\"user_id\", \"team_id\") select given.c0, given.c1 \
+             from unnest($1::text[], $2::text[]) as given(c0, c1) \
+             where exists (select from {schema}.{teams} where \"team_id\" = given.c1) on conflict do nothing"
         ))
     }
 

@@ -17,6 +17,8 @@ pub struct Find {
     pub table: TenantTable,
     /// Whose columns have one of these texts, each of them.
     pub with: Vec<(&'static str, Vec<Box<str>>)>,
+    /// Whose column has this text in whatever letters.
+    pub in_any_case: Option<(&'static str, Box<str>)>,
     /// Sorted by this column, which is the newest first if it is a time.
     pub sorted_by: Option<&'static str>,
     /// At most so many.
@@ -29,7 +31,7 @@ impl Find {
     /// Rows of a table, at most 1,000.
     #[must_use]
     pub fn all(table: TenantTable) -> Find {
-        Find { table, with: Vec::new(), sorted_by: None, limit: 1_000, skip: 0 }
+        Find { table, with: Vec::new(), in_any_case: None, sorted_by: None, limit: 1_000, skip: 0 }
     }
 
     /// The rows of a table whose column has one of these texts.
@@ -37,6 +39,15 @@ impl Find {
     pub fn with(table: TenantTable, column: &'static str, texts: Vec<Box<str>>) -> Find {
         Find { with: vec![(column, texts)], ..Find::all(table) }
     }
+}
+
+/// Which hashes of keys to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// Those that sort after this one.
+    After(Box<str>),
+    /// Those of keys that were made at that moment or later, milliseconds since 1970.
+    MadeSince(i64),
 }
 
 /// The texts of key columns that say which row.

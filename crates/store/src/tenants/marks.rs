@@ -94,17 +94,17 @@ pub(super) fn of_reset(
     Some((sql, vec![Value::Real(usd), kind.into(), Value::from(&*id)]))
 }
 
-/// The statement that notes that all rows of a table which name a budget begin anew, before they do. `own` is a further condition.
+/// The statement that notes that all rows of a table which meet a condition begin anew with a budget, `$1` of the condition, before they do.
 pub(super) fn of_shared(
     place: &Place,
     table: TenantTable,
-    (budget, own): (&str, &str),
+    (budget, which): (&str, &str),
 ) -> Option<(String, Vec<Value>)> {
     let kind = kind_of(table)?;
     let marks = place.own("spend_marks");
     let columns: Vec<String> = id_columns(table).iter().map(|name| format!("\"{name}\"")).collect();
     let id = columns.join(" || '/' || ");
-    let rows = format!("{} where \"budget_id\" = $1{own}", place.name(table));
+    let rows = format!("{} where {which}", place.name(table));
     let sql = format!(
         "update {marks} set adjusted = adjusted - coalesce((select \"spend\" from {rows} and {id} = {marks}.id), 0) \
          where kind = '{kind}' and id in (select {id} from {rows})"

@@ -10,7 +10,7 @@ mod report;
 mod step;
 mod table;
 
-pub use self::change::{Change, Changed, Find, Once, Record, RowKey};
+pub use self::change::{Change, Changed, Find, Once, Record, RowKey, Tokens};
 pub(crate) use self::record::{Columns, of_json, of_values};
 pub use self::report::{By, DayFilter, DaySum, DaysOf, LogFilter, LogOrder};
 pub(crate) use self::step::{Place, Run, Step, steps};

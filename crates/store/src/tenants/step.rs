@@ -3,7 +3,7 @@
 //! Made of [`super::Change`] and [`super::Find`], run in order within one transaction. Always true: a statement has no value in its
 //! text.
 
-use super::change::{Change, Changed, Find, Record};
+use super::change::{Change, Changed, Find, Record, Tokens};
 use super::marks;
 use super::record::{Columns, seconds_of, to_json, value_of};
 use super::table::{ColumnType, TenantTable};
@@ -91,18 +91,12 @@ pub(crate) fn steps(place: &Place, changes: &[Change]) -> Result<Vec<Step>, Stri
                 // Each of them has a statement that notes it.
                 add(begins, OnNone::Skip(named.len() * 2));
                 for table in named {
-                    let own = if table == TenantTable::Keys {
-                        " and \"budget_duration\" is null"
-                    } else {
-                        ""
-                    };
-                    if let Some(note) = marks::of_shared(place, table, (budget, own)) {
+                    let which = place.follows_budget(table);
+                    if let Some(note) = marks::of_shared(place, table, (budget, &which)) {
                         add(note, OnNone::Aside);
                     }
-                    let sql = format!(
-                        "update {} set \"spend\" = 0 where \"budget_id\" = $1{own}",
-                        place.name(table)
-                    );
+                    let sql =
+                        format!("update {} set \"spend\" = 0 where {which}", place.name(table));
                     add((sql, vec![Value::from(&**budget)]), OnNone::Go);
                 }
             }
@@ -265,6 +259,27 @@ impl Place {
         (sql, values)
     }
 
+    /// The condition that a row's spend begins anew with the budget `$1`.
+    fn follows_budget(&self, table: TenantTable) -> String {
+        let named = "\"budget_id\" = $1";
+        match table {
+            TenantTable::Keys => format!("{named} and \"budget_duration\" is null"),
+            TenantTable::Memberships if self.has(TenantTable::Teams, "metadata") => {
+                let teams = self.name(TenantTable::Teams);
+                let named_by_team = "\"metadata\" ->> 'team_member_budget_id' = $1";
+                let of_team = match self {
+                    Place::File => format!("json_valid(\"metadata\") and {named_by_team}"),
+                    Place::Server { .. } => named_by_team.to_owned(),
+                };
+                // Members without a budget of their own have that of their team.
+                format!(
+                    "({named} or \"budget_id\" is null and \"team_id\" in (select \"team_id\" from {teams} where {of_team}))"
+                )
+            }
+            _ => named.to_owned(),
+        }
+    }
+
     /// A parameter of milliseconds, as a time.
     fn time(&self, parameter: usize) -> String {
         match self {
@@ -288,6 +303,9 @@ impl Place {
             if !self.has(table, column) {
                 return None;
             }
+            // No text of a server has a zero.
+            let texts: Vec<&str> =
+                texts.iter().map(|text| &**text).filter(|text| self.takes(text)).collect();
             values.push(Value::from(&*serde_json::json!(texts).to_string()));
             let at = values.len();
             conditions.push(match self {
@@ -296,6 +314,13 @@ impl Place {
                     format!("\"{column}\"::text in (select jsonb_array_elements_text(${at}::text::jsonb))")
                 }
             });
+        }
+        if let Some((column, text)) = &find.in_any_case {
+            if !self.has(table, column) || !self.takes(text) {
+                return None;
+            }
+            values.push(Value::from(&**text));
+            conditions.push(format!("lower(\"{column}\") = lower(${})", values.len()));
         }
         let mut sql = match self {
             Place::File => {
@@ -313,9 +338,32 @@ impl Place {
             let is_time = table.column(column) == Some(ColumnType::Time);
             let order = if is_time { " desc nulls last" } else { "" };
             sql.push_str(&format!(" order by \"{column}\"{order}"));
+            // Pages have each row once, also where several have the same moment.
+            if let Some((first, _)) = table.columns().first().filter(|(first, _)| first != &column)
+            {
+                let order = if is_time { " desc" } else { "" };
+                sql.push_str(&format!(", \"{first}\"{order}"));
+            }
         }
         sql.push_str(&format!(" limit {} offset {}", find.limit, find.skip));
         Some((if matches!(self, Place::File) { sql.replace('$', "?") } else { sql }, values))
+    }
+
+    fn takes(&self, text: &str) -> bool {
+        matches!(self, Place::File) || !text.contains('\0')
+    }
+
+    /// The query of hashes of keys, sorted, at most `limit` of them.
+    pub(crate) fn tokens(&self, which: &Tokens, limit: u32) -> (String, Vec<Value>) {
+        let (condition, value) = match which {
+            Tokens::After(token) => ("\"token\" > $1".to_owned(), Value::from(&**token)),
+            Tokens::MadeSince(at) => (format!("\"created_at\" >= {}", self.time(1)), (*at).into()),
+        };
+        let name = self.name(TenantTable::Keys);
+        let sql = format!(
+            "select \"token\" from {name} where {condition} order by \"token\" limit {limit}"
+        );
+        (if matches!(self, Place::File) { sql.replace('$', "?") } else { sql }, vec![value])
     }
 
     /// How many rows there are, without limit.

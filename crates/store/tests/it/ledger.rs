@@ -171,6 +171,39 @@ fn a_batch_whose_answer_was_lost_adds_nothing_when_it_is_sent_again() {
 }
 
 #[test]
+fn a_members_first_spend_makes_its_row_and_a_budget_of_the_team_resets_it() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let team = json!({"team_id": "t", "metadata": {"team_member_budget_id": "b"}});
+        let budget =
+            json!({"budget_id": "b", "budget_reset_at": AT, "created_by": "x", "updated_by": "x"});
+        let insert = |table, row| Change::Insert { table, row: record(row) };
+        let added = [insert(TenantTable::Teams, team), insert(TenantTable::Budgets, budget)];
+        database.change(&added, None, AT).await.unwrap();
+        let calls = [call(500_000_000)];
+        let spend = async |number: i64, team: Option<&'static str>| {
+            let id = format!("c{number}");
+            let request = SpentRequest { team, ..spent(&id, &[], &calls) };
+            let batch = Arc::new(Batch::of_spent("w", number, &request));
+            assert_eq!(database.commit(&batch, AT).await, Ok(Committed::Now));
+        };
+        for (number, team) in [(1, "t"), (2, "t"), (3, "gone")] {
+            spend(number, Some(team)).await;
+        }
+        near(spend_of(&database, TenantTable::Memberships, "user_id", "u").await, 1.0);
+        let reset = Change::ResetShared { budget: "b".into(), borders: (AT, AT + 60_000) };
+        database.change(std::slice::from_ref(&reset), None, AT).await.unwrap();
+        near(spend_of(&database, TenantTable::Memberships, "user_id", "u").await, 0.0);
+        spend(4, Some("t")).await;
+        // The border has moved: nothing begins anew.
+        database.change(&[reset], None, AT).await.unwrap();
+        near(spend_of(&database, TenantTable::Memberships, "user_id", "u").await, 0.5);
+        let audited = audit(&database).await.unwrap();
+        assert!(audited.differences.is_empty(), "{audited:?}");
+    });
+}
+
+#[test]
 fn requests_beyond_what_has_rows_are_summed_and_no_money_is_lost() {
     on_both(|Place { address, directory }| async move {
         let database = open(&address, Purpose::Change).await.unwrap();
@@ -197,10 +230,17 @@ fn the_references_schema_gets_its_rows_as_its_versions_have_them() {
             server.apply_reference_migrations(&url, until);
             let address = Address::parse(&url).unwrap();
             let database = open(&address, Purpose::Serve).await.unwrap();
-            assert!(
-                matches!(database.change(&holders(), None, AT).await, Ok(Changed::Done(_))),
-                "{until}"
-            );
+            let mut holders = holders();
+            for change in &mut holders {
+                // Older versions have no sum of all times.
+                if let Change::Insert { row, .. } = change
+                    && until != "9"
+                {
+                    row.remove("total_spend");
+                }
+            }
+            let made = database.change(&holders, None, AT).await;
+            assert!(matches!(made, Ok(Changed::Done(_))), "{until}: {made:?}");
             let tags: Vec<Box<str>> = vec!["a".into(), "b".into()];
             let calls = [call(250_000_000), call(250_000_000), call(250_000_000)];
             for number in [1, 1] {

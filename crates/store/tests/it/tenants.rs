@@ -1,7 +1,7 @@
 //! Rows about keys: found and changed alike in both databases.
 
 use hale_store::{
-    Change, Changed, ColumnType, Database, Find, Kind, Once, Purpose, Record, TenantTable,
+    Change, Changed, ColumnType, Database, Find, Kind, Once, Purpose, Record, TenantTable, Tokens,
 };
 use serde_json::{Value, json};
 
@@ -243,5 +243,55 @@ fn a_column_that_a_table_does_not_have_is_refused_by_name_unless_it_is_empty() {
         assert!(error.to_string().contains("no_such_column"), "{error}");
         let empty = key("h", json!({"no_such_column": null, "none": [], "nothing": {}}));
         assert!(database.change(&[empty], None, AT).await.is_ok());
+    });
+}
+
+#[test]
+fn hashes_are_read_in_pages_and_pages_of_rows_have_each_row_once() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let made = |at: i64| key(&format!("h{at}"), json!({"created_at": AT + at / 4 * 1_000}));
+        let keys: Vec<Change> = (0..9).map(made).collect();
+        database.change(&keys, None, AT).await.unwrap();
+        let mut all: Vec<Box<str>> = Vec::new();
+        loop {
+            let after = all.last().cloned().unwrap_or_default();
+            let page = database.tokens(&Tokens::After(after), 4).await.unwrap();
+            all.extend(page.iter().cloned());
+            if page.len() < 4 {
+                break;
+            }
+        }
+        let expected: Vec<Box<str>> = (0..9).map(|at| format!("h{at}").into()).collect();
+        assert_eq!(all, expected);
+        let new = database.tokens(&Tokens::MadeSince(AT + 2_000), 10).await.unwrap();
+        assert_eq!(new, ["h8".into()] as [Box<str>; 1]);
+        let mut paged = Vec::new();
+        for skip in 0..9 {
+            let sorted_by = Some("created_at");
+            let one = Find { sorted_by, limit: 1, skip, ..Find::all(TenantTable::Keys) };
+            paged.push(database.find(&one).await.unwrap()[0]["token"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(paged, ["h8", "h7", "h6", "h5", "h4", "h3", "h2", "h1", "h0"]);
+    });
+}
+
+#[test]
+fn a_text_is_found_in_any_case_and_one_that_no_server_has_is_found_nowhere() {
+    on_both(|Place { address, directory: _directory }| async move {
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let row = record(json!({"user_id": "u", "user_email": "Um@X.com"}));
+        let added = Change::Insert { table: TenantTable::Users, row };
+        database.change(&[added], None, AT).await.unwrap();
+        let by = |email: &str| Find {
+            in_any_case: Some(("user_email", email.into())),
+            ..Find::all(TenantTable::Users)
+        };
+        for (email, expected) in [("um@x.com", 1), ("UM@X.COM", 1), ("um@x", 0), ("u\0", 0)] {
+            assert_eq!(database.find(&by(email)).await.unwrap().len(), expected, "{email:?}");
+        }
+        let texts = vec!["u\0".into(), "u".into()];
+        let found = database.find(&Find::with(TenantTable::Users, "user_id", texts)).await.unwrap();
+        assert_eq!(found.len(), 1);
     });
 }

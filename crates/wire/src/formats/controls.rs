@@ -291,11 +291,11 @@ pub fn estimated_output(answer: &[u8]) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
-/// The limit that the request sets for its answer, tokens.
+/// The limit that the request sets for its answer, tokens: the largest of those that it names, since a provider may read any of them.
 #[must_use]
 pub fn answer_limit(peek: &Peek) -> Option<u64> {
     const LIMITS: [&str; 3] = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
-    let asked = LIMITS.iter().find_map(|field| peek.raw(field)?.parse::<u64>().ok());
+    let asked = LIMITS.iter().filter_map(|field| peek.raw(field)?.parse::<u64>().ok()).max();
     asked.or_else(|| of_config(peek, ["maxOutputTokens", "max_output_tokens"]))
 }
 

@@ -12,6 +12,7 @@ pub(super) const CACHE: &[Row] = &[
     served("default_in_memory_ttl", Kind::Time(1_000, DAY * 366), "`ttl`", "The same; `ttl` wins."),
     served("default_in_redis_ttl", Kind::Time(1_000, DAY * 366), "`ttl`", "The same for the type `redis`; `ttl` wins."),
     served("namespace", Kind::Text, "", "Separates the answers of several gateways that share a store."),
+    served("shared_by_keys", Kind::Bool, "false", "Whether clients with different keys share answers. A key else gets answers that the same key got before."),
     served("mode", Kind::Text, "default_on", "`default_off`: only requests with `cache: {\"use-cache\": true}` use it."),
     served("supported_call_types", Kind::List, "all below", "The operations whose answers are kept: `completion` (chat and messages), `text_completion`, `embedding`; the names with an `a` in front mean the same."),
     served("max_size_mb", Kind::Megabytes(1.0, 65_536.0), "64", "MiB of all answers that one process keeps."),

@@ -1,7 +1,7 @@
 //! The three sections of settings, and the table of keys.
 
 use super::*;
-use crate::cache::{CacheKind, CacheMode, CacheSettings, DiskCache};
+use crate::cache::{CacheKind, CacheMode, CacheSettings, DiskCache, SharedBy};
 use crate::operation::Operation;
 use crate::settings::{GatewaySettings, RedisPlace, RedisSettings, RouterSettings};
 
@@ -432,10 +432,11 @@ fn answers_are_kept_only_where_the_cache_is_on() {
     assert_eq!(cache("{cache: false, cache_params: {ttl: 5}}"), None);
     assert_eq!(cache("{cache: true}"), Some(CacheSettings::default()));
     let all = "{cache: true, cache_params: {type: local, ttl: 5, namespace: a, mode: default_off, \
-               max_size_mb: 2, max_answer_mb: 0.5, supported_call_types: [acompletion, embedding, rerank]}}";
+               shared_by_keys: true, max_size_mb: 2, max_answer_mb: 0.5, supported_call_types: [acompletion, embedding, rerank]}}";
     let expected = CacheSettings {
         ttl_ms: 5_000,
         namespace: "a".into(),
+        shared_by: SharedBy::AllKeys,
         operations: vec![
             Operation::Chat,
             Operation::Messages,

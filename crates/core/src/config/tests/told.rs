@@ -110,7 +110,7 @@ fn a_hint_begins_small_and_is_a_sentence() {
 fn a_key_of_a_pattern_of_another_section_is_told_its_section() {
     for (section, key, place) in [
         ("router_settings", "ui_access_mode", "general_settings"),
-        ("litellm_settings", "maximum_spend_logs_retention_period", "general_settings"),
+        ("litellm_settings", "ui_theme_color", "general_settings"),
         ("litellm_settings", "database_connection_pool_limit", "general_settings"),
         ("router_settings", "key_management_system", "general_settings"),
         ("general_settings", "redis_startup_nodes", "router_settings"),

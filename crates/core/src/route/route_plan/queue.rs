@@ -24,13 +24,15 @@ pub(super) struct Waiting {
 
 /// Which lists count after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     General,
     Context,
     Policy,
 }
 
 impl Kind {
+    pub(super) const ALL: [Kind; 3] = [Kind::General, Kind::Context, Kind::Policy];
+
     fn after(cause: Cause) -> Kind {
         match cause {
             Cause::ContextWindow => Kind::Context,
@@ -195,25 +197,35 @@ impl RoutePlan {
 
     /// What is tried after the current group fails in that way.
     fn own_fallbacks(&self, snapshot: &Snapshot, kind: Kind) -> Vec<Waiting> {
+        self.fallbacks_of(snapshot, &self.target, kind)
+    }
+
+    /// What is tried after `target` fails in that way.
+    pub(super) fn fallbacks_of(
+        &self,
+        snapshot: &Snapshot,
+        target: &Target,
+        kind: Kind,
+    ) -> Vec<Waiting> {
         if self.controls.disable_fallbacks {
             return Vec::new();
         }
         let of_client = |list: &Option<Vec<ClientFallback>>| {
-            list.as_ref().map(|list| self.named_by_client(snapshot, list))
+            list.as_ref().map(|list| self.named_by_client(snapshot, target, list))
         };
         let controls = &self.controls;
         let router = &snapshot.router;
         // A client that names one deployment does not want another one, unless it lists fallbacks
         // itself.
-        let is_pinned = self.target.pinned.is_some();
+        let is_pinned = target.pinned.is_some();
         let specific = match kind {
             Kind::General => None,
             Kind::Context => of_client(&controls.context_window_fallbacks).or_else(|| {
-                let own = self.listed(snapshot, &router.context_window_fallbacks, &self.target);
+                let own = self.listed(snapshot, &router.context_window_fallbacks, target);
                 own.filter(|_| !is_pinned).map(|names| waiting(names))
             }),
             Kind::Policy => of_client(&controls.content_policy_fallbacks).or_else(|| {
-                let own = self.listed(snapshot, &router.content_policy_fallbacks, &self.target);
+                let own = self.listed(snapshot, &router.content_policy_fallbacks, target);
                 own.filter(|_| !is_pinned).map(|names| waiting(names))
             }),
         };
@@ -226,17 +238,22 @@ impl RoutePlan {
                 }
                 let is_first = self.visited.len() == 1;
                 let defaults = &router.default_fallbacks;
-                let own = self.general(snapshot, &self.target);
+                let own = self.general(snapshot, target);
                 let own = own.filter(|one| is_first || !defaults.contains(one));
                 own.map(Waiting::of).collect()
             }),
         }
     }
 
-    /// What a client's list says about the current group. A plain list is for the group that the
+    /// What a client's list says about a group. A plain list is for the group that the
     /// client named.
-    fn named_by_client(&self, snapshot: &Snapshot, list: &[ClientFallback]) -> Vec<Waiting> {
-        let name = self.target.name(snapshot);
+    fn named_by_client(
+        &self,
+        snapshot: &Snapshot,
+        target: &Target,
+        list: &[ClientFallback],
+    ) -> Vec<Waiting> {
+        let name = target.name(snapshot);
         let is_first = self.visited.len() == 1;
         let counts = |one: &&ClientFallback| match one.group.as_deref() {
             None | Some("*") => is_first,

@@ -78,6 +78,22 @@ fn an_estimate_beyond_the_limit_takes_all_of_it_and_a_wish_beyond_it_never_fits(
 }
 
 #[test]
+fn an_answer_of_which_a_request_says_nothing_takes_a_quarter_of_the_limit_at_most() {
+    let implied = |tokens, implied| Claim { tokens, implied, ..Claim::default() };
+    for (tpm, claim, fits) in [
+        (100, implied(10, 1_024), 4),
+        (1_000, implied(20, 1_024), 4),
+        (8_192, implied(20, 1_024), 8),
+        (100, implied(60, 1_024), 1),
+        (100, implied(5, 0), 20),
+    ] {
+        let (account, terms) = (Account::default(), Terms { tpm: Some(tpm), ..Terms::default() });
+        let passed = (0..50).filter(|_| account.enter(&terms, &claim, at(0)).is_ok()).count();
+        assert_eq!(passed, fits, "{tpm} {claim:?}");
+    }
+}
+
+#[test]
 fn tokens_that_were_not_used_are_given_back_at_the_end() {
     let (account, terms) = (Account::default(), Terms { tpm: Some(100), ..Terms::default() });
     assert!(account.enter(&terms, &tokens(90), at(0)).is_ok());
@@ -94,7 +110,9 @@ fn the_last_call_of_a_budget_may_exceed_it_and_the_next_one_is_refused() {
         (Account::new(usd(0.99), None), Terms { budget: budget(1.0, None), ..Terms::default() });
     assert_eq!(account.spent(&terms, at(0)), Ok(()));
     assert!(account.enter(&terms, &costs(0.1), at(0)).is_ok());
-    assert!(account.settle(&terms, &costs(0.1), &Used { cost: usd(0.1), tokens: 0 }, Millis(0)));
+    let has_reset =
+        account.settle(&terms, &costs(0.1), &Used { cost: usd(0.1), tokens: 0 }, Millis(0));
+    assert!(!has_reset, "what was spent is written with its request");
     let spent = Full::Spent { known: usd(1.09), max: usd(1.0), resets_at: None };
     assert_eq!(account.spent(&terms, at(1)), Err(spent));
 }

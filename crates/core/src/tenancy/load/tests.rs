@@ -277,3 +277,64 @@ fn an_account_stays_with_its_key_when_the_key_gets_another_name() {
     };
     assert!(Arc::ptr_eq(&load("one").levels[0].account, &load("two").levels[0].account));
 }
+
+#[test]
+fn a_budget_row_with_a_clock_alone_is_the_clock_of_the_keys_own_budget() {
+    let mut rows = of_key(json!({"max_budget": 1.0, "spend": 5.0, "budget_id": "b"}));
+    rows.budget = Some(record(json!({
+        "budget_id": "b", "max_budget": null, "budget_duration": "1d", "budget_reset_at": 1_000,
+    })));
+    let access = loaded(&rows);
+    let level = &access.levels[0];
+    assert!(level.terms.budget.as_ref().unwrap().duration.is_some());
+    assert_eq!(level.clock.as_deref(), Some("b"));
+    let claim = crate::tenancy::account::Claim::default();
+    assert!(Arc::new(access).admit("m", (claim, None), at(0)).is_ok(), "its border has passed");
+}
+
+#[test]
+fn the_end_of_a_raise_without_a_zone_is_in_utc() {
+    for text in
+        ["2027-01-01T00:00:00", "2027-01-01", "2027-01-01T00:00:00.5", "2027-01-01T00:00:00+00:00"]
+    {
+        let metadata = json!({"temp_budget_increase": 10, "temp_budget_expiry": text});
+        let access = loaded(&of_key(json!({"max_budget": 1.0, "metadata": metadata})));
+        let (more, until) = access.levels[0].terms.budget.as_ref().unwrap().raised.unwrap();
+        assert_eq!(
+            (more, until.0 / 1_000),
+            (Money::of_usd(10.0).unwrap(), 1_798_761_600),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_member_of_the_roster_counts_before_it_has_a_row_and_a_stranger_does_not() {
+    let mut rows = of_key(json!({"team_id": "t", "user_id": "u"}));
+    rows.default_member_budget = Some(record(json!({"budget_id": "b", "max_budget": 0.01})));
+    let member = |rows: &KeyRows| {
+        let access = loaded(rows);
+        let level = access.levels.iter().find(|one| one.subject.kind == SubjectKind::Member);
+        level.and_then(|level| Some((level.terms.budget.as_ref()?.max, level.clock.clone()?)))
+    };
+    for roster in [
+        json!([{"user_id": "u", "role": "user"}]),
+        json!("[{\"user_id\": \"u\"}]"),
+        json!("\"[{\\\"user_id\\\": \\\"u\\\"}]\""),
+    ] {
+        rows.team = Some(record(json!({"team_id": "t", "members_with_roles": roster})));
+        assert_eq!(member(&rows), Some((Money::of_usd(0.01).unwrap(), "b".into())), "{roster}");
+    }
+    for roster in [json!([{"user_id": "v"}]), json!({}), json!(null), json!("[{")] {
+        rows.team = Some(record(json!({"team_id": "t", "members_with_roles": roster})));
+        assert_eq!(member(&rows), None, "{roster}");
+    }
+}
+
+#[test]
+fn a_name_of_the_keys_own_behind_one_of_the_teams_is_judged_by_the_team() {
+    let mut rows = of_key(json!({"team_id": "t", "aliases": {"x": "b"}}));
+    rows.team = Some(record(json!({"team_id": "t", "models": ["a"]})));
+    rows.team_aliases = Some(record(json!({"aliases": {"t1": "x", "t2": "c"}})));
+    assert_eq!(verdicts(&loaded(&rows), &["b", "t1", "t2", "a"]), [TEAM, TEAM, "in", "in"]);
+}

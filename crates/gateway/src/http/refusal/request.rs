@@ -95,6 +95,24 @@ pub(crate) fn provider_objects(provider: &str) -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, "owner_unknown", message)
 }
 
+/// A key with certain models passes through something that names none.
+pub(crate) fn passed_model_unknown(provider: &str) -> Refusal {
+    let message = format!(
+        "this key may use certain models, and no model can be read in this request to {provider}: name it once in `model` of a \
+         JSON object or of a form, or in the path; lists of models are at `/v1/models`"
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "model_unknown", message).param("model")
+}
+
+/// A key with a budget or a limit of tokens passes through what is not measured.
+pub(crate) fn passed_unmeasured(provider: &str) -> Refusal {
+    let message = format!(
+        "this key has a budget or a limit of tokens, and what {provider} charges for what is passed through is not measured: use \
+         the gateway's own endpoints (`/v1/...`), or ask an admin to put the path into the key's `allowed_routes`"
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "cost_unknown", message)
+}
+
 /// A field would set credentials or addresses.
 pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
     let message = format!(

@@ -1,7 +1,7 @@
 //! `GET /health`: every deployment exactly once, with what is known about it.
 //!
-//! Always true: with background probes no upstream is called; else one round is sent and its result shown,
-//! whole or in part; errors are one line, and no secret, header or trace is in them.
+//! Always true: with background probes no upstream is called; else one round is sent for the operator and its result shown,
+//! whole or in part; a key calls none, since a probe costs the operator's money, and sees what is known of the models that it may use; errors are one line, and no secret, header or trace is in them.
 
 use std::collections::HashMap;
 
@@ -14,6 +14,7 @@ use super::listing::Listing;
 use super::targets::targets;
 use crate::clock;
 use crate::http::reply::{self, Reply};
+use crate::pages::seen::{Seen, may_use};
 use crate::pages::{PageRequest, Waiting};
 
 /// Says that addresses are left out. The header is LiteLLM's.
@@ -35,17 +36,33 @@ async fn report(request: PageRequest<'_>) -> Response<Reply> {
         addresses: arrival.principal.is_operator(),
     };
     let wish = (request.parameter("model_id"), request.parameter("model"));
-    let targets = match targets(&serving.snapshot, &wish) {
+    let targeted = wish.0.is_some() || wish.1.is_some();
+    let seen = Seen::by(&request);
+    let is_seen = |index: &DeploymentIndex| {
+        let group = serving.snapshot.deployment(*index).group;
+        seen == Seen::All || may_use(&request, &serving.snapshot.group(group).name)
+    };
+    let found = targets(&serving.snapshot, &wish).map(|mut found| {
+        found.retain(is_seen);
+        found
+    });
+    // What a key may not use is as if it were not there.
+    let found = match found {
+        Ok(found) if seen == Seen::Own && found.is_empty() => Err(String::new()),
+        found => found,
+    };
+    let hidden = || "the model was not found among those that this key may use".to_owned();
+    let targets = match found.map_err(|error| if seen == Seen::Own { hidden() } else { error }) {
         Ok(targets) => targets,
+        Err(_) if !targeted => Vec::new(),
         Err(error) => {
             let mut page = Listing::new(serving, sees, std::iter::empty());
             page.error = Some(error);
             return respond(StatusCode::NOT_FOUND, &page);
         }
     };
-    let targeted = wish.0.is_some() || wish.1.is_some();
     let checks = &serving.snapshot.probing;
-    let page = if checks.background {
+    let page = if checks.background || seen == Seen::Own {
         let now = clock::now().millis();
         let known = |one| (one, in_background(serving, one, now));
         Listing::new(serving, sees, targets.into_iter().map(known))

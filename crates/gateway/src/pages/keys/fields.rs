@@ -282,7 +282,12 @@ fn read(name: &str, kind: Kind, value: &Value) -> Result<Value, Refusal> {
         }
         Kind::Count => {
             let count = value.as_i64().filter(|count| *count >= 0);
-            json!(count.ok_or_else(|| wrong(name, "a whole number, 0 or more"))?)
+            let count = count.ok_or_else(|| wrong(name, "a whole number, 0 or more"))?;
+            // The column has four bytes in the reference's tables.
+            if name == "max_parallel_requests" && count > i64::from(i32::MAX) {
+                return Err(wrong(name, "at most 2147483647"));
+            }
+            json!(count)
         }
         Kind::Money => {
             let usd = value.as_f64().filter(|usd| *usd >= 0.0);

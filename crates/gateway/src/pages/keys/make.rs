@@ -15,14 +15,18 @@ use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{
     Audited, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
-    random, row_of, settle_spend, shown, store,
+    random, row_of, settle_spend, shown, store, turn,
 };
 use crate::pages::{PageRequest, Waiting};
+
+/// Keys of one deletion: their rows, archive and audit log are one transaction.
+const DELETED_MAX: usize = 1_000;
 
 /// `POST /key/generate`.
 pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let (key, row) = create(&request, &body).await?;
         let mut answer = shown(TenantTable::Keys, &row);
         let nothing =
@@ -206,6 +210,7 @@ async fn set(
 pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let store = store(&request)?;
         let before = named(store, &body).await?;
         let mut columns = fields::columns(&body, Some(&before), &Fields::KEY)?;
@@ -242,6 +247,7 @@ async fn blocked(
     (action, is): (&'static str, bool),
 ) -> Result<http::Response<crate::http::reply::Reply>, Refusal> {
     let body = body(&request, incoming).await?;
+    let _turn = turn(&request).await;
     if Row(&body).text("key").is_none() {
         return Err(bad("Invalid key format.".to_owned()).param("key"));
     }
@@ -255,6 +261,7 @@ async fn blocked(
 pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let store = store(&request)?;
         let (keys, aliases) = (Row(&body).list("keys"), Row(&body).list("key_aliases"));
         let hashes = keys.iter().map(|key| KeyHash::named(key).to_string().into()).collect();
@@ -263,6 +270,12 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             (false, _) => Find::with(TenantTable::Keys, "token", hashes),
             (true, false) => Find::with(TenantTable::Keys, "key_alias", aliases.clone()),
         };
+        let named = if keys.is_empty() { aliases } else { keys };
+        if named.len() > DELETED_MAX {
+            let message = format!("at most {DELETED_MAX} keys are deleted at once; name fewer");
+            return Err(bad(message).param("keys"));
+        }
+        let find = Find { limit: u32::MAX, ..find };
         let in_use = &request.arrival.worker.process.keys;
         // The archive has what they spent to the end.
         in_use.write().await;
@@ -290,10 +303,8 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             audited.push(deleted);
         }
         make(&request, changes, &audited).await?;
-        for hash in found.iter().filter_map(|row| KeyHash::parse(Row(row).text("token")?)) {
-            in_use.removed(hash);
-        }
-        let named = if keys.is_empty() { aliases } else { keys };
+        let hashes = found.iter().filter_map(|row| KeyHash::parse(Row(row).text("token")?));
+        in_use.all_removed(&hashes.collect::<Vec<_>>());
         Ok(page(&json!({"deleted_keys": named})))
     })
 }

@@ -19,7 +19,7 @@ use crate::http::refusal::{self, Refusal};
 use crate::keys::Grace;
 use crate::pages::admin::{
     Audited, BAD_REQUEST, NOT_FOUND, actor, archived, bad, body, make, new_id, page, random,
-    row_of, shown, store,
+    row_of, shown, store, turn,
 };
 use crate::pages::{PageRequest, Waiting};
 
@@ -30,6 +30,7 @@ const FORMER_MAX: usize = 32;
 pub(crate) fn regenerate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
+        let _turn = turn(&request).await;
         let (before, named) = row(&request, &body).await?;
         let (key, after) = replace(&request, &body, &before).await?;
         let mut answer = shown(TenantTable::Keys, &after);

@@ -132,6 +132,9 @@ pub(super) fn format_of(path: &str) -> WireFormat {
     if path.starts_with("/cohere/") {
         return WireFormat::Cohere;
     }
+    if path.starts_with("/bedrock/") {
+        return WireFormat::Converse;
+    }
     if is_of_responses(path) {
         return WireFormat::Responses;
     }

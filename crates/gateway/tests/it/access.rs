@@ -124,11 +124,11 @@ fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
         assert!(error["message"].as_str().unwrap().contains(nearest), "{error}");
     }
     for (method, path, about) in [
-        ("POST", "/key/regenerate", "virtual keys, which this version does not serve; keys have"),
+        ("POST", "/key/bulk_update", "virtual keys, and this version does not serve it; keys have"),
         ("GET", "/v2/key/info", "virtual keys"),
-        ("POST", "/team/daily/activity", "teams and organizations"),
+        ("POST", "/team/permissions_update", "teams and organizations"),
         ("POST", "/model/new", "models and settings that a database keeps"),
-        ("GET", "/global/spend/report", "reports of costs"),
+        ("POST", "/global/spend/reset", "reports of costs"),
         ("GET", "/sso/callback", "the pages of LiteLLM's user interface"),
         ("POST", "/v1/vector_stores", "vector stores"),
     ] {

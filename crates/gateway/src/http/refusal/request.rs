@@ -32,7 +32,7 @@ pub(crate) fn foreign_format(method: &Method, path: &str, format: &str) -> Refus
 pub(crate) fn unserved_route(method: &Method, path: &str, about: &str, instead: &str) -> Refusal {
     let path = clean(path, LINE_MAX);
     let message =
-        format!("{method} {path} is about {about}, which this version does not serve; {instead}");
+        format!("{method} {path} is about {about}, and this version does not serve it; {instead}");
     Refusal::new(StatusCode::NOT_FOUND, "not_served", message)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Called by [`super::params`] and [`super::build`]. Always true: what is not stated stays unknown.
 
-use crate::prices::{ModelFacts, Rate};
+use crate::prices::{Kind as RateKind, ModelFacts, Rate};
 
 use super::field::Field;
 use super::problem::{Problems, Wrong, shown};
@@ -100,6 +100,20 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     put(&mut base.supports_assistant_prefill, over.supports_assistant_prefill);
     put(&mut base.max_input_tokens, over.max_input_tokens);
     put(&mut base.max_output_tokens, over.max_output_tokens);
+    // A price in the config is for prompts of all lengths and for all tiers, unless it says more.
+    let plain = [
+        (RateKind::Input, over.input_cost_per_token),
+        (RateKind::Output, over.output_cost_per_token),
+        (RateKind::CacheRead, over.cache_read_input_token_cost),
+        (RateKind::CacheWrite, over.cache_creation_input_token_cost),
+        (RateKind::CacheWriteHour, over.cache_creation_input_token_cost_above_1hr),
+        (RateKind::Reasoning, over.output_cost_per_reasoning_token),
+        (RateKind::AudioInput, over.input_cost_per_audio_token),
+        (RateKind::AudioOutput, over.output_cost_per_audio_token),
+    ];
+    for (kind, _) in plain.into_iter().filter(|(_, usd)| usd.is_some()) {
+        base.rates.forget(kind);
+    }
     put(&mut base.input_cost_per_token, over.input_cost_per_token);
     put(&mut base.output_cost_per_token, over.output_cost_per_token);
     put(&mut base.cache_read_input_token_cost, over.cache_read_input_token_cost);
@@ -116,6 +130,7 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     if of_images.iter().any(Option::is_some) {
         // A price in the config is for all sizes and replaces the list.
         base.sized_images.clear();
+        base.rates.forget(RateKind::ImageOutput);
         [base.input_cost_per_image, base.output_cost_per_image, base.input_cost_per_pixel] =
             of_images;
     }

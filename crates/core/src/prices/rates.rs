@@ -130,6 +130,11 @@ impl Rates {
         self.0.push(rate);
     }
 
+    /// Takes out all rates of a kind.
+    pub(crate) fn forget(&mut self, kind: Kind) {
+        self.0.retain(|known| known.kind != kind);
+    }
+
     /// The rate for exactly that. Flex is billed as batches are where it has no rate of its own.
     pub(super) fn find(&self, kind: Kind, above: u64, tier: ServiceTier) -> Option<f64> {
         let of = |tier| {

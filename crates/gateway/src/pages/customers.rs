@@ -10,7 +10,9 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::admin::{Audited, actor, bad, body, failed, make, new_id, page, shown, store};
+use super::admin::{
+    Audited, actor, bad, body, failed, make, new_id, page, settle_spend, shown, store,
+};
 use super::keys::fields::{self, Fields};
 use super::{PageRequest, Waiting};
 use crate::clock;
@@ -156,9 +158,9 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         let body = body(&request, incoming).await?;
         let store = store(&request)?;
         let id = id_of(&body)?;
-        let keys = &request.arrival.worker.process.keys;
         // What was spent before is in the row.
-        keys.write().await;
+        settle_spend(&request).await?;
+        let keys = &request.arrival.worker.process.keys;
         let before = row(store, id).await?.ok_or_else(|| not_found(id))?;
         let Set { mut own, budget } = set(&body)?;
         check_budget(store, &own).await?;
@@ -222,8 +224,8 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
     Box::pin(async move {
         let body = body(&request, incoming).await?;
         let ids = ids(&body)?;
+        settle_spend(&request).await?;
         let keys = &request.arrival.worker.process.keys;
-        keys.write().await;
         let mut changes = Vec::new();
         let mut found = Vec::new();
         for id in &ids {

@@ -9,8 +9,8 @@ use hale_wire::affinity;
 use hale_wire::controls;
 use hale_wire::peek::Peek;
 use http::{HeaderMap, header};
-use serde_json::Value;
 
+use super::client_labels::{self, METADATA_MAX};
 use super::controls::{TAGS, session};
 use crate::arrival::Arrival;
 
@@ -18,8 +18,8 @@ use crate::arrival::Arrival;
 const NAME_MAX: usize = 200;
 /// Most tags that are kept.
 const TAGS_MAX: usize = 50;
-/// Longest `metadata` that is read, bytes.
-const METADATA_MAX: usize = 64 << 10;
+/// Fields with tags, customers and sessions.
+const METADATA: [&str; 2] = ["metadata", "litellm_metadata"];
 /// Headers that name the client's customer.
 const CUSTOMERS: [&str; 2] = ["x-litellm-customer-id", "x-litellm-end-user-id"];
 
@@ -32,8 +32,14 @@ pub(super) fn billed_to(
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let agent = header(header::USER_AGENT.as_str()).filter(|agent| !agent.is_empty());
     let named = CUSTOMERS.iter().find_map(|name| header(name));
-    let end_user = named.or(user).map(str::to_owned).or_else(|| of_body(peek));
-    let mut tags = tags(arrival, headers, peek);
+    let end_user = named.or(user).map(Box::<str>::from).or_else(|| client_labels::end_user(peek));
+    // Reading more would hold up the worker.
+    let read = METADATA
+        .iter()
+        .all(|name| peek.raw(name).is_none_or(|text| text.len() <= METADATA_MAX))
+        .then_some(peek);
+    let mut tags = tags(arrival, headers, read);
+    let sessions = session(headers);
     if let Some(agent) = agent {
         // As in LiteLLM: the program, and the program with its version.
         let program = agent.split('/').next().unwrap_or_default();
@@ -43,7 +49,12 @@ pub(super) fn billed_to(
     BilledTo {
         by_master_key: arrival.principal.is_operator() && arrival.principal.access().is_none(),
         end_user: end_user.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(short),
-        session: affinity::session(peek, session(headers)).map(|id| short(&id)),
+        session: match read {
+            Some(peek) => affinity::session(peek, sessions).map(|id| short(&id)),
+            None => {
+                sessions.own.or(sessions.of_agents).map(|id| short(&String::from_utf8_lossy(id)))
+            }
+        },
         tags,
         address: arrival.connection.peer(),
         agent: agent.map(short),
@@ -57,28 +68,16 @@ fn short(text: &str) -> Box<str> {
     }
 }
 
-/// The customer that a body names.
-fn of_body(peek: &Peek) -> Option<String> {
-    let word = |name| peek.word(name).map(std::borrow::Cow::into_owned);
-    let within = |field: &str, name: &str| -> Option<String> {
-        let text = peek.raw(field).filter(|text| text.len() <= METADATA_MAX)?;
-        let Value::Object(members) = serde_json::from_str(text).ok()? else { return None };
-        members.get(name)?.as_str().map(str::to_owned)
-    };
-    word("user")
-        .or_else(|| within("litellm_metadata", "user"))
-        .or_else(|| within("metadata", "user_id"))
-        .or_else(|| word("safety_identifier"))
-}
-
 /// The tags of the key and of the request, each once.
-fn tags(arrival: &Arrival, headers: &HeaderMap, peek: &Peek) -> Vec<Box<str>> {
+fn tags(arrival: &Arrival, headers: &HeaderMap, peek: Option<&Peek>) -> Vec<Box<str>> {
     let mut wish = TagWish::default();
     for text in headers.get_all(&TAGS).iter().filter_map(|value| value.to_str().ok()) {
         text.split(',').for_each(|tag| wish.add(tag, ""));
     }
-    // A body that is wrong is refused elsewhere.
-    let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
+    if let Some(peek) = peek {
+        // A body that is wrong is refused elsewhere.
+        let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
+    }
     let of_key = arrival.principal.access().into_iter().flat_map(|access| &access.tags);
     let mut tags: Vec<Box<str>> = Vec::new();
     for tag in of_key.chain(&wish.any).map(|tag| short(tag)) {

@@ -15,7 +15,7 @@ use super::controls::TAGS;
 use crate::arrival::Arrival;
 
 /// Longest `metadata` that is read, bytes.
-const METADATA_MAX: usize = 64 << 10;
+pub(super) const METADATA_MAX: usize = 64 << 10;
 
 /// The values of the labels of the config, in its order.
 pub(super) fn values(

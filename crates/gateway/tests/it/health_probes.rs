@@ -454,7 +454,8 @@ fn a_probe_of_another_mode_costs_its_price() {
         ("openai/tts-1", "audio_speech", 17.0 * 1.5e-5),
         ("cohere/rerank-v3.5", "rerank", 0.002),
         ("mistral/mistral-ocr-latest", "ocr", 0.004),
-        ("openai/gpt-image-1", "image_generation", 0.011),
+        // By the tokens that the provider counts.
+        ("openai/gpt-image-1", "image_generation", 0.01093),
     ] {
         let upstream = FakeUpstream::with(modes::answer);
         let hale = with_info(&upstream, model, json!({"mode": mode})).start();

@@ -60,7 +60,7 @@ fn all() -> Vec<Mode> {
             "openai/gpt-image-1",
             "/v1/images/generations",
             "images_generations",
-            Some(0.011),
+            Some(0.01093),
         ),
         mode(SPEECH, "openai/tts-1", "/v1/audio/speech", "audio_speech", Some(0.000_075)),
         mode(MODERATIONS, "openai/omni-moderation-latest", "/v1/moderations", "moderations", None),

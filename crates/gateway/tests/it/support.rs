@@ -155,10 +155,11 @@ pub(crate) fn chat_with(hale: &Hale, headers: &[(&str, &str)], body: &Value) -> 
     client(hale).post_json(CHAT, headers, body)
 }
 
-/// The `error` object of an answer. Google's form has its members among the details.
+/// The `error` object of an answer. Google's form has its members among the details; Bedrock's is the object itself.
 #[track_caller]
 pub(crate) fn error(response: &Response) -> Value {
-    let error = response.json()["error"].clone();
+    let page = response.json();
+    let error = if page["error"].is_null() { page } else { page["error"].clone() };
     assert!(error.is_object(), "no error object in {}", response.text());
     let details = &error["details"][0]["metadata"];
     if details.is_object() { details.clone() } else { error }

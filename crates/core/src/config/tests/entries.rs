@@ -3,6 +3,7 @@
 use super::*;
 use crate::deployment::{Limits, MockContent};
 use crate::secret::Secret;
+use crate::usage::Usage;
 
 fn strings(pairs: &[(Box<str>, Box<str>)]) -> Vec<(&str, &str)> {
     pairs.iter().map(|(name, value)| (&**name, &**value)).collect()
@@ -378,6 +379,23 @@ fn prices_and_limits_of_the_config_win_over_the_list() {
         "unknown mode `chatt`: requests are served, and the deployment is not probed. did you mean `chat`?",
     );
     assert_eq!(snapshot.deployments[0].facts.input_cost_per_token, Some(1.5e-7));
+}
+
+#[test]
+fn a_price_of_the_config_is_for_long_prompts_and_all_tiers_too() {
+    let long = Usage { input: 300_000, output: 1_000, ..Usage::default() };
+    let cost = |more: &str| {
+        let yaml = entry(more).replace("openai/gpt-4o", "gemini/gemini-2.5-pro");
+        Fake::new(&yaml).clean().deployments[0].facts.cost_usd(&long).unwrap()
+    };
+    let of_list = cost("rpm: 1");
+    assert!(of_list > 300_000.0 * 2.4e-6, "the list has a rate for long prompts: {of_list}");
+    let own = cost("input_cost_per_token: 0.000001\noutput_cost_per_token: 0.000002");
+    assert!((own - 0.302).abs() < 1e-9, "{own}");
+    let with_tier = cost(
+        "input_cost_per_token: 0.000001\noutput_cost_per_token: 0.000002\ninput_cost_per_token_above_200k_tokens: 0.000003",
+    );
+    assert!((with_tier - 0.902).abs() < 1e-9, "{with_tier}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::http::refusal::{self, Refusal};
 use crate::keys::Grace;
 use crate::pages::admin::{
     Audited, BAD_REQUEST, NOT_FOUND, actor, archived, bad, body, make, new_id, page, random,
-    row_of, shown, store, turn,
+    row_of, settle_spend, shown, store, turn,
 };
 use crate::pages::{PageRequest, Waiting};
 
@@ -60,7 +60,7 @@ async fn row(request: &PageRequest<'_>, body: &Record) -> Result<(Record, String
     }
     let hash = KeyHash::named(key);
     // What it has spent is in its row before the row gets another name.
-    request.arrival.worker.process.keys.write().await;
+    settle_spend(request).await?;
     match row_of(store(request)?, hash).await? {
         Some(row) => {
             let shown = Row(&row).text("key_name").unwrap_or("sk-...").to_owned();

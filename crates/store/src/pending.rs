@@ -14,6 +14,9 @@ const CACHED_MAX: usize = 4 << 20;
 /// Memory of all batches, bytes.
 const MEMORY_MAX: usize = 16 << 20;
 
+/// Memory of batches that become one, bytes: what has to go then is not all at once.
+const JOINED_MAX: usize = 1 << 20;
+
 /// Where a batch is.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
@@ -198,8 +201,10 @@ impl Pending {
     /// Makes one of the two oldest thin batches that follow each other. The first of all may be on its way to the database.
     fn join_oldest(&mut self) -> bool {
         let is_thin = |slot: &Slot| slot.is_thin && slot.extent.is_none() && slot.batch.is_some();
-        let pair = (1..self.slots.len().saturating_sub(1))
-            .find(|at| is_thin(&self.slots[*at]) && is_thin(&self.slots[*at + 1]));
+        let pair = (1..self.slots.len().saturating_sub(1)).find(|at| {
+            let (older, later) = (&self.slots[*at], &self.slots[*at + 1]);
+            is_thin(older) && is_thin(later) && older.bytes + later.bytes <= JOINED_MAX
+        });
         let Some(at) = pair else { return false };
         let Some(older) = self.slots.remove(at) else { return false };
         let later = &mut self.slots[at];

@@ -1,6 +1,6 @@
 //! What is at the addresses of images and files in a request whose provider needs the data itself.
 //!
-//! Filled by the gateway, read by [`super::by_address`]. Always true: what is at an address counts as what its bytes say that it is.
+//! Filled by the gateway, read by the writers of requests. Always true: what is at an address counts as what its bytes say that it is.
 
 mod sniff;
 

@@ -66,7 +66,7 @@ def address_variables() -> list[str]:
     names = {"OPENAI_BASE_URL"}
     for file in ("native", "openai_compatible"):
         rows = json.loads((ROOT / f"crates/core/data/{file}.json").read_text())
-        names |= {row["api_base_env"] for row in rows.values() if isinstance(row, dict) and "api_base_env" in row}
+        names |= {name for row in rows.values() if isinstance(row, dict) for name in row.get("api_base_env", ())}
     # Its address is a host of one's own, which a page writes.
     return sorted(names - {"AZURE_API_BASE"})
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spend::{self, SpentRequest, Sums};
+use crate::spend::{self, SpentRequest, SpentTexts, Sums};
 use crate::table::{OnConflict, Table, Type};
 use crate::value::{Row, Value};
 
@@ -59,7 +59,11 @@ impl Batch {
 
     /// A batch of what one request cost, of a process that has no [`crate::Store`].
     #[must_use]
-    pub fn of_spent(writer: &str, number: i64, request: &SpentRequest<'_>) -> Batch {
+    pub fn of_spent(
+        (writer, number): (&str, i64),
+        request: &SpentRequest<'_>,
+        texts: &SpentTexts,
+    ) -> Batch {
         let mut sums = Sums::default();
         sums.count(request);
         let mut ids = 0_u64;
@@ -67,10 +71,10 @@ impl Batch {
             ids += 1;
             format!("{writer}-{number}-{ids}")
         };
-        let attempts = request.attempts(&mut id, writer);
+        let attempts = request.attempts(texts, &mut id, writer);
         let mut rows: Vec<(Table, Row)> =
             attempts.into_iter().map(|row| (Table::Attempts, row)).collect();
-        rows.push((Table::SpendLogs, request.log(request.call_id)));
+        rows.push((Table::SpendLogs, request.log(texts)));
         rows.extend(sums.take(id));
         Batch::of(writer, number, rows)
     }

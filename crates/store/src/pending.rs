@@ -230,22 +230,22 @@ mod tests {
 
     #[test]
     fn without_room_rows_of_single_requests_go_and_what_they_cost_stays() {
-        use crate::spend::{SpentCall, SpentRequest};
+        use crate::spend::{SpentCall, SpentRequest, SpentTexts};
         let calls =
             [SpentCall { model: "m", cost_nano: Some(7), input_tokens: 1, ..SpentCall::default() }];
         let long = "x".repeat(64 << 10);
+        let texts = SpentTexts { metadata: long.clone(), ..SpentTexts::default() };
         let mut pending = Pending::default();
         let (mut lost, mut spent) = (0, 0);
         for number in 1..=2_000 {
             let request = SpentRequest {
                 key: "k",
                 call_id: &long,
-                metadata: &long,
                 calls: &calls,
                 at: 1_795_824_000_000,
                 ..SpentRequest::default()
             };
-            lost += pending.push(Arc::new(Batch::of_spent("w", number, &request)), 1);
+            lost += pending.push(Arc::new(Batch::of_spent(("w", number), &request, &texts)), 1);
             spent += 7;
         }
         assert!(lost > 1_000, "{lost}");

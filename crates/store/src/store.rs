@@ -26,7 +26,7 @@ use crate::error::{Error, Kind};
 use crate::pending::{Pending, Place};
 use crate::rows::{Request, Stored};
 use crate::shared_table::{Scope, SharedTable};
-use crate::spend::SpentRequest;
+use crate::spend::{SpentRequest, SpentTexts};
 use crate::spool::Spool;
 use crate::watch::Call;
 
@@ -146,10 +146,14 @@ impl Store {
         self.lose(lost);
     }
 
-    /// Adds what finished requests cost: their rows, days and counters, all in one batch. Its number, by which [`Store::progress`] says
-    /// whether the database has it; `None` if nothing is kept.
-    pub fn put_spent<'r>(&self, requests: impl Iterator<Item = SpentRequest<'r>>) -> Option<i64> {
-        self.is_wanted().then(|| self.queue.lock().put_spent(requests))
+    /// Adds what a finished request cost: its rows, days and counters, all in one batch. Its number, by which [`Store::progress`] says
+    /// whether the database has it; `None` if nothing is kept. `texts` are made only for a request that has rows of its own.
+    pub fn put_spent(
+        &self,
+        request: &SpentRequest<'_>,
+        texts: impl FnOnce() -> SpentTexts,
+    ) -> Option<i64> {
+        self.is_wanted().then(|| self.queue.lock().put_spent(request, texts))
     }
 
     /// Waits until the database has all rows that are there now, at most so long. Whether it has.

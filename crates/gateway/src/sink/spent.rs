@@ -7,7 +7,7 @@ use hale_core::money::Money;
 use hale_core::operation::Operation;
 use hale_core::record::{BilledCall, Ending, RequestRecord, Said};
 use hale_core::usage::CountedBy;
-use hale_store::{SpentCall, SpentRequest, Store};
+use hale_store::{SpentCall, SpentRequest, SpentTexts, Store};
 use serde_json::{Value, json};
 
 use crate::keys::Keys;
@@ -27,28 +27,14 @@ pub(crate) enum Prompts {
     Kept,
 }
 
-/// Texts that the rows of a record borrow.
-struct Texts {
-    counts: Vec<String>,
-    metadata: String,
-    address: Option<String>,
-    messages: String,
-    response: String,
-}
-
 /// Gives records to the store.
 pub(super) fn write(store: &Store, keys: &Keys, prompts: Prompts, batch: &[RequestRecord]) {
     for record in batch.iter().filter(|record| is_billable(record)) {
-        let texts = Texts::of(record, prompts);
-        let calls: Vec<SpentCall<'_>> = record
-            .calls
-            .iter()
-            .zip(&texts.counts)
-            .map(|(call, counts)| spent_call(record, call, counts))
-            .collect();
-        let request = spent_request(record, &texts, &calls);
+        let calls: Vec<SpentCall<'_>> =
+            record.calls.iter().map(|call| spent_call(record, call)).collect();
+        let request = spent_request(record, &calls);
         let cost = Money::of_parts(request.cost_nano());
-        if let Some(number) = store.put_spent(std::iter::once(request))
+        if let Some(number) = store.put_spent(&request, || texts(record, prompts))
             && let Some(identity) = &record.identity
         {
             let end_user = record.billed_to.as_deref().and_then(|to| to.end_user.as_deref());
@@ -62,28 +48,27 @@ fn is_billable(record: &RequestRecord) -> bool {
     record.identity.is_some() || record.billed_to.is_some() || !record.calls.is_empty()
 }
 
-impl Texts {
-    fn of(record: &RequestRecord, prompts: Prompts) -> Texts {
-        let counts = |call: &BilledCall| match &call.bill {
-            Some(bill) => bill.usage.counts().to_string(),
-            None => "{}".to_owned(),
-        };
-        let to = record.billed_to.as_deref();
-        let (messages, response) = match prompts {
-            Prompts::LeftOut => (String::new(), String::new()),
-            Prompts::Kept => said(record),
-        };
-        Texts {
-            counts: record.calls.iter().map(counts).collect(),
-            metadata: metadata(record).to_string(),
-            address: to.and_then(|to| to.address).map(|address| address.to_string()),
-            messages,
-            response,
-        }
+/// What only the rows of a single request have.
+fn texts(record: &RequestRecord, prompts: Prompts) -> SpentTexts {
+    let counts = |call: &BilledCall| match &call.bill {
+        Some(bill) => bill.usage.counts().to_string(),
+        None => "{}".to_owned(),
+    };
+    let to = record.billed_to.as_deref();
+    let (messages, response) = match prompts {
+        Prompts::LeftOut => (String::new(), String::new()),
+        Prompts::Kept => said(record),
+    };
+    SpentTexts {
+        counts: record.calls.iter().map(counts).collect(),
+        metadata: metadata(record).to_string(),
+        address: to.and_then(|to| to.address).map(|address| address.to_string()),
+        messages,
+        response,
     }
 }
 
-fn spent_call<'r>(record: &RequestRecord, call: &'r BilledCall, counts: &'r str) -> SpentCall<'r> {
+fn spent_call<'r>(record: &RequestRecord, call: &'r BilledCall) -> SpentCall<'r> {
     let usage = call.bill.map(|bill| bill.usage).unwrap_or_default();
     let at = |us: u64| record.arrived_unix_ms.saturating_add(us / 1_000);
     SpentCall {
@@ -100,7 +85,6 @@ fn spent_call<'r>(record: &RequestRecord, call: &'r BilledCall, counts: &'r str)
         output_tokens: usage.output,
         cache_read_tokens: usage.cached_input,
         cache_write_tokens: usage.cache_creation,
-        counts,
         counted_by: match call.bill.map(|bill| bill.counted_by) {
             Some(CountedBy::Provider) => "provider",
             Some(CountedBy::Estimate) => "estimate",
@@ -110,11 +94,7 @@ fn spent_call<'r>(record: &RequestRecord, call: &'r BilledCall, counts: &'r str)
     }
 }
 
-fn spent_request<'r>(
-    record: &'r RequestRecord,
-    texts: &'r Texts,
-    calls: &'r [SpentCall<'r>],
-) -> SpentRequest<'r> {
+fn spent_request<'r>(record: &'r RequestRecord, calls: &'r [SpentCall<'r>]) -> SpentRequest<'r> {
     let to = record.billed_to.as_deref();
     let identity = record.identity.as_deref();
     let is_master = identity.is_none() && to.is_some_and(|to| to.by_master_key);
@@ -143,10 +123,6 @@ fn spent_request<'r>(
         is_failed: record.ending != Ending::Success,
         is_from_cache: record.cache.is_some(),
         is_correction: false,
-        address: texts.address.as_deref(),
-        metadata: &texts.metadata,
-        messages: &texts.messages,
-        response: &texts.response,
         calls,
     }
 }

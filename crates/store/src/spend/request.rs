@@ -1,6 +1,7 @@
 //! A finished request and its calls of upstreams, as the gateway gives them.
 //!
-//! Made by the gateway's sink. Always true: texts are borrowed, so that a request whose rows are not kept copies nothing.
+//! Made by the gateway's sink. Always true: texts are borrowed, and those that only rows of single requests have are made for these
+//! alone, so that a request whose rows are not kept copies nothing.
 
 /// A finished request, as it is billed. Times are milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,14 +44,6 @@ pub struct SpentRequest<'a> {
     pub is_from_cache: bool,
     /// Whether it corrects the cost of another one: then it is no request more.
     pub is_correction: bool,
-    /// The address that it came from.
-    pub address: Option<&'a str>,
-    /// More, a JSON object.
-    pub metadata: &'a str,
-    /// What the client sent, JSON; empty if that is not kept.
-    pub messages: &'a str,
-    /// What it got, JSON; empty if that is not kept.
-    pub response: &'a str,
     /// Its calls of upstreams, in order.
     pub calls: &'a [SpentCall<'a>],
 }
@@ -84,12 +77,25 @@ pub struct SpentCall<'a> {
     pub cache_read_tokens: u64,
     /// Prompt tokens written to it.
     pub cache_write_tokens: u64,
-    /// All counts, a JSON object.
-    pub counts: &'a str,
     /// `provider`, `estimate` or `none`.
     pub counted_by: &'a str,
     /// The cost, 10^-9 USD; `None` if the price is not known.
     pub cost_nano: Option<i64>,
+}
+
+/// What only the rows of a single request have.
+#[derive(Clone, Debug, Default)]
+pub struct SpentTexts {
+    /// All counts of each call, JSON objects; a call without one has none.
+    pub counts: Vec<String>,
+    /// The address that it came from.
+    pub address: Option<String>,
+    /// More, a JSON object.
+    pub metadata: String,
+    /// What the client sent, JSON; empty if that is not kept.
+    pub messages: String,
+    /// What it got, JSON; empty if that is not kept.
+    pub response: String,
 }
 
 /// Which rows about single requests are kept.

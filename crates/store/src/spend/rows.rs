@@ -1,7 +1,7 @@
 //! The rows of single requests: calls in the ledger, and the row of LiteLLM.
 
 use super::day::day_of;
-use super::request::{SpentCall, SpentRequest};
+use super::request::{SpentCall, SpentRequest, SpentTexts};
 use crate::table::Table;
 use crate::value::{Row, Value};
 
@@ -10,7 +10,12 @@ const COUNT_MAX: i64 = i32::MAX as i64;
 
 impl SpentRequest<'_> {
     /// The rows of its calls. Each gets an id of `id`.
-    pub(crate) fn attempts(&self, mut id: impl FnMut() -> String, replica: &str) -> Vec<Row> {
+    pub(crate) fn attempts(
+        &self,
+        texts: &SpentTexts,
+        mut id: impl FnMut() -> String,
+        replica: &str,
+    ) -> Vec<Row> {
         let tags = self.tags_json();
         let row = |(number, call): (usize, &SpentCall<'_>)| -> Row {
             vec![
@@ -38,7 +43,7 @@ impl SpentRequest<'_> {
                 call.ended_at.into(),
                 call.input_tokens.into(),
                 call.output_tokens.into(),
-                call.counts.into(),
+                texts.counts.get(number).map_or("{}", String::as_str).into(),
                 call.counted_by.into(),
                 call.cost_nano.into(),
             ]
@@ -46,8 +51,8 @@ impl SpentRequest<'_> {
         self.calls.iter().enumerate().map(row).collect()
     }
 
-    /// Its row of LiteLLM, with that id.
-    pub(crate) fn log(&self, id: &str) -> Row {
+    /// Its row of LiteLLM.
+    pub(crate) fn log(&self, texts: &SpentTexts) -> Row {
         let last = self.last();
         let clamped = |count: i64| Value::from(count.min(COUNT_MAX));
         let (input, output) =
@@ -59,7 +64,7 @@ impl SpentRequest<'_> {
         )]
         let usd = self.cost_nano() as f64 / 1e9;
         vec![
-            id.into(),
+            self.call_id.into(),
             self.call_type.into(),
             self.key.into(),
             usd.into(),
@@ -76,16 +81,16 @@ impl SpentRequest<'_> {
             last.map_or("", |call| call.provider).into(),
             last.map_or("", |call| call.address).into(),
             self.user.unwrap_or_default().into(),
-            json(self.metadata),
+            json(&texts.metadata),
             (if self.is_from_cache { "True" } else { "False" }).into(),
             "Cache OFF".into(),
             Value::from(&*self.tags_json()),
             self.team.into(),
             self.organization.into(),
             self.end_user.unwrap_or_default().into(),
-            self.address.into(),
-            json(self.messages),
-            json(self.response),
+            texts.address.as_deref().into(),
+            json(&texts.messages),
+            json(&texts.response),
             self.session.unwrap_or(self.call_id).into(),
             (if self.is_failed { "failure" } else { "success" }).into(),
             json(""),

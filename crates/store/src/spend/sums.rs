@@ -10,6 +10,7 @@ use super::request::SpentRequest;
 use crate::table::Table;
 use crate::value::{Row, Value};
 
+const DAY_MS: u64 = 86_400_000;
 /// Between the parts of a key.
 const BORDER: char = '\u{1f}';
 
@@ -17,9 +18,14 @@ const BORDER: char = '\u{1f}';
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     /// By table and key.
-    sums: HashMap<(Table, String), Sum>,
+    sums: HashMap<Table, HashMap<Box<str>, Sum, FastHash>, FastHash>,
     key: String,
+    /// The day of the last request, by its number since 1970.
+    day: (u64, Box<str>),
 }
+
+/// Seeded at random: clients choose some of the keys.
+type FastHash = foldhash::fast::RandomState;
 
 #[derive(Clone, Debug, Default)]
 struct Sum {
@@ -42,7 +48,7 @@ impl Sum {
     fn of(request: &SpentRequest<'_>) -> Sum {
         let ms = request.ended_at.saturating_sub(request.at);
         Sum {
-            model_group: request.model_group.unwrap_or_default().into(),
+            model_group: Box::default(),
             requests: (!request.is_correction).into(),
             failed: request.is_failed.into(),
             calls: i64::try_from(request.calls.len()).unwrap_or(i64::MAX),
@@ -83,15 +89,15 @@ impl Sums {
     /// Counts a request.
     pub(crate) fn count(&mut self, request: &SpentRequest<'_>) {
         let sum = Sum::of(request);
-        let day = day_of(request.at);
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        let (user, team) = (text(request.user), text(request.team));
+        let day = self.day(request.at);
+        let text = Option::unwrap_or_default;
+        let (user, team): (&str, &str) = (text(request.user), text(request.team));
         let (organization, end_user) = (text(request.organization), text(request.end_user));
-        self.days(Table::DailyUser, &user, (&day, request), &sum);
+        self.days(Table::DailyUser, user, (&day, request), &sum);
         let entities = [
-            (Table::DailyTeam, &team),
-            (Table::DailyOrganization, &organization),
-            (Table::DailyEndUser, &end_user),
+            (Table::DailyTeam, team),
+            (Table::DailyOrganization, organization),
+            (Table::DailyEndUser, end_user),
         ];
         for (table, entity) in entities.into_iter().filter(|(_, entity)| !entity.is_empty()) {
             self.days(table, entity, (&day, request), &sum);
@@ -104,16 +110,57 @@ impl Sums {
             self.add(Table::SpendDays, &["model", model, &day], &sum);
         }
         self.subject((Table::OfKey, "key"), &[request.key], &day, &sum);
-        self.subject((Table::OfTeam, "team"), &[&team], &day, &sum);
-        self.subject((Table::OfUser, "user"), &[&user], &day, &sum);
-        self.subject((Table::OfOrganization, "organization"), &[&organization], &day, &sum);
-        self.subject((Table::OfEndUser, "end_user"), &[&end_user], &day, &sum);
-        self.subject((Table::OfMember, "member"), &[&user, &team], &day, &sum);
+        self.subject((Table::OfTeam, "team"), &[team], &day, &sum);
+        self.subject((Table::OfUser, "user"), &[user], &day, &sum);
+        self.subject((Table::OfOrganization, "organization"), &[organization], &day, &sum);
+        self.subject((Table::OfEndUser, "end_user"), &[end_user], &day, &sum);
+        self.subject((Table::OfMember, "member"), &[user, team], &day, &sum);
         let member = (Table::OfOrganizationMember, "organization_member");
-        self.subject(member, &[&user, &organization], &day, &sum);
+        self.subject(member, &[user, organization], &day, &sum);
         for tag in request.tags {
             self.subject((Table::OfTag, "tag"), &[tag], &day, &sum);
         }
+        self.day.1 = day;
+    }
+
+    /// Counts the calls of a request that has no rows of its own.
+    pub(crate) fn calls(&mut self, request: &SpentRequest<'_>) {
+        let day = self.day(request.at);
+        let tags = request.tags_json();
+        let text = Option::unwrap_or_default;
+        let of_request = [
+            &*day,
+            request.key,
+            text(request.user),
+            text(request.team),
+            text(request.organization),
+            text(request.end_user),
+            &tags,
+            request.operation,
+        ];
+        for call in request.calls {
+            let of_call = [call.model_group, call.deployment, call.provider, call.model];
+            let key: Vec<&str> = of_request.into_iter().chain(of_call).collect();
+            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let sum = Sum {
+                calls: 1,
+                input: count(call.input_tokens),
+                output: count(call.output_tokens),
+                nano: call.cost_nano.unwrap_or(0),
+                ..Sum::default()
+            };
+            self.add(Table::AttemptSums, &key, &sum);
+        }
+        self.day.1 = day;
+    }
+
+    /// The day of that moment, taken out: most requests are of the day of the one before.
+    fn day(&mut self, at: u64) -> Box<str> {
+        let number = at / DAY_MS;
+        if self.day.0 != number || self.day.1.is_empty() {
+            self.day = (number, day_of(at).into());
+        }
+        std::mem::take(&mut self.day.1)
     }
 
     fn days(
@@ -124,11 +171,10 @@ impl Sums {
         sum: &Sum,
     ) {
         let provider = request.last().map_or("", |call| call.provider);
-        self.add(
-            table,
-            &[entity, day, request.key, request.model(), provider, "", request.endpoint],
-            sum,
-        );
+        let key = [entity, day, request.key, request.model(), provider, "", request.endpoint];
+        if let Some(first) = self.add(table, &key, sum) {
+            first.model_group = request.model_group.unwrap_or_default().into();
+        }
     }
 
     /// Counts for a subject: its counter, and its day in the ledger.
@@ -142,35 +188,42 @@ impl Sums {
         match id {
             [one] => self.add(Table::SpendDays, &[kind, one, day], sum),
             parts => self.add(Table::SpendDays, &[kind, &parts.join("/"), day], sum),
-        }
+        };
     }
 
-    fn add(&mut self, table: Table, key: &[&str], sum: &Sum) {
+    /// Adds to the sum of that key; gives it if it is the first one.
+    fn add(&mut self, table: Table, key: &[&str], sum: &Sum) -> Option<&mut Sum> {
         self.key.clear();
         for (at, part) in key.iter().enumerate() {
             if at > 0 {
                 self.key.push(BORDER);
             }
-            self.key
-                .extend(part.chars().map(|char| if char == BORDER { '\u{fffd}' } else { char }));
+            let begin = self.key.len();
+            self.key.push_str(part);
+            if self.key.as_bytes()[begin..].contains(&(BORDER as u8)) {
+                let clean = part.replace(BORDER, "\u{fffd}");
+                self.key.truncate(begin);
+                self.key.push_str(&clean);
+            }
         }
-        let entry = (table, std::mem::take(&mut self.key));
-        match self.sums.get_mut(&entry) {
+        let of_table = self.sums.entry(table).or_default();
+        match of_table.get_mut(&*self.key) {
             Some(known) => {
                 known.add(sum);
-                self.key = entry.1;
+                None
             }
-            None => {
-                self.sums.insert(entry, sum.clone());
-            }
+            None => Some(of_table.entry(Box::from(&*self.key)).or_insert_with(|| sum.clone())),
         }
     }
 
     /// The rows since the last call, in the order in which all processes write them. `id` gives ids to rows that need one.
     pub(crate) fn take(&mut self, mut id: impl FnMut() -> String) -> Vec<(Table, Row)> {
-        let mut sums: Vec<((Table, String), Sum)> = self.sums.drain().collect();
-        sums.sort_by(|(one, _), (other, _)| one.cmp(other));
-        sums.iter().map(|((table, key), sum)| (*table, row(*table, key, sum, &mut id))).collect()
+        let all = self.sums.drain();
+        let mut sums: Vec<(Table, Box<str>, Sum)> = all
+            .flat_map(|(table, sums)| sums.into_iter().map(move |(key, sum)| (table, key, sum)))
+            .collect();
+        sums.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        sums.iter().map(|(table, key, sum)| (*table, row(*table, key, sum, &mut id))).collect()
     }
 
     /// Whether there is none.
@@ -187,6 +240,9 @@ fn row(table: Table, key: &str, sum: &Sum, id: &mut dyn FnMut() -> String) -> Ro
                 [sum.requests, sum.failed, sum.calls, sum.input, sum.output, sum.nano]
                     .map(Value::from),
             );
+        }
+        Table::AttemptSums => {
+            row.extend([sum.calls, sum.input, sum.output, sum.nano].map(Value::from));
         }
         Table::OfKey => row.extend([Value::from(sum.usd()), sum.at.into()]),
         Table::OfTeam

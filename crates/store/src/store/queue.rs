@@ -7,7 +7,7 @@ use super::{Options, Sample, TICKS_PER_SECOND};
 use crate::batch::Batch;
 use crate::rollup::Rollups;
 use crate::rows::{Request, Stored};
-use crate::spend::{SpendRows, SpentRequest, Sums, summed};
+use crate::spend::{SpendRows, SpentRequest, SpentTexts, Sums};
 use crate::table::Table;
 use crate::value::Row;
 
@@ -19,10 +19,8 @@ pub(super) struct Queue {
     writer: Box<str>,
     rows: Vec<(Table, Row)>,
     rollups: Rollups,
-    /// What requests cost, by day and counter.
+    /// What requests cost, by day and counter, and calls whose rows are not kept one by one.
     sums: Sums,
-    /// Calls whose rows are not kept one by one.
-    summed: Vec<Row>,
     spend: SpendRows,
     /// Requests since the last batch that have rows of their own.
     spent: u32,
@@ -45,7 +43,6 @@ impl Queue {
             rows: Vec::new(),
             rollups: Rollups::default(),
             sums: Sums::default(),
-            summed: Vec::new(),
             spend: options.spend,
             spent: 0,
             ids: 0,
@@ -86,25 +83,24 @@ impl Queue {
         lost
     }
 
-    /// Adds what finished requests cost. The number of the batch that will have all of it.
-    pub(super) fn put_spent<'r>(
+    /// Adds what a finished request cost; `texts` are made if it has rows of its own. The number of the batch that will have all of it.
+    pub(super) fn put_spent(
         &mut self,
-        requests: impl Iterator<Item = SpentRequest<'r>>,
+        request: &SpentRequest<'_>,
+        texts: impl FnOnce() -> SpentTexts,
     ) -> i64 {
-        for request in requests {
-            self.sums.count(&request);
-            let is_single = self.spent < self.spend.per_second.div_ceil(TICKS_PER_SECOND)
-                && self.rows.len() + request.calls.len() < MAX;
+        self.sums.count(request);
+        let is_single = self.spent < self.spend.per_second.div_ceil(TICKS_PER_SECOND)
+            && self.rows.len() + request.calls.len() < MAX;
+        if is_single {
+            self.spent += 1;
+            let texts = texts();
             let (replica, writer, ids) = (&self.replica, &self.writer, &mut self.ids);
-            let mut id = || next_id(writer, ids);
-            let attempts = request.attempts(&mut id, replica);
-            if is_single {
-                self.spent += 1;
-                self.rows.extend(attempts.into_iter().map(|row| (Table::Attempts, row)));
-                self.rows.push((Table::SpendLogs, request.log(request.call_id)));
-            } else {
-                add_summed(&mut self.summed, attempts.iter().map(summed));
-            }
+            let attempts = request.attempts(&texts, || next_id(writer, ids), replica);
+            self.rows.extend(attempts.into_iter().map(|row| (Table::Attempts, row)));
+            self.rows.push((Table::SpendLogs, request.log(&texts)));
+        } else {
+            self.sums.calls(request);
         }
         self.batches + 1
     }
@@ -126,7 +122,7 @@ impl Queue {
 
     /// The number of the newest batch that has anything: the next one, if there are rows for it.
     pub(super) fn newest(&self) -> i64 {
-        let is_empty = self.rows.is_empty() && self.summed.is_empty() && self.sums.is_empty();
+        let is_empty = self.rows.is_empty() && self.sums.is_empty();
         if is_empty { self.batches } else { self.batches + 1 }
     }
 
@@ -137,8 +133,6 @@ impl Queue {
         rows.extend(self.rollups.take().into_iter().map(|row| (Table::Rollups, row)));
         let (writer, ids) = (&self.writer, &mut self.ids);
         rows.extend(self.sums.take(|| next_id(writer, ids)));
-        let summed = std::mem::take(&mut self.summed);
-        rows.extend(summed.into_iter().map(|row| (Table::AttemptSums, row)));
         if rows.is_empty() {
             return None;
         }
@@ -149,7 +143,7 @@ impl Queue {
     pub(super) fn clear(&mut self) {
         self.rows = Vec::new();
         drop(self.rollups.take());
-        (self.sums, self.summed) = (Sums::default(), Vec::new());
+        self.sums = Sums::default();
     }
 }
 
@@ -157,11 +151,4 @@ impl Queue {
 fn next_id(writer: &str, ids: &mut u64) -> String {
     *ids += 1;
     format!("{writer}-{ids}")
-}
-
-/// Adds rows to sums with the same key.
-fn add_summed(sums: &mut Vec<Row>, rows: impl Iterator<Item = Row>) {
-    for row in rows {
-        crate::batch::add_row(Table::AttemptSums, sums, row);
-    }
 }

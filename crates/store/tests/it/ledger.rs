@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hale_store::{
     Address, Batch, By, Change, Changed, Committed, Database, DayFilter, DaysOf, LogFilter,
-    Purpose, SpentCall, SpentRequest, Table, TenantTable, audit,
+    Purpose, SpentCall, SpentRequest, SpentTexts, Table, TenantTable, audit,
 };
 use hale_testkit::Postgres;
 use serde_json::json;
@@ -26,10 +26,17 @@ pub(crate) fn call(nano: i64) -> SpentCall<'static> {
         ended_at: NOW + 900,
         input_tokens: 10,
         output_tokens: 5,
-        counts: "{\"input\":10,\"output\":5}",
         counted_by: "provider",
         cost_nano: Some(nano),
         ..SpentCall::default()
+    }
+}
+
+pub(crate) fn texts() -> SpentTexts {
+    SpentTexts {
+        counts: vec!["{\"input\":10,\"output\":5}".to_owned(); 3],
+        metadata: "{\"x\":1}".to_owned(),
+        ..SpentTexts::default()
     }
 }
 
@@ -54,7 +61,6 @@ pub(crate) fn spent<'a>(
         tags,
         requested_model: Some("g"),
         model_group: Some("g"),
-        metadata: "{\"x\":1}",
         calls,
         ..SpentRequest::default()
     }
@@ -147,8 +153,9 @@ fn what_a_request_costs_is_in_the_ledger_the_log_the_days_and_every_counter_once
         let two = [SpentCall { cause: Some("timeout"), ..call(250_000_000) }, call(400_000_000)];
         let one = [call(100_000_000)];
         let requests = [spent("c1", &tags, &two), spent("c2", &tags, &one)];
-        let number = running.store.put_spent(requests.into_iter());
-        assert_eq!(number, Some(1));
+        for request in &requests {
+            assert_eq!(running.store.put_spent(request, texts), Some(1));
+        }
         assert!(running.store.settled(hale_testkit::TIMEOUT).await);
         assert_eq!(running.store.progress().done, 1);
         agrees(&database, 2).await;
@@ -163,7 +170,7 @@ fn a_batch_whose_answer_was_lost_adds_nothing_when_it_is_sent_again() {
         database.change(&holders(), None, AT).await.unwrap();
         let tags: Vec<Box<str>> = vec!["a".into(), "b".into()];
         let calls = [call(250_000_000), call(250_000_000), call(250_000_000)];
-        let batch = Arc::new(Batch::of_spent("w", 1, &spent("c1", &tags, &calls)));
+        let batch = Arc::new(Batch::of_spent(("w", 1), &spent("c1", &tags, &calls), &texts()));
         assert_eq!(database.commit(&batch, AT).await, Ok(Committed::Now));
         assert_eq!(database.commit(&batch, AT).await, Ok(Committed::Before));
         agrees(&database, 1).await;
@@ -184,7 +191,7 @@ fn a_members_first_spend_makes_its_row_and_a_budget_of_the_team_resets_it() {
         let spend = async |number: i64, team: Option<&'static str>| {
             let id = format!("c{number}");
             let request = SpentRequest { team, ..spent(&id, &[], &calls) };
-            let batch = Arc::new(Batch::of_spent("w", number, &request));
+            let batch = Arc::new(Batch::of_spent(("w", number), &request, &texts()));
             assert_eq!(database.commit(&batch, AT).await, Ok(Committed::Now));
         };
         for (number, team) in [(1, "t"), (2, "t"), (3, "gone")] {
@@ -211,7 +218,9 @@ fn requests_beyond_what_has_rows_are_summed_and_no_money_is_lost() {
         let running = Running::with_spend(&address, directory.path(), 5);
         let calls = [call(1_000)];
         let ids: Vec<String> = (0..100).map(|id| format!("c{id}")).collect();
-        running.store.put_spent(ids.iter().map(|id| spent(id, &[], &calls)));
+        for id in &ids {
+            running.store.put_spent(&spent(id, &[], &calls), texts);
+        }
         assert!(running.store.settled(hale_testkit::TIMEOUT).await);
         assert_eq!(count(&address, Table::Attempts).await, 1, "a fifth of five a second");
         assert_eq!(count(&address, Table::AttemptSums).await, 1);
@@ -244,7 +253,8 @@ fn the_references_schema_gets_its_rows_as_its_versions_have_them() {
             let tags: Vec<Box<str>> = vec!["a".into(), "b".into()];
             let calls = [call(250_000_000), call(250_000_000), call(250_000_000)];
             for number in [1, 1] {
-                let batch = Arc::new(Batch::of_spent("w", number, &spent("c1", &tags, &calls)));
+                let batch =
+                    Arc::new(Batch::of_spent(("w", number), &spent("c1", &tags, &calls), &texts()));
                 database
                     .commit(&batch, AT)
                     .await
@@ -283,7 +293,7 @@ fn a_table_of_requests_that_the_operator_partitioned_is_written() {
         );
         let database = open(&Address::parse(&url).unwrap(), Purpose::Serve).await.unwrap();
         let calls = [call(5)];
-        let batch = Arc::new(Batch::of_spent("w", 1, &spent("c1", &[], &calls)));
+        let batch = Arc::new(Batch::of_spent(("w", 1), &spent("c1", &[], &calls), &texts()));
         database.commit(&batch, AT).await.unwrap();
         assert_eq!(server.sql(&url, "select count(*) from \"LiteLLM_SpendLogs\"").trim(), "1");
     });
@@ -295,7 +305,7 @@ fn the_audit_names_what_does_not_agree_and_knows_what_was_reset_or_set() {
         let database = open(&address, Purpose::Change).await.unwrap();
         database.change(&holders(), None, AT).await.unwrap();
         let calls = [call(250_000_000), call(500_000_000)];
-        let batch = Arc::new(Batch::of_spent("w", 1, &spent("c1", &[], &calls)));
+        let batch = Arc::new(Batch::of_spent(("w", 1), &spent("c1", &[], &calls), &texts()));
         database.commit(&batch, AT).await.unwrap();
         // An operator sets a key's spend, and a team's budget begins anew.
         let set = Change::Update {
@@ -315,7 +325,7 @@ fn the_audit_names_what_does_not_agree_and_knows_what_was_reset_or_set() {
             borders: (AT, AT + 1_000),
         };
         database.change(&[set, ends, reset], None, AT).await.unwrap();
-        let next = Arc::new(Batch::of_spent("w", 2, &spent("c2", &[], &calls)));
+        let next = Arc::new(Batch::of_spent(("w", 2), &spent("c2", &[], &calls), &texts()));
         database.commit(&next, AT).await.unwrap();
         near(spend_of(&database, TenantTable::Keys, "token", "h").await, 1.0);
         near(spend_of(&database, TenantTable::Teams, "team_id", "t").await, 0.75);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hale_core::money::Money;
 use hale_core::snapshot::Snapshot;
 use hale_core::usage::Usage;
-use hale_store::{Batch, Database, PastCall, SpentCall, SpentRequest};
+use hale_store::{Batch, Database, PastCall, SpentCall, SpentRequest, SpentTexts};
 use jiff::civil::Date;
 
 use super::Done;
@@ -131,7 +131,6 @@ impl Writer {
             model: &call.model,
             began_at: call.at,
             ended_at: call.at,
-            counts: "{}",
             counted_by: "none",
             cost_nano: Some(difference.parts()),
             ..SpentCall::default()
@@ -153,6 +152,6 @@ impl Writer {
             calls: &calls,
             ..SpentRequest::default()
         };
-        Arc::new(Batch::of_spent(&self.name, self.number, &request))
+        Arc::new(Batch::of_spent((&self.name, self.number), &request, &SpentTexts::default()))
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::SpentCall;
+use super::super::{SpentCall, SpentTexts};
 use super::*;
 
 fn number(table: Table, row: &Row, name: &str) -> f64 {
@@ -12,6 +12,42 @@ fn number(table: Table, row: &Row, name: &str) -> f64 {
 
 fn total(rows: &[(Table, Row)], table: Table, name: &str) -> f64 {
     rows.iter().filter(|(of, _)| *of == table).map(|(table, row)| number(*table, row, name)).sum()
+}
+
+/// A request that is summed at once is in the same sum as one whose rows had to go.
+#[test]
+fn calls_are_summed_alike_before_and_after_they_had_rows() {
+    let tags: Vec<Box<str>> = vec!["a".into(), "b\u{1f}c".into()];
+    let call = SpentCall {
+        deployment: "d",
+        model_group: "g",
+        provider: "p",
+        model: "m",
+        input_tokens: 3,
+        output_tokens: 4,
+        cost_nano: Some(5),
+        ..SpentCall::default()
+    };
+    let calls = [call, SpentCall { cost_nano: None, ..call }];
+    let request = SpentRequest {
+        at: 1_795_910_399_999,
+        key: "k",
+        user: Some("u"),
+        team: None,
+        operation: "chat_completions",
+        tags: &tags,
+        calls: &calls,
+        ..SpentRequest::default()
+    };
+    let mut sums = Sums::default();
+    sums.calls(&request);
+    let at_once = sums.take(|| unreachable!("such a sum has no id"));
+    let mut later = Vec::new();
+    for row in request.attempts(&SpentTexts::default(), || "id".to_owned(), "r") {
+        crate::batch::add_row(Table::AttemptSums, &mut later, super::super::summed(&row));
+    }
+    assert_eq!(at_once, later.into_iter().map(|row| (Table::AttemptSums, row)).collect::<Vec<_>>());
+    assert_eq!(at_once.len(), 1);
 }
 
 proptest! {

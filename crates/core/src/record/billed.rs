@@ -56,7 +56,7 @@ pub struct BilledTo {
     pub end_user: Option<Box<str>>,
     /// The session that it is part of.
     pub session: Option<Box<str>>,
-    /// Its tags.
+    /// Its tags, besides those of its program.
     pub tags: Vec<Box<str>>,
     /// The address that it came from.
     pub address: Option<std::net::IpAddr>,

@@ -10,8 +10,8 @@ use hale_wire::controls;
 use hale_wire::peek::Peek;
 use http::{HeaderMap, header};
 
-use super::client_labels::{self, METADATA_MAX};
 use super::controls::{TAGS, session};
+use super::customer::METADATA_MAX;
 use crate::arrival::Arrival;
 
 /// Longest name that is kept, characters.
@@ -20,44 +20,31 @@ const NAME_MAX: usize = 200;
 const TAGS_MAX: usize = 50;
 /// Fields with tags, customers and sessions.
 const METADATA: [&str; 2] = ["metadata", "litellm_metadata"];
-/// Headers that name the client's customer.
-const CUSTOMERS: [&str; 2] = ["x-litellm-customer-id", "x-litellm-end-user-id"];
-
-/// Who it is; `user` is the one that a header of the config named.
+/// Who it is, for that customer.
 pub(super) fn billed_to(
     arrival: &Arrival,
     headers: &HeaderMap,
-    (user, peek): (Option<&str>, &Peek),
+    (customer, peek): (Option<Box<str>>, &Peek),
 ) -> BilledTo {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let agent = header(header::USER_AGENT.as_str()).filter(|agent| !agent.is_empty());
-    let named = CUSTOMERS.iter().find_map(|name| header(name));
-    let end_user = named.or(user).map(Box::<str>::from).or_else(|| client_labels::end_user(peek));
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     // Reading more would hold up the worker.
     let read = METADATA
         .iter()
         .all(|name| peek.raw(name).is_none_or(|text| text.len() <= METADATA_MAX))
         .then_some(peek);
-    let mut tags = tags(arrival, headers, read);
     let sessions = session(headers);
-    if let Some(agent) = agent {
-        // As in LiteLLM: the program, and the program with its version.
-        let program = agent.split('/').next().unwrap_or_default();
-        tags.extend([program, agent].map(|name| short(&format!("User-Agent: {name}"))));
-        tags.dedup();
-    }
     BilledTo {
         by_master_key: arrival.principal.is_operator() && arrival.principal.access().is_none(),
-        end_user: end_user.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(short),
+        end_user: customer,
         session: match read {
             Some(peek) => affinity::session(peek, sessions).map(|id| short(&id)),
             None => {
                 sessions.own.or(sessions.of_agents).map(|id| short(&String::from_utf8_lossy(id)))
             }
         },
-        tags,
+        tags: tags(arrival, headers, read),
         address: arrival.connection.peer(),
-        agent: agent.map(short),
+        agent: agent.filter(|agent| !agent.is_empty()).map(short),
     }
 }
 

@@ -12,26 +12,20 @@ use http::{HeaderMap, header};
 use serde_json::Value;
 
 use super::controls::TAGS;
+use super::customer::METADATA_MAX;
 use crate::arrival::Arrival;
-
-/// Longest `metadata` that is read, bytes.
-pub(super) const METADATA_MAX: usize = 64 << 10;
 
 /// The values of the labels of the config, in its order.
 pub(super) fn values(
     arrival: &Arrival,
     headers: &HeaderMap,
-    user: Option<&str>,
-    peek: &Peek,
+    (customer, peek): (Option<&str>, &Peek),
 ) -> Box<[Option<Box<str>>]> {
     let settings = &arrival.serving.snapshot.gateway.metrics;
     let metadata = metadata(peek);
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let value = |source: &ClientSource| match source {
-        ClientSource::EndUser => match user {
-            Some(user) => Some(Box::from(user)),
-            None => end_user_of(peek, metadata.as_ref()),
-        },
+        ClientSource::EndUser => customer.map(Box::from),
         ClientSource::Ip => arrival.connection.peer().map(|peer| peer.to_string().into()),
         ClientSource::Agent => agent.map(Box::from),
         ClientSource::Metadata(names) => {
@@ -49,31 +43,6 @@ pub(super) fn values(
 fn metadata(peek: &Peek) -> Option<Value> {
     let text = ["metadata", "litellm_metadata"].iter().find_map(|name| peek.raw(name))?;
     (text.len() <= METADATA_MAX).then(|| serde_json::from_str(text).ok()).flatten()
-}
-
-/// The client's own customer that the body names, wherever LiteLLM looks for it.
-pub(super) fn end_user(peek: &Peek) -> Option<Box<str>> {
-    let of = |name: &str| {
-        let text = peek.raw(name).filter(|text| text.len() <= METADATA_MAX)?;
-        serde_json::from_str::<Value>(text).ok()
-    };
-    let text = |value: &Value, name: &str| value.get(name)?.as_str().map(Box::<str>::from);
-    let word = |name: &'static str| -> Option<Box<str>> {
-        peek.word(name).map(|word| word.as_ref().into())
-    };
-    word("user")
-        .or_else(|| text(&of("litellm_metadata")?, "user"))
-        .or_else(|| text(&of("metadata")?, "user_id"))
-        .or_else(|| word("safety_identifier"))
-        .filter(|id| !id.is_empty())
-}
-
-/// The user that the body names, in OpenAI's format or in Anthropic's.
-fn end_user_of(peek: &Peek, metadata: Option<&Value>) -> Option<Box<str>> {
-    if let Some(user) = peek.word("user") {
-        return Some(user.as_ref().into());
-    }
-    metadata?.get("user_id")?.as_str().map(Box::from)
 }
 
 /// The tags of a request. As in LiteLLM its program is among them.
@@ -105,18 +74,6 @@ mod tests {
 
     fn peek(body: &'static str) -> Peek {
         Peek::parse(body.into()).unwrap()
-    }
-
-    #[test]
-    fn the_user_is_named_in_the_format_of_the_body() {
-        let of = |body| {
-            let peek = peek(body);
-            end_user_of(&peek, metadata(&peek).as_ref())
-        };
-        assert_eq!(of(r#"{"user": "u"}"#).as_deref(), Some("u"));
-        assert_eq!(of(r#"{"metadata": {"user_id": "a"}}"#).as_deref(), Some("a"));
-        assert_eq!(of(r#"{"metadata": {"user_id": 7}, "user": 7}"#), None);
-        assert_eq!(of("{}"), None);
     }
 
     #[test]

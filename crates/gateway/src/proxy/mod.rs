@@ -18,6 +18,7 @@ mod content;
 pub(crate) mod controls;
 mod counted;
 mod counting;
+mod customer;
 mod delivery;
 pub(crate) mod dialect;
 pub(crate) mod exchange;

@@ -12,7 +12,6 @@ use hale_core::tenancy::Owner;
 use hale_core::tenancy::end_user::EndUser;
 use hale_core::usage::Units;
 use hale_wire::peek::Peek;
-use http::HeaderName;
 use http::request::Parts;
 use hyper::body::Incoming;
 
@@ -23,6 +22,7 @@ use super::cache_wish::{CacheWish, Source};
 use super::client_labels;
 use super::content;
 use super::controls::{header_controls, wants_explanation};
+use super::customer::customer;
 use super::delivery::Delivery;
 use super::dialect::Dialect;
 use super::facts::{Facts, ReadApart};
@@ -38,12 +38,6 @@ use crate::http::refusal::{self, Refusal};
 use crate::limits::Held;
 use crate::offload;
 
-/// Headers that name a client's own customer. LiteLLM's.
-static END_USER: [HeaderName; 2] = [
-    HeaderName::from_static("x-litellm-customer-id"),
-    HeaderName::from_static("x-litellm-end-user-id"),
-];
-
 /// A request that has no route yet.
 pub(super) struct Opening {
     /// Its connection, config and client.
@@ -56,6 +50,8 @@ pub(super) struct Opening {
     path_name: Option<Box<str>>,
     /// The client's own customer that it is for, if that has a row.
     end_user: Option<Arc<EndUser>>,
+    /// The name of the client's own customer.
+    customer: Option<Box<str>>,
 }
 
 /// Where the model's name comes from.
@@ -83,7 +79,7 @@ impl Opening {
         head: Parts,
     ) -> Opening {
         let delivery = Delivery::begin(&arrival, operation, &head);
-        Opening { arrival, delivery, operation, head, path_name, end_user: None }
+        Opening { arrival, delivery, operation, head, path_name, customer: None, end_user: None }
     }
 
     /// Runs all three phases.
@@ -104,8 +100,9 @@ impl Opening {
             Some(ReadApart { first_model, facts }) => (Some(first_model), Some(facts)),
             None => (None, None),
         };
+        self.customer = self.customer_of(Some(&body.peek));
         self.note_client(&body.peek);
-        self.check_end_user(Some(&body.peek)).await?;
+        self.check_end_user().await?;
         let mut addressed = self.authorize(&body.peek, first_model)?;
         self.arrival.check_model(&mut addressed.model)?;
         let facts = match facts {
@@ -125,20 +122,22 @@ impl Opening {
         }
     }
 
-    /// Finds the client's own customer, if any has a row and the client has a key.
+    /// The client's own customer.
+    fn customer_of(&self, peek: Option<&Peek>) -> Option<Box<str>> {
+        customer(&self.head.headers, self.delivery.user().as_deref(), peek)
+    }
+
+    /// Finds the row of the client's own customer, if any has a row and the client has a key.
     ///
     /// # Errors
     /// It is blocked, or its row cannot be read.
-    async fn check_end_user(&mut self, peek: Option<&Peek>) -> Result<(), Refusal> {
+    async fn check_end_user(&mut self) -> Result<(), Refusal> {
         let keys = &self.arrival.worker.process.keys;
         if self.arrival.principal.access().is_none() || !keys.has_end_users() {
             return Ok(());
         }
-        let own = END_USER.iter().find_map(|name| self.head.headers.get(name)?.to_str().ok());
-        let own = own.map(str::trim).filter(|id| !id.is_empty()).map(Box::<str>::from);
-        let named = own.or_else(|| self.delivery.user().map(|user| Box::from(&*user)));
-        let Some(id) = named.or_else(|| client_labels::end_user(peek?)) else { return Ok(()) };
-        let found = Box::pin(keys.end_user(&id)).await.map_err(refusal::denied)?;
+        let Some(id) = &self.customer else { return Ok(()) };
+        let found = Box::pin(keys.end_user(id)).await.map_err(refusal::denied)?;
         if let Some(end_user) = &found {
             end_user.check().map_err(refusal::denied)?;
         }
@@ -151,18 +150,16 @@ impl Opening {
         if self.arrival.serving.snapshot.gateway.metrics.client_labels.is_empty() {
             return;
         }
-        let user = self.delivery.user();
-        let values =
-            client_labels::values(&self.arrival, &self.head.headers, user.as_deref(), peek);
+        let named = (self.customer.as_deref(), peek);
+        let values = client_labels::values(&self.arrival, &self.head.headers, named);
         self.delivery.counting.client(values);
     }
 
     /// Notes who it is billed to, if that is kept.
     fn note_billed_to(&mut self, peek: &Peek) {
         if self.delivery.keeps_calls() {
-            let user = self.delivery.user();
-            let headers = &self.head.headers;
-            self.delivery.billed_to(billed_to(&self.arrival, headers, (user.as_deref(), peek)));
+            let to = billed_to(&self.arrival, &self.head.headers, (self.customer.take(), peek));
+            self.delivery.billed_to(to);
         }
     }
 
@@ -342,7 +339,8 @@ impl Opening {
             record.stream = true;
         });
         content::check_guardrails(&body).await?;
-        self.check_end_user(None).await?;
+        self.customer = self.customer_of(None);
+        self.check_end_user().await?;
         let snapshot = &self.arrival.serving.snapshot;
         let mut may_use = MayUse::default();
         if let Some(access) = self.arrival.principal.access() {

@@ -32,7 +32,8 @@ pub(super) fn write(store: &Store, keys: &Keys, prompts: Prompts, batch: &[Reque
     for record in batch.iter().filter(|record| is_billable(record)) {
         let calls: Vec<SpentCall<'_>> =
             record.calls.iter().map(|call| spent_call(record, call)).collect();
-        let request = spent_request(record, &calls);
+        let tags = tags(record);
+        let request = spent_request(record, &tags, &calls);
         let cost = Money::of_parts(request.cost_nano());
         if let Some(number) = store.put_spent(&request, || texts(record, prompts))
             && let Some(identity) = &record.identity
@@ -94,7 +95,11 @@ fn spent_call<'r>(record: &RequestRecord, call: &'r BilledCall) -> SpentCall<'r>
     }
 }
 
-fn spent_request<'r>(record: &'r RequestRecord, calls: &'r [SpentCall<'r>]) -> SpentRequest<'r> {
+fn spent_request<'r>(
+    record: &'r RequestRecord,
+    tags: &'r [Box<str>],
+    calls: &'r [SpentCall<'r>],
+) -> SpentRequest<'r> {
     let to = record.billed_to.as_deref();
     let identity = record.identity.as_deref();
     let is_master = identity.is_none() && to.is_some_and(|to| to.by_master_key);
@@ -117,7 +122,7 @@ fn spent_request<'r>(record: &'r RequestRecord, calls: &'r [SpentCall<'r>]) -> S
         organization: identity.and_then(|it| it.organization.as_deref()),
         end_user: to.and_then(|to| to.end_user.as_deref()),
         session: to.and_then(|to| to.session.as_deref()),
-        tags: to.map_or(&[], |to| &to.tags),
+        tags,
         requested_model: record.requested_model.as_deref(),
         model_group: record.model_group.as_deref(),
         is_failed: record.ending != Ending::Success,
@@ -125,6 +130,18 @@ fn spent_request<'r>(record: &'r RequestRecord, calls: &'r [SpentCall<'r>]) -> S
         is_correction: false,
         calls,
     }
+}
+
+/// The tags of a record: as in LiteLLM also its program, and the program with its version.
+fn tags(record: &RequestRecord) -> Vec<Box<str>> {
+    let Some(to) = record.billed_to.as_deref() else { return Vec::new() };
+    let mut tags = to.tags.clone();
+    if let Some(agent) = &to.agent {
+        let program = agent.split('/').next().unwrap_or_default();
+        tags.extend([program, agent].map(|name| format!("User-Agent: {name}").into()));
+        tags.dedup();
+    }
+    tags
 }
 
 /// What LiteLLM calls an operation.

@@ -136,10 +136,8 @@ impl Aws {
     /// The wire on which `model` is called when a client asks for `operation`.
     #[must_use]
     pub fn wire(&self, operation: Operation, model: &str) -> WireFormat {
-        let is_chat =
-            matches!(operation, Operation::Chat | Operation::Messages | Operation::Responses);
         let is_in_its_format = match self.route {
-            Route::Invoke => is_chat,
+            Route::Invoke => operation.is_conversation(),
             Route::Fitting => operation == Operation::Messages && is_claude(model),
             Route::Converse => false,
         };

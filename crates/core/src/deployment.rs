@@ -20,7 +20,7 @@ use crate::operation::{Counterpart, Operation};
 use crate::policy::ByKind;
 use crate::prices::{self, ModelFacts};
 use crate::provider::{self, HostOwner, Provider};
-use crate::route::{AccessWindow, Needs, TagRules};
+use crate::route::{AccessWindow, Needs, SetBy, TagRules};
 use crate::secret::Secret;
 use crate::takes::Takes;
 use crate::time::Millis;
@@ -347,6 +347,23 @@ pub struct Limits {
     pub tpm: Option<u64>,
     /// Limit of attempts in flight.
     pub max_parallel: Option<u32>,
+    /// Comments in silent streams.
+    pub keepalive: Keepalive,
+}
+
+/// When a silent stream of a deployment gets a comment, so that nothing between the gateway and the client cuts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// After how much silence, milliseconds; 0 is never, `None` as for all deployments.
+    pub ms: Option<u64>,
+    /// Whose wish counts.
+    pub set_by: SetBy,
+}
+
+impl Default for Keepalive {
+    fn default() -> Keepalive {
+        Keepalive { ms: None, set_by: SetBy::Config }
+    }
 }
 
 /// A canned answer.

@@ -117,6 +117,18 @@ impl Operation {
         self.row().answer
     }
 
+    /// Whether a model answers a conversation, in the format of any client.
+    #[must_use]
+    pub const fn is_conversation(self) -> bool {
+        matches!(
+            self,
+            Operation::Chat
+                | Operation::Messages
+                | Operation::Responses
+                | Operation::GenerateContent
+        )
+    }
+
     /// Whether its good answer is another protocol on the same connection.
     #[must_use]
     pub const fn switches(self) -> bool {

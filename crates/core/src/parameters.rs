@@ -53,6 +53,8 @@ parameters! {
         "num_retries" "timeout" "request_timeout" "stream_timeout" "fallbacks" "context_window_fallbacks"
         "content_policy_fallbacks" "disable_fallbacks" "max_fallbacks" "include_fallback_errors"
         "allowed_model_region";
+    Control "comments in a silent stream, where the deployment lets clients say so":
+        "keepalive_seconds";
     Control "settings of routing for this request alone":
         "router_settings_override";
     Control "whether parameters that the provider does not know are left out of this request":
@@ -85,7 +87,7 @@ parameters! {
     Stripped "which parameters are passed on: all are, but for what the config drops":
         "additional_drop_params" "allowed_openai_params";
     Stripped "the shape of the answer":
-        "keepalive_seconds" "allow_client_keepalive_override" "merge_reasoning_content_in_choices"
+        "allow_client_keepalive_override" "merge_reasoning_content_in_choices"
         "enable_json_schema_validation" "complete_response" "stream_response" "stream_chunk_size"
         "stream_logging_obj";
     Stripped "templates of prompts for models without a chat format":

@@ -49,6 +49,8 @@ pub struct RouterSettings {
     pub timeout_ms: u64,
     /// Limit of the time to a stream's first content and of every silence after it, milliseconds.
     pub stream_timeout_ms: Option<u64>,
+    /// After how much silence a client's stream gets a comment, milliseconds.
+    pub keepalive_ms: Option<u64>,
     /// Limit of a whole stream, milliseconds.
     pub max_stream_ms: Option<u64>,
     /// Limit of a whole request, milliseconds; none unless `litellm_settings.request_timeout` is
@@ -131,6 +133,7 @@ impl Default for RouterSettings {
             num_retries: 2,
             timeout_ms: 600_000,
             stream_timeout_ms: None,
+            keepalive_ms: None,
             max_stream_ms: None,
             request_timeout_ms: None,
             cooldown_ms: 5_000,

@@ -152,6 +152,7 @@ const TOP: &[Row] = &[
 #[rustfmt::skip]
 const LITELLM: &[Row] = &[
     served("request_timeout", TIMEOUT, "none", "Time limit of a whole request, all attempts and fallbacks together; of a stream, of its first content."),
+    served("sse_keepalive_ping_interval_seconds", Kind::Time(0, DAY), "none", "After how many seconds of silence a stream gets a comment, again and again, 1 to 300: also before its first event, when the client then has the status 200 and reads of a failure in the stream. 0: never. See [streams](streams.md#silence)."),
     served("num_retries", RETRIES, "2", "As `router_settings.num_retries`, which wins."),
     served("fallbacks", Kind::List, "", "As `router_settings.fallbacks`, which wins."),
     served("default_fallbacks", Kind::List, "", "As `router_settings.default_fallbacks`, which wins."),

@@ -12,7 +12,7 @@ use crate::health::probe::ProbeRules;
 use crate::parameters::{InBody, names_a_credential, parameter};
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
-use crate::route::{AccessWindow, TagRules};
+use crate::route::{AccessWindow, SetBy, TagRules};
 use crate::secret::Secret;
 
 use super::facts;
@@ -218,6 +218,12 @@ impl Params {
             "timeout" => self.limits.timeout_ms = field.time(problems),
             "request_timeout" => self.request_timeout_ms = field.time(problems),
             "stream_timeout" => self.limits.stream_timeout_ms = field.time(problems),
+            "keepalive_seconds" => self.limits.keepalive.ms = field.time(problems),
+            "allow_client_keepalive_override" => {
+                if field.flag(problems) == Some(true) {
+                    self.limits.keepalive.set_by = SetBy::Client;
+                }
+            }
             "num_retries" => self.limits.num_retries = field.small(problems),
             "cooldown_time" => self.limits.cooldown_ms = field.time(problems),
             "max_parallel_requests" => self.limits.max_parallel = field.small(problems),

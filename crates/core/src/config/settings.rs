@@ -163,6 +163,7 @@ impl<'n> Settings<'n> {
         let router = &mut self.router;
         match field.row.name {
             "request_timeout" => router.request_timeout_ms = field.time(problems),
+            "sse_keepalive_ping_interval_seconds" => router.keepalive_ms = field.time(problems),
             "num_retries" => put(&mut router.num_retries, field.small(problems)),
             "max_fallbacks" => put(&mut router.max_fallbacks, field.small(problems)),
             "allowed_fails" => router.tolerance.others = field.small(problems),

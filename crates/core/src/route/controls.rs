@@ -24,6 +24,8 @@ pub struct Controls {
     pub timeout_ms: Option<u64>,
     /// Limit of the time to a stream's first content and of every silence after it, milliseconds.
     pub stream_timeout_ms: Option<u64>,
+    /// After how much silence its stream gets a comment, milliseconds, where a deployment lets clients say so; 0 is never.
+    pub keepalive_ms: Option<u64>,
     /// Groups tried after a failure, instead of the config's.
     pub fallbacks: Option<Vec<ClientFallback>>,
     /// The same after a request that is too long.

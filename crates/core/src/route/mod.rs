@@ -36,6 +36,6 @@ pub use route_plan::{
 pub use select::{Choice, select};
 pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};
 pub use tags::{TagRules, TagWish};
-pub use times::{SetBy, Times, times};
+pub use times::{SetBy, Times, early_keepalive_ms, times};
 pub use windows::AccessWindow;
 pub use worst_case::{WorstCase, request_worst_case};

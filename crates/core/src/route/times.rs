@@ -12,6 +12,9 @@ use crate::snapshot::Snapshot;
 /// Silence between the events of a stream, if nothing is configured.
 const SILENCE_MS: u64 = 120_000;
 
+/// The shortest and the longest silence after which a client's stream gets a comment, milliseconds.
+const KEEPALIVE_MS: (u64, u64) = (1_000, 300_000);
+
 /// Which side set a limit in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetBy {
@@ -42,6 +45,8 @@ pub struct Times {
     pub silence_ms: u64,
     /// Whose limit that is.
     pub silence_set_by: SetBy,
+    /// After how much silence a client's stream gets a comment, milliseconds.
+    pub keepalive_ms: Option<u64>,
 }
 
 /// The times of an attempt at `deployment`.
@@ -58,5 +63,31 @@ pub fn times(snapshot: &Snapshot, deployment: &Deployment, controls: &Controls) 
         timeout_set_by: SetBy::of(asked, configured),
         silence_ms: asked.unwrap_or(silence),
         silence_set_by: SetBy::of(asked, silence),
+        keepalive_ms: keepalive_ms(snapshot, deployment, controls),
     }
+}
+
+/// After how much silence the stream of `deployment` gets a comment: as the client wants, where the deployment lets it, else
+/// as the deployment says, else as all. A deployment that says 0 has none, whatever the client wants.
+fn keepalive_ms(snapshot: &Snapshot, deployment: &Deployment, controls: &Controls) -> Option<u64> {
+    let own = &deployment.routing.limits.keepalive;
+    if !controls.stream || own.ms == Some(0) {
+        return None;
+    }
+    let asked = match own.set_by {
+        SetBy::Client => controls.keepalive_ms,
+        SetBy::Config => None,
+    };
+    within_bounds(asked.or(own.ms).or(snapshot.router.keepalive_ms))
+}
+
+/// After how much silence a stream gets a comment that no deployment has begun.
+#[must_use]
+pub fn early_keepalive_ms(snapshot: &Snapshot) -> Option<u64> {
+    within_bounds(snapshot.router.keepalive_ms)
+}
+
+fn within_bounds(ms: Option<u64>) -> Option<u64> {
+    let (least, most) = KEEPALIVE_MS;
+    ms.filter(|ms| *ms > 0).map(|ms| ms.clamp(least, most))
 }

@@ -11,6 +11,7 @@ pub(crate) mod cors;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod header_list;
+pub(crate) mod keepalive;
 pub(crate) mod limit_headers;
 pub(crate) mod query;
 pub(crate) mod refusal;

@@ -113,14 +113,19 @@ impl Refusal {
         self.reply.retry_after_s = self.retry_after_s;
     }
 
-    /// The answer in that client format.
-    pub(crate) fn into_response(mut self, format: WireFormat) -> Response<Reply> {
+    /// Says it in the words that clients of that format look for. A second time changes nothing.
+    pub(crate) fn in_words_of(&mut self, format: WireFormat) {
         if format == WireFormat::Responses && self.status == StatusCode::TOO_MANY_REQUESTS {
             self.say_when();
         }
         if format == WireFormat::Gemini {
             self.in_googles_words();
         }
+    }
+
+    /// The answer in that client format.
+    pub(crate) fn into_response(mut self, format: WireFormat) -> Response<Reply> {
+        self.in_words_of(format);
         let passes =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let mut response = reply::json(self.status, self.reply.body(format));

@@ -1,16 +1,18 @@
 //! The body of an answer to a client: full, or a relayed stream.
 //!
 //! Made by the proxy and the pages, polled by hyper. Always true: it knows no upstream; dropping it ends the
-//! stream behind it and stops counting the request as in flight.
+//! stream behind it and stops counting the request as in flight; a silent stream gets comments, if it wants them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use hale_core::provider::WireFormat;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::InFlight;
+use super::keepalive::Keepalive;
 use crate::limits::Held;
 use crate::panics::contained;
 
@@ -20,6 +22,8 @@ pub(crate) struct Reply {
     in_flight: Option<InFlight>,
     /// Its share of the memory for bodies.
     held: Option<Held>,
+    /// The comments of a stream while it is silent.
+    keepalive: Option<Box<Keepalive>>,
 }
 
 /// Up to so many bytes a full body is counted until it is handed to hyper only.
@@ -56,6 +60,11 @@ pub(crate) trait StreamedBody {
     /// The total number of bytes, if known.
     fn length(&self) -> Option<u64>;
 
+    /// After how much silence the client gets a comment, milliseconds. What it has ends between two events then.
+    fn keepalive_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// Ends it after a panic in the gateway's own code.
     fn give_up(&mut self);
 }
@@ -63,18 +72,36 @@ pub(crate) trait StreamedBody {
 impl Reply {
     /// No body.
     pub(crate) fn empty() -> Reply {
-        Reply { kind: Kind::Full(None), in_flight: None, held: None }
+        Reply::of(Kind::Full(None))
     }
 
     /// A full body.
     pub(crate) fn full(bytes: Bytes) -> Reply {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Reply { kind: Kind::Full(bytes), in_flight: None, held: None }
+        Reply::of(Kind::Full(bytes))
     }
 
     /// A stream.
     pub(crate) fn stream(body: impl StreamedBody + 'static) -> Reply {
-        Reply { kind: Kind::Stream(Box::new(body)), in_flight: None, held: None }
+        Reply::of(Kind::Stream(Box::new(body)))
+    }
+
+    fn of(kind: Kind) -> Reply {
+        Reply { kind, in_flight: None, held: None, keepalive: None }
+    }
+
+    /// The same stream, with comments for a client of `format` while it is silent and wants them.
+    pub(crate) fn kept_alive(mut self, format: WireFormat) -> Reply {
+        self.keepalive = Some(Box::new(Keepalive::of(format)));
+        self
+    }
+
+    /// Ends a stream after a panic in the gateway's own code.
+    pub(crate) fn give_up(&mut self) {
+        match &mut self.kind {
+            Kind::Full(_) => {}
+            Kind::Stream(stream) => stream.give_up(),
+        }
     }
 
     /// Bytes of a full body that has not been handed out.
@@ -117,8 +144,10 @@ impl Body for Reply {
         match &mut this.kind {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Stream(stream) => {
-                let Some(in_flight) = &this.in_flight else { return stream.poll_frame(cx) };
-                let polled = contained(in_flight.metrics(), "a stream", || stream.poll_frame(cx));
+                let keepalive = &mut this.keepalive;
+                let mut poll = || polled(&mut **stream, keepalive, cx);
+                let Some(in_flight) = &this.in_flight else { return poll() };
+                let polled = contained(in_flight.metrics(), "a stream", poll);
                 polled.unwrap_or_else(|| {
                     // The state of the stream is unknown: the client sees a cut connection.
                     stream.give_up();
@@ -143,6 +172,22 @@ impl Body for Reply {
             }
         }
     }
+}
+
+/// The next bytes of a stream, or a comment if it is silent and wants one.
+fn polled(
+    stream: &mut dyn StreamedBody,
+    keepalive: &mut Option<Box<Keepalive>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    let polled = stream.poll_frame(cx);
+    let Some(keepalive) = keepalive else { return polled };
+    if polled.is_ready() {
+        keepalive.spoke();
+        return polled;
+    }
+    let Some(every_ms) = stream.keepalive_ms() else { return polled };
+    keepalive.poll(cx, every_ms).map(|comment| Some(Ok(Frame::data(Bytes::from_static(comment)))))
 }
 
 /// An answer with JSON text.

@@ -34,6 +34,7 @@ use super::billing::Billing;
 use super::capture::Capture;
 use super::counted::Counted;
 use super::counting::Counting;
+use super::late_error::Late;
 use super::{explain, story};
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
@@ -78,6 +79,8 @@ pub(crate) struct Delivery {
     pub(super) sending: SendProgress,
     /// What sinks want to know besides the record.
     pub(super) capture: Capture,
+    /// How an error is written, if the client may have the head of a stream before it.
+    pub(super) late: Option<Box<Late>>,
     is_ended: bool,
 }
 
@@ -127,6 +130,7 @@ impl Delivery {
     pub(super) fn begin(arrival: &Arrival, operation: Operation, head: &Parts) -> Delivery {
         Delivery {
             capture: Capture::of(arrival, head),
+            late: None,
             worker: arrival.worker.clone(),
             serving: arrival.serving.clone(),
             tag_budgets: Vec::new(),
@@ -340,7 +344,7 @@ impl Delivery {
     }
 
     /// The client gets an error in place of an answer.
-    pub(super) fn refuse(mut self, refusal: Refusal) -> Response<Reply> {
+    pub(super) fn refuse(mut self, mut refusal: Refusal) -> Response<Reply> {
         let is_gone = refusal.cause == Cause::ClientClosed;
         let ending = if is_gone { Ending::ClientClosed } else { Ending::Error };
         self.end(ending, refusal.status.as_u16(), Some(refusal.cause));
@@ -349,7 +353,15 @@ impl Delivery {
             self.tell(refusal.reply.reason, || story::of_refusal(&refusal.reply));
         }
         let call_id = self.record.as_ref().map(|record| record.call_id.clone());
-        let response = refusal.into_response(self.operation.format());
+        let format = self.operation.format();
+        let late = self.late.as_ref().map(|late| {
+            refusal.in_words_of(format);
+            late.event(&refusal.reply)
+        });
+        let mut response = refusal.into_response(format);
+        if let Some(late) = late {
+            response.extensions_mut().insert(late);
+        }
         call_id::with_call_id(response, &call_id.unwrap_or_default())
     }
 

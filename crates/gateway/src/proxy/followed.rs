@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::operation::Operation;
+use hale_core::route::early_keepalive_ms;
 use hale_wire::errors::ErrorReply;
 use http_body::Frame;
 
@@ -90,6 +91,10 @@ impl StreamedBody for Followed {
 
     fn length(&self) -> Option<u64> {
         None
+    }
+
+    fn keepalive_ms(&self) -> Option<u64> {
+        early_keepalive_ms(&self.exchange.arrival.serving.snapshot)
     }
 
     fn give_up(&mut self) {

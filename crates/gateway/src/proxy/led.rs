@@ -28,6 +28,8 @@ use crate::http::reply::{Broken, Reply, StreamedBody};
 pub(crate) struct Led {
     reading: Rc<RefCell<Reading>>,
     operation: Operation,
+    /// After how much silence its client gets a comment, milliseconds. Those who joined have their own.
+    keepalive_ms: Option<u64>,
 }
 
 /// How the client of the request that leads a stream reads it.
@@ -50,11 +52,12 @@ struct Stream {
 impl Led {
     /// The stream of `relay`, which `leader` leads.
     pub(super) fn new(relay: Relay, leader: Box<Leader>, operation: Operation) -> Led {
+        let keepalive_ms = relay.keepalive_ms();
         let reading = Rc::new(RefCell::new(Reading::Over));
         let waiting = go_on_without(leader.watch(), Rc::downgrade(&reading));
         let task = tokio::task::spawn_local(waiting).abort_handle();
         *reading.borrow_mut() = Reading::First(Box::new(Stream { relay, leader, operation }), task);
-        Led { reading, operation }
+        Led { reading, operation, keepalive_ms }
     }
 
     fn take(&self) -> Reading {
@@ -150,6 +153,14 @@ impl StreamedBody for Led {
 
     fn length(&self) -> Option<u64> {
         None
+    }
+
+    fn keepalive_ms(&self) -> Option<u64> {
+        match &*self.reading.borrow() {
+            Reading::First(stream, _) => stream.relay.keepalive_ms(),
+            Reading::Behind(_) => self.keepalive_ms,
+            Reading::Over => None,
+        }
     }
 
     fn give_up(&mut self) {

@@ -21,6 +21,7 @@ mod counting;
 mod customer;
 mod delivery;
 pub(crate) mod dialect;
+pub(crate) mod early;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 mod facts;
@@ -31,6 +32,7 @@ mod followed;
 pub(crate) mod handshake;
 
 mod kept_parts;
+mod late_error;
 mod led;
 mod model_request;
 mod opening;

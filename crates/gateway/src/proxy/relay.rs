@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
+use hale_core::provider::WireFormat;
 use hale_core::rescue::{No, Outcome};
 use hale_core::route::{AttemptPlan, SetBy};
 use hale_core::secret::Secret;
@@ -59,6 +60,8 @@ pub(crate) struct Relay {
     worker: Rc<Worker>,
     silence_ms: u64,
     silence_set_by: SetBy,
+    /// After how much silence the client gets a comment, milliseconds.
+    keepalive_ms: Option<u64>,
     /// When it must end.
     ends: Millis,
     /// When the last event came; after `[DONE]`: when the upstream must have ended its body.
@@ -114,6 +117,7 @@ impl Relay {
             keeping,
             silence_ms,
             silence_set_by: plan.silence_set_by,
+            keepalive_ms: plan.keepalive_ms,
             ends,
             last_event,
             silence: SilenceTimeout::at(last_event.plus(patience).min(ends)),
@@ -331,7 +335,10 @@ impl Relay {
     fn goes_on(&mut self, remainder: Remainder) {
         let Remainder { stream, plan, deployment, keeping } = remainder;
         let id = errors::clean(&deployment.id, SEAM_MAX);
-        self.ready.extend_from_slice(format!(": rescue deployment={id}\n\n").as_bytes());
+        // Google's library for Python takes a comment for JSON.
+        if !self.is_for_google() {
+            self.ready.extend_from_slice(format!(": rescue deployment={id}\n\n").as_bytes());
+        }
         self.ready.extend_from_slice(&stream.ready);
         (self.source, self.reader, self.token) = (stream.source, stream.reader, stream.token);
         let mut room = stream.room;
@@ -339,9 +346,15 @@ impl Relay {
         self.room = room;
         self.keeping = Ok(keeping);
         (self.silence_ms, self.silence_set_by) = (plan.silence_ms, plan.silence_set_by);
+        self.keepalive_ms = plan.keepalive_ms;
         self.events_seen = self.reader.events();
         let now = clock::now().millis();
         self.last_event = if self.reader.is_done() { now.plus(LINGER_MS) } else { now };
+    }
+
+    fn is_for_google(&self) -> bool {
+        let exchange = self.exchange.as_deref();
+        exchange.is_some_and(|one| one.request.operation.format() == WireFormat::Gemini)
     }
 
     /// The process stops in the middle of the attempts to go on.
@@ -424,6 +437,10 @@ impl StreamedBody for Relay {
 
     fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    fn keepalive_ms(&self) -> Option<u64> {
+        self.keepalive_ms.filter(|_| !self.reader.is_bytes() && !self.reader.is_done())
     }
 
     fn give_up(&mut self) {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::operation::Operation;
 use hale_core::rescue::{No, RescueMode};
 use hale_core::route::{AttemptPlan, Begins, Repeat, Tried};
 use hale_core::time::Millis;
@@ -81,11 +80,10 @@ impl Exchange {
         let snapshot = &self.arrival.serving.snapshot;
         let begins = Begins::of(snapshot.router.rescue)?;
         let request = &self.request;
-        let is_text = matches!(
-            request.operation,
-            Operation::Chat | Operation::Messages | Operation::Responses
-        );
-        if !is_text || request.form != AnswerForm::Events || request.passed.is_some() {
+        if !request.operation.is_conversation()
+            || request.form != AnswerForm::Events
+            || request.passed.is_some()
+        {
             return None;
         }
         let Some(peek) = request.peek() else { return Some(Err(No::BodyTooLarge)) };

@@ -161,6 +161,10 @@ impl Exchange {
             Some(leader) => Reply::stream(Led::new(relay, leader, operation)),
             None => Reply::stream(relay),
         };
+        let body = match winner.plan.keepalive_ms {
+            Some(_) => body.kept_alive(operation.format()),
+            None => body,
+        };
         response(status, headers, body)
     }
 

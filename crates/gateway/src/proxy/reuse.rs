@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hale_core::cache::CacheAnswer;
 use hale_core::operation::Operation;
-use hale_core::route::GiveUp;
+use hale_core::route::{GiveUp, early_keepalive_ms};
 use hale_core::time::Millis;
 use hale_wire::peek::Peek;
 use hale_wire::reuse;
@@ -180,7 +180,10 @@ impl Exchange {
         self.delivery.joined(clock::recent());
         let headers = self.headers_from_cache(FromCache { how: CacheAnswer::Joined, key, head });
         self.request.body = None;
-        response(headers, Reply::stream(Followed::new(follower, self)))
+        let format = self.request.operation.format();
+        let is_kept = early_keepalive_ms(&self.arrival.serving.snapshot).is_some();
+        let body = Reply::stream(Followed::new(follower, self));
+        response(headers, if is_kept { body.kept_alive(format) } else { body })
     }
 
     fn headers_from_cache(&self, answer: FromCache<'_>) -> HeaderMap {

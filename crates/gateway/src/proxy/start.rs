@@ -6,9 +6,9 @@ use hale_core::operation::Operation;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
+use super::early::{self, Opened, Started};
 use super::exchange::{Exchange, Stage};
 use super::opening::Opening;
-use super::reuse;
 use crate::arrival::Arrival;
 use crate::http::reply::Reply;
 
@@ -19,13 +19,13 @@ pub(crate) async fn run(
     operation: Operation,
     path_name: Option<Box<str>>,
     request: Request<Incoming>,
-) -> Stage {
+) -> Started {
     match open(arrival, operation, path_name, request).await {
-        Ok(mut exchange) => match exchange.request.cache_wish.take() {
-            Some(wish) => Box::pin(reuse::serve(exchange, wish)).await,
-            None => exchange.proceed(None).await,
+        Ok(exchange) => match Opened::of(exchange) {
+            Ok(opened) => Started::Opened(opened),
+            Err(exchange) => Started::At(early::serve(exchange).await),
         },
-        Err(refused) => Stage::Answered(refused),
+        Err(refused) => Started::At(Stage::Answered(refused)),
     }
 }
 

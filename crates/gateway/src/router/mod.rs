@@ -40,6 +40,7 @@ use crate::metrics::{Cached, Metrics, Outcome};
 use crate::pages::dashboard::session;
 use crate::pages::{PageRequest, models};
 use crate::panics::CatchPanic;
+use crate::proxy::early::Started;
 use crate::proxy::exchange::Stage;
 use crate::proxy::start;
 use crate::proxy::story;
@@ -66,21 +67,18 @@ pub(crate) async fn serve(
     let is_page = request.headers().contains_key(header::ORIGIN);
     let grant = is_page.then(|| grant(&worker.process.serving(), request.headers())).flatten();
     let answering = answer(worker, connection.clone(), request, call_id.clone());
-    let mut stage = CatchPanic(Box::pin(answering)).await;
-    // Each stage has a box of its own, so that a request that waits does not hold the memory of its attempts.
-    let mut response = loop {
-        let waiting = match stage {
-            Ok(Stage::Answered(response)) => break response,
-            Ok(Stage::Waits(waiting)) => waiting,
-            Err(()) => {
-                metrics.panics.fetch_add(1, Ordering::Relaxed);
-                break refusal::own_fault().respond(format, &call_id);
-            }
-        };
-        stage = match CatchPanic(Box::pin(waiting.turn())).await {
-            Ok(waited) => CatchPanic(Box::pin(waited.go_on())).await,
-            Err(()) => Err(()),
-        };
+    let finishing = Finishing { metrics, format, call_id: call_id.clone() };
+    let mut response = match CatchPanic(Box::pin(answering)).await {
+        Ok(Started::Opened(opened)) => {
+            let beginning = opened.beginning();
+            let coming = async move {
+                let stage = CatchPanic(Box::pin(opened.go_on())).await;
+                finishing.finished(stage).await
+            };
+            call_id::with_call_id(beginning.answered(Box::pin(coming)).await, &call_id)
+        }
+        Ok(Started::At(stage)) => finishing.finished(Ok(stage)).await,
+        Err(()) => finishing.finished(Err(())).await,
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connection.hold(in_flight);
@@ -98,12 +96,45 @@ pub(crate) async fn serve(
     Ok(response.map(|body| body.with(in_flight)))
 }
 
+/// What brings a request to its answer.
+struct Finishing {
+    metrics: Arc<Metrics>,
+    format: WireFormat,
+    call_id: Arc<str>,
+}
+
+impl Finishing {
+    /// The answer of a request that has come to `stage`. Each stage has a box of its own, so that a request that waits does not
+    /// hold the memory of its attempts.
+    async fn finished(self, mut stage: Result<Stage, ()>) -> Response<Reply> {
+        loop {
+            let next = match stage {
+                Ok(Stage::Answered(response)) => return response,
+                Ok(Stage::Waits(waiting)) => match CatchPanic(Box::pin(waiting.turn())).await {
+                    Ok(waited) => CatchPanic(Box::pin(waited.go_on())).await,
+                    Err(()) => Err(()),
+                },
+                Err(()) => {
+                    self.metrics.panics.fetch_add(1, Ordering::Relaxed);
+                    return refusal::own_fault().respond(self.format, &self.call_id);
+                }
+            };
+            stage = next;
+        }
+    }
+}
+
+/// A request that is answered at once.
+fn answered(response: Response<Reply>) -> Started {
+    Started::At(Stage::Answered(response))
+}
+
 async fn answer(
     worker: Rc<Worker>,
     connection: Rc<ClientConn>,
     request: Request<Incoming>,
     call_id: Arc<str>,
-) -> Stage {
+) -> Started {
     let at = clock::now();
     let serving = worker.process.serving();
     let (head, incoming) = request.into_parts();
@@ -111,18 +142,18 @@ async fn answer(
     let format = lookup::format_of(path);
     let turning_away = TurningAway { head: &head, format, call_id: &call_id, at };
     if !is_framed_clearly(&head) {
-        return Stage::Answered(turning_away.answer(refusal::odd_framing()));
+        return answered(turning_away.answer(refusal::odd_framing()));
     }
     if head.method == Method::OPTIONS
         && let Some(answer) = grant(&serving, &head.headers)
             .and_then(|grant| grant.preflight(&head.method, &head.headers))
     {
-        return Stage::Answered(call_id::with_call_id(answer, &call_id));
+        return answered(call_id::with_call_id(answer, &call_id));
     }
     let (row, name) = match lookup::find(head.method.as_str(), path) {
         Found::Endpoint(row, name) => (row, name),
         missing @ (Found::WrongMethod(_) | Found::Unknown(_)) => {
-            return Stage::Answered(turning_away.answer(nothing_there(&head, &missing)));
+            return answered(turning_away.answer(nothing_there(&head, &missing)));
         }
     };
     if row.role != Role::Public
@@ -130,19 +161,19 @@ async fn answer(
             check_address(&serving, &connection).and_then(|()| admit(&serving, row, &head))
     {
         count_turned_away(&worker.process.metrics, row, &refusal);
-        return Stage::Answered(turning_away.answer(refusal));
+        return answered(turning_away.answer(refusal));
     }
     let principal = match principal(&worker, &serving, (row, &head)).await {
         Ok(principal) => principal,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
             count_turned_away(&worker.process.metrics, row, &refusal);
-            return Stage::Answered(turning_away.answer(refusal));
+            return answered(turning_away.answer(refusal));
         }
     };
     let name = name.map(query::decoded);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), principal };
-    let answered = match row.handler {
+    let page = match row.handler {
         Handler::Upstream(operation)
             if operation.is_passed_through() && handshakes(&head.headers) =>
         {
@@ -168,7 +199,7 @@ async fn answer(
             page(request, incoming).await
         }
     };
-    Stage::Answered(match answered.and_then(|page| counted(page, &arrival)) {
+    answered(match page.and_then(|page| counted(page, &arrival)) {
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => turning_away.answer(refusal),
     })

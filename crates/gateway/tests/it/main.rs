@@ -76,6 +76,7 @@ mod hostile_table;
 mod hostile_tls;
 mod hostile_upstream;
 mod input;
+mod keepalive;
 mod kept_connections;
 mod keys;
 mod keys_ending;

@@ -1,6 +1,6 @@
 //! Streams that break after their first content, and another deployment that goes on with them.
 
-use hale_testkit::{Event, FakeUpstream, Hale, Request, Script, anthropic, openai};
+use hale_testkit::{Event, FakeUpstream, Hale, Request, Script, anthropic, gemini, openai};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -88,6 +88,9 @@ impl Streamed {
             let piece = match &json["type"] {
                 Value::String(kind) if kind == "response.output_text.delta" => &json["delta"],
                 Value::String(kind) if kind == "content_block_delta" => &json["delta"]["text"],
+                _ if json["candidates"].is_array() => {
+                    &json["candidates"][0]["content"]["parts"][0]["text"]
+                }
                 _ => &json["choices"][0]["delta"]["content"],
             };
             piece.as_str().unwrap_or_default().to_owned()
@@ -436,4 +439,42 @@ fn what_is_held_back_leaves_when_its_time_or_its_tokens_are_over() {
         openai::TEXT,
         "a whole answer waits for nothing"
     );
+}
+
+#[test]
+fn a_stream_of_googles_clients_goes_on_at_another_wire_without_a_comment() {
+    let said = |text: &str| gemini::chunk(json!([{"text": text}]));
+    let bad = FakeUpstream::with(move |_| {
+        let half = pieces(0, HALF).into_iter().map(said);
+        half.fold(Script::ok().stream(), |it, one| it.event(&one)).close()
+    });
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]});
+    let google =
+        json!({"model": "gemini/gemini-2.5-flash", "api_base": bad.url(), "api_key": "AIza-test"});
+    for model in ["openai/gpt-4o", "anthropic/claude-haiku-4-5"] {
+        let good = FakeUpstream::with(goes_on);
+        let base = if model.starts_with("anthropic") { good.url() } else { good.api_base() };
+        let hale = Config::new()
+            .general(json!({"request_log": LOG}))
+            .router(json!({"disable_cooldowns": true}))
+            .entry(entry("bad", &bad, google.clone()))
+            .entry(entry("good", &good, json!({"model": model, "api_base": base})))
+            .start();
+        let streamed = stream(&hale, "/v1beta/models/m:streamGenerateContent?alt=sse", &body);
+        assert_eq!(streamed.text(), ANSWER, "{model}");
+        assert_eq!((streamed.rescue.as_deref(), streamed.comments()), (Some("allowed"), vec![]));
+        let last = streamed.events.last().unwrap().json();
+        assert_eq!(last["candidates"][0]["finishReason"], "STOP", "{last}");
+        assert_eq!(last["responseId"], "resp-1", "{last}");
+        assert_eq!(wait_for_records(&hale, 1)[0]["rescue"], "continued");
+    }
+    let schema = json!({"contents": body["contents"], "generationConfig": {"responseMimeType": "application/json"}});
+    let good = FakeUpstream::with(goes_on);
+    let hale = Config::new()
+        .entry(entry("bad", &bad, google))
+        .entry(entry("good", &good, json!({})))
+        .start();
+    let told = stream(&hale, "/v1beta/models/m:streamGenerateContent?alt=sse", &schema);
+    assert_eq!(told.rescue.as_deref(), Some("no; schema"));
+    assert_eq!(told.error()["code"], 502, "{}", told.error());
 }

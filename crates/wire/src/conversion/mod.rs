@@ -7,6 +7,7 @@ mod beside;
 mod defaulted;
 pub(crate) mod defaults;
 pub mod gather;
+pub mod late;
 mod listed;
 mod merged;
 mod observe;

@@ -15,7 +15,7 @@ use crate::conversion::translation::{DeltaReader, DeltaWriter};
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 pub use crate::formats::prefixed::{is_prefilled, refuses};
-use crate::formats::{anthropic, openai, responses};
+use crate::formats::{anthropic, gemini, openai, responses};
 
 /// An answer that broke off.
 #[derive(Debug)]
@@ -123,8 +123,11 @@ fn writer(format: WireFormat, kept: &Kept) -> Result<DeltaWriter, No> {
             payloads(kept, |text| behind.take(text))?;
             Ok(DeltaWriter::Responses(behind.writer()?))
         }
-        // Streams for Google's clients are not continued.
-        ClientFormat::Gemini => Err(No::NotText),
+        ClientFormat::Gemini => {
+            let mut behind = gemini::behind::Behind::default();
+            payloads(kept, |text| behind.take(text))?;
+            Ok(DeltaWriter::Gemini(behind.writer()?))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use hale_core::operation::Operation;
 use hale_core::provider::{ClientFormat, WireFormat};
 use hale_core::rescue::No;
 
+use super::gemini::behind;
 use super::neutral::Unfit;
 use super::order::Order;
 use crate::bytes::edit::{self, Edit, json_string};
@@ -77,8 +78,7 @@ pub fn refuses(peek: &Peek, operation: Operation) -> Option<No> {
                 is("background", "true").then_some(No::NotText)
             }
         }
-        // Streams for Google's clients are not continued.
-        ClientFormat::Gemini => Some(No::NotText),
+        ClientFormat::Gemini => behind::refuses(peek),
     }
 }
 
@@ -88,14 +88,14 @@ pub fn is_prefilled(peek: &Peek, operation: Operation) -> bool {
     let list = match operation.format().of_clients() {
         ClientFormat::OpenAi | ClientFormat::Anthropic => "messages",
         ClientFormat::Responses => "input",
-        ClientFormat::Gemini => return false,
+        ClientFormat::Gemini => "contents",
     };
     let last = peek.raw(list).and_then(elements).and_then(Iterator::last);
     last.is_some_and(is_models)
 }
 
 fn is_models(message: &str) -> bool {
-    matches!(texts(message, ["role"]), Ok([Some("\"assistant\"")]))
+    matches!(texts(message, ["role"]), Ok([Some("\"assistant\"" | "\"model\"")]))
 }
 
 /// The request with what the model is told that it said; `None` if there is nothing of that.
@@ -111,19 +111,20 @@ pub(crate) fn prefixed(peek: &Peek, order: &Order<'_>) -> Result<Option<Peek>, U
         ClientFormat::Responses => {
             ("input", peek.raw("input").and_then(|input| with_item(input, prefix)))
         }
-        ClientFormat::Gemini => ("contents", None),
+        ClientFormat::Gemini => ("contents", behind::with_content(peek, prefix)),
     };
     let unfit = || Unfit {
         field: list.to_owned(),
         message: "the conversation ends with words of the model, behind which no others are put"
             .to_owned(),
     };
-    let edits = [
+    let mut edits = vec![
         Edit::Set(list, Cow::Owned(parsed.ok_or_else(unfit)?)),
         Edit::Remove("reasoning_effort"),
         Edit::Remove("thinking"),
         Edit::Remove("reasoning"),
     ];
+    edits.extend(behind::without_thinking(peek));
     let changed = Peek::parse(peek.edited(&edits)).map_err(|_| unfit())?;
     Ok(Some(match order.translates() {
         true => changed,
@@ -168,7 +169,7 @@ fn message(prefix: &str) -> String {
     format!(r#"{{"role":"assistant","content":{}}}"#, json_string(prefix))
 }
 
-fn with_last(list: &str, element: &str) -> String {
+pub(crate) fn with_last(list: &str, element: &str) -> String {
     let open = list.trim_end().strip_suffix(']').unwrap_or(list);
     format!("{open},{element}]")
 }

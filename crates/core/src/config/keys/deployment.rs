@@ -3,8 +3,8 @@
 //! Looked up by [`super::rows`]. Always true: one key is one row.
 
 use super::row::{
-    BUDGET_USD, CHECK_TOKENS, COOLDOWN, HOUR, INFO_PLACE, Kind, PRICE, RATE, RETRIES, Row, TIMEOUT,
-    TOKENS, ignored, lacks, misplaced, not_yet, refused, served,
+    BUDGET_USD, CHECK_TOKENS, COOLDOWN, DAY, HOUR, INFO_PLACE, Kind, PRICE, RATE, RETRIES, Row,
+    TIMEOUT, TOKENS, ignored, lacks, misplaced, not_yet, refused, served,
 };
 use crate::config::features;
 
@@ -64,6 +64,8 @@ pub(super) const PARAMS: &[Row] = &[
     served("timeout", TIMEOUT, "`router_settings.timeout`", "Time limit of one attempt."),
     served("request_timeout", TIMEOUT, "", "As `timeout`, which wins."),
     served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Time limit of a stream's first content and of every silence after it."),
+    served("keepalive_seconds", Kind::Time(0, DAY), "`litellm_settings.sse_keepalive_ping_interval_seconds`", "After how many seconds of silence a stream of this deployment gets a comment, 1 to 300; 0: never, whatever else says so."),
+    served("allow_client_keepalive_override", Kind::Bool, "false", "Whether `keepalive_seconds` in a request, or its header `x-litellm-keepalive-seconds`, counts in place of the deployment's. Otherwise they have no effect."),
     served("num_retries", RETRIES, "`router_settings.num_retries`", "Attempts after the first in this group."),
     served("cooldown_time", COOLDOWN, "`router_settings.cooldown_time`", "Cooldown of the deployment after it is ejected; 0 turns cooldown off for it."),
     served("api_version", Kind::Text, "AZURE_API_VERSION (at `azure_ai` AZURE_AI_API_VERSION), else 2025-02-01-preview, for responses preview, for models of Azure AI 2024-05-01-preview", "Azure: the version of the interface; `v1`, `latest` and `preview` mean the v1 form, with the model in the body."),

@@ -1,7 +1,7 @@
 //! `model_list`: how its entries are read.
 
 use super::*;
-use crate::deployment::{Limits, MockContent};
+use crate::deployment::{Keepalive, Limits, MockContent};
 use crate::secret::Secret;
 use crate::usage::Usage;
 
@@ -59,6 +59,7 @@ fn an_entry_fills_a_deployment() {
         rpm: Some(10),
         tpm: Some(1_000),
         max_parallel: None,
+        keepalive: Keepalive::default(),
     };
     assert_eq!(routing.limits, limits);
     let defaults = strings(&endpoint.default_params);

@@ -24,6 +24,8 @@ pub struct AttemptPlan {
     pub silence_ms: u64,
     /// Whose limit that is.
     pub silence_set_by: SetBy,
+    /// After how much silence a client's stream gets a comment, milliseconds.
+    pub keepalive_ms: Option<u64>,
     /// When a stream must have ended.
     pub stream_ends: Millis,
     /// What must be granted before it begins.

@@ -47,6 +47,7 @@ impl RoutePlan {
             ends_set_by,
             silence_ms: times.silence_ms,
             silence_set_by: times.silence_set_by,
+            keepalive_ms: times.keepalive_ms,
             stream_ends: snapshot.router.max_stream_ms.map_or(Millis::NEVER, |ms| now.plus(ms)),
             claim: claim(snapshot, asked, self.needs().input_tokens),
             timeout_ms: ends.since(now),

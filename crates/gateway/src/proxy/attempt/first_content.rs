@@ -4,7 +4,6 @@
 //! a failed attempt, and another deployment can be tried.
 
 use hale_core::cause::Cause;
-use hale_core::operation::Operation;
 use hale_wire::stream::Reader;
 
 use super::answer::{Source, Stream};
@@ -90,9 +89,7 @@ pub(super) async fn read(
 
 /// Whether the first words of the stream may be held back.
 fn is_held(call: &OperationCall<'_>) -> bool {
-    let operation = call.conversion.operation;
-    let is_text = matches!(operation, Operation::Chat | Operation::Messages | Operation::Responses);
-    is_text && call.wants_events() && call.behind.is_none()
+    call.conversion.operation.is_conversation() && call.wants_events() && call.behind.is_none()
 }
 
 /// Reads on behind the first content for as long as the config says: a break meanwhile is a failed attempt.

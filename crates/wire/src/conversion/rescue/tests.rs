@@ -101,7 +101,9 @@ fn goes_on(broken: &Broken, conversion: Conversion, upstream: &str) -> Result<St
         assert_eq!(reader.has_content(), !out.is_empty() || reader.has_content());
     }
     reader.finish(&mut out).unwrap();
-    assert!(reader.is_done());
+    assert!(reader.is_complete());
+    // Google's streams have no event of their end.
+    reader.close(&mut out);
     assert_eq!(reader.usage().unwrap().output, 9, "the tokens of each are counted apart");
     Ok(String::from_utf8(out).unwrap())
 }
@@ -113,6 +115,7 @@ fn text(operation: Operation, got: &str) -> String {
         let piece = match operation {
             Operation::Chat => &event["choices"][0]["delta"]["content"],
             Operation::Messages => &event["delta"]["text"],
+            Operation::GenerateContent => &event["candidates"][0]["content"]["parts"][0]["text"],
             _ if event["type"] == "response.output_text.delta" => &event["delta"],
             _ => &Value::Null,
         };
@@ -121,12 +124,29 @@ fn text(operation: Operation, got: &str) -> String {
     all
 }
 
-const OPERATIONS: [Operation; 3] = [Operation::Chat, Operation::Messages, Operation::Responses];
+const OPERATIONS: [Operation; 4] =
+    [Operation::Chat, Operation::Messages, Operation::Responses, Operation::GenerateContent];
+
+fn google(id: &str, pieces: &[&str]) -> String {
+    let chunk = |piece: &&str| {
+        let chunk = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": piece}]}, "index": 0}],
+            "usageMetadata": {"promptTokenCount": 30, "totalTokenCount": 30}, "modelVersion": "up", "responseId": id});
+        format!("data: {chunk}\r\n\r\n")
+    };
+    pieces.iter().map(chunk).collect()
+}
+
+fn google_end(id: &str) -> String {
+    let end = json!({"candidates": [{"content": {"role": "model"}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"promptTokenCount": 30, "candidatesTokenCount": 9, "totalTokenCount": 39}, "responseId": id});
+    format!("data: {end}\r\n\r\n")
+}
 
 fn upstream(wire: WireFormat, pieces: &[&str]) -> String {
     match wire {
         WireFormat::Anthropic => claude("first", pieces),
         WireFormat::Responses => response("first", pieces),
+        WireFormat::Gemini => google("first", pieces),
         _ => chat("first", pieces),
     }
 }
@@ -135,13 +155,16 @@ fn upstream(wire: WireFormat, pieces: &[&str]) -> String {
 fn an_answer_goes_on_in_every_format_behind_every_other() {
     let pieces = [&SAID[..10], &SAID[10..33], &SAID[33..]];
     for operation in OPERATIONS {
-        for first in [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Responses] {
-            for second in [WireFormat::OpenAi, WireFormat::Anthropic] {
+        for first in
+            [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Responses, WireFormat::Gemini]
+        {
+            for second in [WireFormat::OpenAi, WireFormat::Anthropic, WireFormat::Gemini] {
                 let (broken, got) = broken(operation, first, &upstream(first, &pieces)).unwrap();
                 assert_eq!(broken.cut().prefix(), "The quick brown fox jumps over the");
                 let held = [" lazy", " dog and runs a", "way from it all."];
                 let whole = match second {
                     WireFormat::Anthropic => claude("second", &held) + &claude_end(),
+                    WireFormat::Gemini => google("second", &held) + &google_end("second"),
                     _ => chat("second", &held) + &chat_end("second"),
                 };
                 let more =
@@ -175,6 +198,18 @@ fn check_end(operation: Operation, got: &str, more: &str) {
             assert_eq!(
                 (&end["delta"]["stop_reason"], &end["usage"]["output_tokens"]),
                 (&json!("end_turn"), &json!(19))
+            );
+        }
+        Operation::GenerateContent => {
+            for chunk in &after {
+                for name in ["responseId", "modelVersion"] {
+                    assert_eq!(chunk[name], before[0][name], "{more}");
+                }
+            }
+            let ends = after.iter().filter(|one| one["candidates"][0]["finishReason"] == "STOP");
+            assert_eq!(
+                (ends.count(), &last["usageMetadata"]["candidatesTokenCount"]),
+                (1, &json!(19))
             );
         }
         _ => {
@@ -360,12 +395,21 @@ fn every_format_tells_the_model_what_it_said() {
         assert!(last["content"] == "so far" || last["content"][0]["text"] == "so far", "{claude}");
         assert!(claude.get("thinking").is_none(), "{claude}");
     }
-    for operation in [Operation::Chat, Operation::Messages, Operation::Responses] {
-        let body = [&chat, &message, &response][match operation {
-            Operation::Chat => 0,
-            Operation::Messages => 1,
-            _ => 2,
-        }];
+    let google = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+        "generationConfig": {"thinkingConfig": {"thinkingBudget": 2048}, "topP": 0.5}});
+    let own = prefixed("gemini", Operation::GenerateContent, &google);
+    assert_eq!(own["contents"][1], json!({"role": "model", "parts": [{"text": "so far"}]}));
+    assert_eq!(own["generationConfig"], json!({"topP": 0.5}));
+    let claude = prefixed("anthropic", Operation::GenerateContent, &google);
+    assert_eq!(claude["messages"][1]["role"], "assistant", "{claude}");
+    assert!(claude.get("thinking").is_none(), "{claude}");
+    let bodies = [
+        (Operation::Chat, &chat),
+        (Operation::Messages, &message),
+        (Operation::Responses, &response),
+        (Operation::GenerateContent, &google),
+    ];
+    for (operation, body) in bodies {
         for provider in ["mistral", "deepseek"] {
             let marked = prefixed(provider, operation, body);
             let last = marked["messages"].as_array().unwrap().last().unwrap().clone();

@@ -3,6 +3,7 @@
 //! Used by the conversion and by the fit, for providers and for clients of this format. Source of the format: <https://ai.google.dev/api/generate-content>.
 
 pub(crate) mod answer;
+pub(crate) mod behind;
 mod chunk;
 mod contents;
 pub(crate) mod count;

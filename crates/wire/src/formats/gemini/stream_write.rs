@@ -38,6 +38,11 @@ struct Call {
 }
 
 impl Writer {
+    /// A writer behind another stream of the answer with that id.
+    pub(super) fn behind(id: Box<str>) -> Writer {
+        Writer { id, ..Writer::default() }
+    }
+
     /// Appends the chunk for `delta` to `out`, if it has one.
     ///
     /// # Errors

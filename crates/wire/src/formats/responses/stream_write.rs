@@ -55,6 +55,16 @@ impl Writer {
         Writer { events: Events::hidden(), ..Writer::default() }
     }
 
+    /// The events of a response that failed before it had an item.
+    pub(crate) fn failed(reply: &ErrorReply, view: &View) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.begin(view);
+        let mut out = Vec::new();
+        writer.events.take(&mut out);
+        out.extend_from_slice(&writer.failure(reply, view));
+        out
+    }
+
     /// A writer behind another stream, with the message that is open.
     pub(super) fn behind(events: Events, message: Option<Message>) -> Writer {
         let open = message.map(Open::Message);

@@ -8,7 +8,7 @@ use hale_core::provider::WireFormat;
 use hale_core::route::{Controls, TagWish};
 use hale_wire::affinity::{Headers as SessionHeaders, affinity};
 use hale_wire::controls::{self, Length};
-use hale_wire::peek::{Peek, PeekError, seconds_from_zero, seconds_to_ms};
+use hale_wire::peek::{Peek, PeekError, seconds_to_ms};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock;
@@ -18,7 +18,6 @@ use crate::state::Serving;
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
 const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
-const KEEPALIVE: HeaderName = HeaderName::from_static("x-litellm-keepalive-seconds");
 pub(super) const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
 const SESSION: HeaderName = HeaderName::from_static("x-litellm-session-id");
 /// The headers in which coding agents name their sessions: Claude Code, Codex, opencode.
@@ -71,10 +70,6 @@ fn controls(peek: &Peek, headers: &HeaderMap) -> Result<Controls, Refusal> {
             .stream_timeout_ms
             .or(own.stream_timeout_ms)
             .or(settings.stream_timeout_ms),
-        // Most deployments do not let clients say it, so that a value that is none is no error.
-        keepalive_ms: controls
-            .keepalive_ms
-            .or_else(|| peek.raw("keepalive_seconds").and_then(seconds_from_zero)),
         fallbacks: controls::fallbacks(peek, "fallbacks").map_err(bad)?,
         context_window_fallbacks: controls::fallbacks(peek, "context_window_fallbacks")
             .map_err(bad)?,
@@ -189,10 +184,6 @@ pub(super) fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> 
         num_retries: header_retries,
         timeout_ms: header_seconds(&TIMEOUT)?,
         stream_timeout_ms: header_seconds(&STREAM_TIMEOUT)?,
-        keepalive_ms: headers
-            .get(&KEEPALIVE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(seconds_from_zero),
         ..Controls::default()
     })
 }

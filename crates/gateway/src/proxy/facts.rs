@@ -12,6 +12,7 @@ use http::request::Parts;
 
 use super::content;
 use super::controls::{Source, all_controls};
+use super::keepalive_wish::keepalive_ms;
 use crate::http::refusal::Refusal;
 use crate::state::Serving;
 
@@ -43,8 +44,9 @@ impl Facts {
     ) -> Result<Facts, Refusal> {
         content::check(operation, peek, head.uri.path())?;
         let source = Source { serving, format: operation.format(), peek, headers: &head.headers };
+        let keepalive_ms = keepalive_ms(peek, &head.headers);
         Ok(Facts {
-            controls: all_controls(source)?,
+            controls: Controls { keepalive_ms, ..all_controls(source)? },
             units: modes::units::requested(operation, peek),
             wants_text: modes::transcripts::wants_text(operation, peek),
         })

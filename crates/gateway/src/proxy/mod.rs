@@ -31,6 +31,7 @@ mod fetching;
 mod followed;
 pub(crate) mod handshake;
 
+mod keepalive_wish;
 mod kept_parts;
 mod late_error;
 mod led;

@@ -396,16 +396,6 @@ pub fn seconds_to_ms(text: &str) -> Option<u64> {
     Some(ms)
 }
 
-/// A number of seconds from 0 to 86400, as milliseconds.
-#[must_use]
-pub fn seconds_from_zero(text: &str) -> Option<u64> {
-    match text.trim().parse::<f64>() {
-        Ok(0.0) => Some(0),
-        Ok(_) => seconds_to_ms(text),
-        Err(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

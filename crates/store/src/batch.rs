@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spend::{self, SpentRequest, SpentTexts, Sums};
+use crate::spend::{self, Calls, SpentRequest, SpentTexts, Sums};
 use crate::table::{OnConflict, Table, Type};
 use crate::value::{Row, Value};
 
@@ -65,7 +65,7 @@ impl Batch {
         texts: &SpentTexts,
     ) -> Batch {
         let mut sums = Sums::default();
-        sums.count(request);
+        sums.count(request, Calls::InRows);
         let mut ids = 0_u64;
         let mut id = || {
             ids += 1;

@@ -90,8 +90,10 @@ impl ModelFacts {
         let rates = Applied { facts: self, prompt: usage.input, tier: usage.tier };
         let input = rates.of(Kind::Input)?;
         let output = rates.of(Kind::Output).unwrap_or(0.0);
-        let of = |kind: Kind| {
-            rates.of(kind).unwrap_or(if kind.side() == Kind::Input { input } else { output })
+        // Most kinds have no tokens: their rates are not looked for.
+        let part = |count: u64, kind: Kind| {
+            let of_side = || if kind.side() == Kind::Input { input } else { output };
+            if count == 0 { 0.0 } else { tokens(count) * rates.of(kind).unwrap_or_else(of_side) }
         };
         let cached = usage.cached_input.min(usage.input);
         let written = usage.cache_creation.min(usage.input - cached);
@@ -108,7 +110,7 @@ impl ModelFacts {
         let drawn = self.drawn_tokens(usage).min(written_out);
         let usd_drawn = match per_image {
             Some(usd) => f64::from(usage.drawn.images) * usd,
-            None => tokens(drawn) * of(Kind::ImageOutput),
+            None => part(drawn, Kind::ImageOutput),
         };
         let web = self.web_search.map_or(0.0, |usd| {
             let place = match usage.web.context {
@@ -120,16 +122,16 @@ impl ModelFacts {
         });
         Some(
             tokens(plain - heard - seen) * input
-                + tokens(heard) * of(Kind::AudioInput)
-                + tokens(seen) * of(Kind::ImageInput)
-                + tokens(cached - heard_cached) * of(Kind::CacheRead)
-                + tokens(heard_cached) * of(Kind::AudioCacheRead)
-                + tokens(written - for_hour) * of(Kind::CacheWrite)
-                + tokens(for_hour) * of(Kind::CacheWriteHour)
+                + part(heard, Kind::AudioInput)
+                + part(seen, Kind::ImageInput)
+                + part(cached - heard_cached, Kind::CacheRead)
+                + part(heard_cached, Kind::AudioCacheRead)
+                + part(written - for_hour, Kind::CacheWrite)
+                + part(for_hour, Kind::CacheWriteHour)
                 + tokens(written_out - drawn) * output
                 + usd_drawn
-                + tokens(spoken) * of(Kind::AudioOutput)
-                + tokens(reasoning) * of(Kind::Reasoning)
+                + part(spoken, Kind::AudioOutput)
+                + part(reasoning, Kind::Reasoning)
                 + web,
         )
     }

@@ -6,22 +6,19 @@
 use std::sync::Arc;
 
 use crate::cause::Cause;
+use crate::deployment::Deployment;
 use crate::money::Money;
 use crate::usage::{CountedBy, Usage};
 
 /// A call of an upstream.
 #[derive(Clone, Debug)]
 pub struct BilledCall {
-    /// The id of the deployment.
-    pub deployment: Arc<str>,
+    /// The deployment: its id, its provider and its address are not copied.
+    pub deployment: Arc<Deployment>,
     /// The model group.
     pub model_group: Arc<str>,
-    /// The provider.
-    pub provider: &'static str,
     /// The model's name at the provider.
     pub model: Box<str>,
-    /// Host and port of the upstream.
-    pub address: Box<str>,
     /// When it began, microseconds after the request arrived.
     pub began_us: u64,
     /// When it ended, the same.

@@ -3,6 +3,8 @@
 //! Kept by [`super::delivery::Delivery`] where a store keeps them. Always true: without a store nothing is allocated; each call has one
 //! entry and at most one bill.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
@@ -49,18 +51,18 @@ impl Billing {
     /// An upstream is about to be called with a request of that body.
     pub(super) fn begins(
         &mut self,
-        (deployment, model, group): (&Deployment, &str, &str),
+        (deployment, model, group): (&Arc<Deployment>, &str, &str),
         body: Option<&Peek>,
         began_us: u64,
     ) {
         let Some(kept) = &mut self.kept else { return };
         kept.body = body.map(|peek| peek.body().clone());
+        // Most requests make one call.
+        kept.calls.reserve_exact(1);
         kept.calls.push(BilledCall {
-            deployment: deployment.id.clone(),
+            deployment: deployment.clone(),
             model_group: group.into(),
-            provider: &deployment.endpoint.provider.name,
             model: model.into(),
-            address: deployment.endpoint.host().into(),
             began_us,
             ended_us: began_us,
             status: None,
@@ -92,7 +94,7 @@ impl Billing {
     pub(super) fn billed(&mut self, deployment: &Deployment, bill: Bill) {
         let Some(kept) = &mut self.kept else { return };
         let open =
-            |call: &&mut BilledCall| call.bill.is_none() && *call.deployment == *deployment.id;
+            |call: &&mut BilledCall| call.bill.is_none() && call.deployment.id == deployment.id;
         if let Some(call) = kept.calls.iter_mut().rev().find(open) {
             call.bill = Some(bill);
         }

@@ -9,7 +9,7 @@ use hale_core::route::{Controls, TagWish};
 use hale_wire::affinity::{Headers as SessionHeaders, affinity};
 use hale_wire::controls::{self, Length};
 use hale_wire::peek::{Peek, PeekError, seconds_to_ms};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
@@ -19,9 +19,9 @@ const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries")
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
 const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
 pub(super) const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
-const SESSION: HeaderName = HeaderName::from_static("x-litellm-session-id");
+static SESSION: HeaderName = HeaderName::from_static("x-litellm-session-id");
 /// The headers in which coding agents name their sessions: Claude Code, Codex, opencode.
-const AGENT_SESSIONS: [HeaderName; 5] = [
+static AGENT_SESSIONS: [HeaderName; 5] = [
     HeaderName::from_static("x-claude-code-session-id"),
     HeaderName::from_static("session-id"),
     HeaderName::from_static("session_id"),
@@ -140,14 +140,27 @@ fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The ids of sessions in the headers.
+/// The ids of sessions in the headers. One pass: most requests have fewer headers than there are names.
 pub(super) fn session(headers: &HeaderMap) -> SessionHeaders<'_> {
-    let id = |name| headers.get(name).map(|value: &HeaderValue| value.as_bytes().trim_ascii());
-    let filled = |id: &&[u8]| !id.is_empty();
-    SessionHeaders {
-        own: id(&SESSION).filter(filled),
-        of_agents: AGENT_SESSIONS.iter().find_map(|name| id(name).filter(filled)),
+    let mut found = SessionHeaders { own: None, of_agents: None };
+    let mut best = AGENT_SESSIONS.len();
+    let mut last = None;
+    for (name, value) in headers {
+        // Of a header that is repeated the first one counts.
+        if last.replace(name) == Some(name) {
+            continue;
+        }
+        let id = value.as_bytes().trim_ascii();
+        if id.is_empty() {
+            continue;
+        }
+        if *name == SESSION {
+            found.own = Some(id);
+        } else if let Some(rank) = AGENT_SESSIONS[..best].iter().position(|known| known == name) {
+            (best, found.of_agents) = (rank, Some(id));
+        }
     }
+    found
 }
 
 pub(super) fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {

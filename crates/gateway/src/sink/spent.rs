@@ -73,11 +73,11 @@ fn spent_call<'r>(record: &RequestRecord, call: &'r BilledCall) -> SpentCall<'r>
     let usage = call.bill.map(|bill| bill.usage).unwrap_or_default();
     let at = |us: u64| record.arrived_unix_ms.saturating_add(us / 1_000);
     SpentCall {
-        deployment: &call.deployment,
+        deployment: &call.deployment.id,
         model_group: &call.model_group,
-        provider: call.provider,
+        provider: &call.deployment.endpoint.provider.name,
         model: &call.model,
-        address: &call.address,
+        address: call.deployment.endpoint.host(),
         status: call.status,
         cause: call.cause.map(hale_core::cause::Cause::name),
         began_at: at(call.began_us),
@@ -173,7 +173,7 @@ fn metadata(record: &RequestRecord) -> Value {
     let error = record.cause.filter(|_| record.ending != Ending::Success).map(|cause| {
         json!({
             "error_class": cause.name(), "error_code": record.status.to_string(),
-            "llm_provider": record.calls.last().map(|call| call.provider),
+            "llm_provider": record.calls.last().map(|call| &*call.deployment.endpoint.provider.name),
         })
     });
     let estimated = record.calls.iter().filter_map(|call| call.bill);

@@ -4,12 +4,14 @@
 //! money is whole numbers of 10^-9 USD until it becomes a value of LiteLLM's columns.
 
 mod day;
+mod kinds;
 mod past;
 mod request;
 mod rows;
 mod sums;
 
 pub(crate) use self::day::day_of;
+pub(crate) use self::kinds::Calls;
 pub(crate) use self::past::{CALLS, CORRECTIONS, SINGLE, SUMMED};
 pub use self::past::{ModelDay, PastCall};
 pub use self::request::{SpendRows, SpentCall, SpentRequest, SpentTexts};

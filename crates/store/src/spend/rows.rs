@@ -16,7 +16,7 @@ impl SpentRequest<'_> {
         mut id: impl FnMut() -> String,
         replica: &str,
     ) -> Vec<Row> {
-        let tags = self.tags_json();
+        let tags = tags_json(self.tags);
         let row = |(number, call): (usize, &SpentCall<'_>)| -> Row {
             vec![
                 Value::from(&*id()),
@@ -84,7 +84,7 @@ impl SpentRequest<'_> {
             json(&texts.metadata),
             (if self.is_from_cache { "True" } else { "False" }).into(),
             "Cache OFF".into(),
-            Value::from(&*self.tags_json()),
+            Value::from(&*tags_json(self.tags)),
             self.team.into(),
             self.organization.into(),
             self.end_user.unwrap_or_default().into(),
@@ -107,10 +107,11 @@ impl SpentRequest<'_> {
     pub(super) fn model(&self) -> &str {
         self.last().map_or(self.requested_model.unwrap_or_default(), |call| call.model)
     }
+}
 
-    pub(super) fn tags_json(&self) -> String {
-        serde_json::to_string(self.tags).unwrap_or_else(|_| "[]".to_owned())
-    }
+/// Tags as a JSON list.
+pub(super) fn tags_json(tags: &[Box<str>]) -> String {
+    serde_json::to_string(tags).unwrap_or_else(|_| "[]".to_owned())
 }
 
 /// What a row of the ledger adds to its sum: the row of [`Table::AttemptSums`].

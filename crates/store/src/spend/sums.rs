@@ -5,30 +5,29 @@
 
 use std::collections::HashMap;
 
-use super::day::day_of;
-use super::request::SpentRequest;
+use super::kinds::{Calls, FastHash, Kind, Kinds, Names};
+use super::request::{SpentCall, SpentRequest};
+use super::rows::tags_json;
 use crate::table::Table;
 use crate::value::{Row, Value};
 
-const DAY_MS: u64 = 86_400_000;
+/// Kinds of requests that are kept apart at most.
+const KINDS_MAX: usize = 4_096;
 /// Between the parts of a key.
 const BORDER: char = '\u{1f}';
 
 /// The sums since the last batch.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
-    /// By table and key.
+    kinds: Kinds,
+    /// Those of kinds that had to make room, by table and key.
     sums: HashMap<Table, HashMap<Box<str>, Sum, FastHash>, FastHash>,
     key: String,
-    /// The day of the last request, by its number since 1970.
-    day: (u64, Box<str>),
 }
 
-/// Seeded at random: clients choose some of the keys.
-type FastHash = foldhash::fast::RandomState;
-
+/// What requests or calls have in sum.
 #[derive(Clone, Debug, Default)]
-struct Sum {
+pub(super) struct Sum {
     /// Of a Daily row: the group of its first request.
     model_group: Box<str>,
     requests: i64,
@@ -45,7 +44,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn of(request: &SpentRequest<'_>) -> Sum {
+    pub(super) fn of(request: &SpentRequest<'_>) -> Sum {
         let ms = request.ended_at.saturating_sub(request.at);
         Sum {
             model_group: Box::default(),
@@ -62,7 +61,18 @@ impl Sum {
         }
     }
 
-    fn add(&mut self, other: &Sum) {
+    pub(super) fn of_call(call: &SpentCall<'_>) -> Sum {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Sum {
+            calls: 1,
+            input: count(call.input_tokens),
+            output: count(call.output_tokens),
+            nano: call.cost_nano.unwrap_or(0),
+            ..Sum::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Sum) {
         let more = |to: &mut i64, by: i64| *to = to.saturating_add(by);
         more(&mut self.requests, other.requests);
         more(&mut self.failed, other.failed);
@@ -87,93 +97,80 @@ impl Sum {
 
 impl Sums {
     /// Counts a request.
-    pub(crate) fn count(&mut self, request: &SpentRequest<'_>) {
-        let sum = Sum::of(request);
-        let day = self.day(request.at);
-        let text = Option::unwrap_or_default;
-        let (user, team): (&str, &str) = (text(request.user), text(request.team));
-        let (organization, end_user) = (text(request.organization), text(request.end_user));
-        self.days(Table::DailyUser, user, (&day, request), &sum);
+    pub(crate) fn count(&mut self, request: &SpentRequest<'_>, calls: Calls) {
+        self.kinds.count(request, calls);
+        if self.kinds.len() >= KINDS_MAX {
+            self.spread();
+        }
+    }
+
+    /// Adds the kinds to the sums of all that they belong to.
+    fn spread(&mut self) {
+        for kind in self.kinds.take() {
+            self.requests(&kind);
+            self.calls(&kind);
+        }
+    }
+
+    fn requests(&mut self, Kind { names, sum, .. }: &Kind) {
+        let day = &*names.day;
+        self.days(Table::DailyUser, &names.user, names, sum);
         let entities = [
-            (Table::DailyTeam, team),
-            (Table::DailyOrganization, organization),
-            (Table::DailyEndUser, end_user),
+            (Table::DailyTeam, &names.team),
+            (Table::DailyOrganization, &names.organization),
+            (Table::DailyEndUser, &names.end_user),
         ];
         for (table, entity) in entities.into_iter().filter(|(_, entity)| !entity.is_empty()) {
-            self.days(table, entity, (&day, request), &sum);
+            self.days(table, entity, names, sum);
         }
-        for tag in request.tags {
-            self.days(Table::DailyTag, tag, (&day, request), &sum);
+        for tag in &names.tags {
+            self.days(Table::DailyTag, tag, names, sum);
         }
-        let model = request.model();
-        if !model.is_empty() {
-            self.add(Table::SpendDays, &["model", model, &day], &sum);
+        if !names.model.is_empty() {
+            self.add(Table::SpendDays, &["model", &names.model, day], sum);
         }
-        self.subject((Table::OfKey, "key"), &[request.key], &day, &sum);
-        self.subject((Table::OfTeam, "team"), &[team], &day, &sum);
-        self.subject((Table::OfUser, "user"), &[user], &day, &sum);
-        self.subject((Table::OfOrganization, "organization"), &[organization], &day, &sum);
-        self.subject((Table::OfEndUser, "end_user"), &[end_user], &day, &sum);
-        self.subject((Table::OfMember, "member"), &[user, team], &day, &sum);
+        let (user, team, organization) = (&*names.user, &*names.team, &*names.organization);
+        self.subject((Table::OfKey, "key"), &[&names.key], day, sum);
+        self.subject((Table::OfTeam, "team"), &[team], day, sum);
+        self.subject((Table::OfUser, "user"), &[user], day, sum);
+        self.subject((Table::OfOrganization, "organization"), &[organization], day, sum);
+        self.subject((Table::OfEndUser, "end_user"), &[&names.end_user], day, sum);
+        self.subject((Table::OfMember, "member"), &[user, team], day, sum);
         let member = (Table::OfOrganizationMember, "organization_member");
-        self.subject(member, &[user, organization], &day, &sum);
-        for tag in request.tags {
-            self.subject((Table::OfTag, "tag"), &[tag], &day, &sum);
+        self.subject(member, &[user, organization], day, sum);
+        for tag in &names.tags {
+            self.subject((Table::OfTag, "tag"), &[tag], day, sum);
         }
-        self.day.1 = day;
     }
 
-    /// Counts the calls of a request that has no rows of its own.
-    pub(crate) fn calls(&mut self, request: &SpentRequest<'_>) {
-        let day = self.day(request.at);
-        let tags = request.tags_json();
-        let text = Option::unwrap_or_default;
+    /// Those of calls that have no rows.
+    fn calls(&mut self, Kind { names, calls, .. }: &Kind) {
+        if calls.is_empty() {
+            return;
+        }
+        let tags = tags_json(&names.tags);
         let of_request = [
-            &*day,
-            request.key,
-            text(request.user),
-            text(request.team),
-            text(request.organization),
-            text(request.end_user),
+            &*names.day,
+            &names.key,
+            &names.user,
+            &names.team,
+            &names.organization,
+            &names.end_user,
             &tags,
-            request.operation,
+            &names.operation,
         ];
-        for call in request.calls {
-            let of_call = [call.model_group, call.deployment, call.provider, call.model];
+        for (call, sum) in names.calls.iter().zip(calls) {
+            let of_call = [&*call.model_group, &call.deployment, &call.provider, &call.model];
             let key: Vec<&str> = of_request.into_iter().chain(of_call).collect();
-            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            let sum = Sum {
-                calls: 1,
-                input: count(call.input_tokens),
-                output: count(call.output_tokens),
-                nano: call.cost_nano.unwrap_or(0),
-                ..Sum::default()
-            };
-            self.add(Table::AttemptSums, &key, &sum);
+            self.add(Table::AttemptSums, &key, sum);
         }
-        self.day.1 = day;
     }
 
-    /// The day of that moment, taken out: most requests are of the day of the one before.
-    fn day(&mut self, at: u64) -> Box<str> {
-        let number = at / DAY_MS;
-        if self.day.0 != number || self.day.1.is_empty() {
-            self.day = (number, day_of(at).into());
-        }
-        std::mem::take(&mut self.day.1)
-    }
-
-    fn days(
-        &mut self,
-        table: Table,
-        entity: &str,
-        (day, request): (&str, &SpentRequest<'_>),
-        sum: &Sum,
-    ) {
-        let provider = request.last().map_or("", |call| call.provider);
-        let key = [entity, day, request.key, request.model(), provider, "", request.endpoint];
+    fn days(&mut self, table: Table, entity: &str, names: &Names, sum: &Sum) {
+        let Names { day, key, model, provider, endpoint, .. } = names;
+        let key = [entity, day, key, model, provider, "", endpoint];
         if let Some(first) = self.add(table, &key, sum) {
-            first.model_group = request.model_group.unwrap_or_default().into();
+            first.model_group = names.model_group.clone();
         }
     }
 
@@ -218,6 +215,7 @@ impl Sums {
 
     /// The rows since the last call, in the order in which all processes write them. `id` gives ids to rows that need one.
     pub(crate) fn take(&mut self, mut id: impl FnMut() -> String) -> Vec<(Table, Row)> {
+        self.spread();
         let all = self.sums.drain();
         let mut sums: Vec<(Table, Box<str>, Sum)> = all
             .flat_map(|(table, sums)| sums.into_iter().map(move |(key, sum)| (table, key, sum)))
@@ -228,7 +226,7 @@ impl Sums {
 
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sums.is_empty()
+        self.sums.is_empty() && self.kinds.len() == 0
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Options, Sample, TICKS_PER_SECOND};
 use crate::batch::Batch;
 use crate::rollup::Rollups;
 use crate::rows::{Request, Stored};
-use crate::spend::{SpendRows, SpentRequest, SpentTexts, Sums};
+use crate::spend::{Calls, SpendRows, SpentRequest, SpentTexts, Sums};
 use crate::table::Table;
 use crate::value::Row;
 
@@ -89,9 +89,10 @@ impl Queue {
         request: &SpentRequest<'_>,
         texts: impl FnOnce() -> SpentTexts,
     ) -> i64 {
-        self.sums.count(request);
         let is_single = self.spent < self.spend.per_second.div_ceil(TICKS_PER_SECOND)
             && self.rows.len() + request.calls.len() < MAX;
+        let calls = if is_single { Calls::InRows } else { Calls::Summed };
+        self.sums.count(request, calls);
         if is_single {
             self.spent += 1;
             let texts = texts();
@@ -99,8 +100,6 @@ impl Queue {
             let attempts = request.attempts(&texts, || next_id(writer, ids), replica);
             self.rows.extend(attempts.into_iter().map(|row| (Table::Attempts, row)));
             self.rows.push((Table::SpendLogs, request.log(&texts)));
-        } else {
-            self.sums.calls(request);
         }
         self.batches + 1
     }

@@ -157,7 +157,7 @@ pub struct Names {
 const MARKS: usize = 16_384;
 
 /// What a name is recognised by, before it is compared: its length and four of its letters.
-const fn mark(name: &[u8]) -> usize {
+pub(super) const fn mark(name: &[u8]) -> usize {
     let length = name.len();
     if length == 0 {
         return 0;

@@ -31,6 +31,8 @@ pub struct Peek {
     members: Vec<Member>,
     /// One bit for each name of [`READ`] that is present.
     read: u32,
+    /// One bit for each kind of name that is present: most names that are looked for are not.
+    kinds: u64,
     /// The form, if the body was one and `body` holds its text fields.
     form: Option<Arc<Form>>,
 }
@@ -46,7 +48,9 @@ impl Peek {
         }
         let members = object::members(&body)?;
         let mut seen = 0u32;
+        let mut kinds = 0;
         for member in &members {
+            kinds |= written_name(&body, member).map_or(u64::MAX, kind);
             if let Some(name) = in_other_letters(&body, member) {
                 return Err(PeekError::Letters(name));
             }
@@ -61,13 +65,13 @@ impl Peek {
             }
             seen |= 1 << index;
         }
-        Ok(Peek { body, members, read: seen, form: None })
+        Ok(Peek { body, members, read: seen, kinds, form: None })
     }
 
     /// A body that is passed on as it came: none of its fields is known.
     #[must_use]
     pub fn opaque(body: Bytes) -> Peek {
-        Peek { body, members: Vec::new(), read: 0, form: None }
+        Peek { body, members: Vec::new(), read: 0, kinds: 0, form: None }
     }
 
     /// Copies a small body out of the buffer that it was read into, which may be much larger and is held by it.
@@ -190,10 +194,20 @@ impl Peek {
         self.read >> CONTROLS_FROM != 0
     }
 
+    #[inline]
+    fn may_have(&self, name: &str) -> bool {
+        self.kinds & kind(name.as_bytes()) != 0
+    }
+
+    #[inline]
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        if self.may_have(name) { object::value(&self.body, &self.members, name) } else { None }
+    }
+
     /// The JSON text of a field; `null` counts as absent.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&str> {
-        let value = object::value(&self.body, &self.members, name)?;
+        let value = self.value(name)?;
         let text = std::str::from_utf8(value).ok()?;
         (text != "null").then_some(text)
     }
@@ -231,7 +245,7 @@ impl Peek {
     /// Whether a field holds a list that is not empty.
     #[must_use]
     pub fn is_filled_list(&self, name: &str) -> bool {
-        let value = object::value(&self.body, &self.members, name);
+        let value = self.value(name);
         let inner = value.and_then(|value| value.strip_prefix(b"["));
         inner.is_some_and(|inner| !inner.trim_ascii_start().starts_with(b"]"))
     }
@@ -239,13 +253,14 @@ impl Peek {
     /// Whether a field is present and not `null`.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
-        object::value(&self.body, &self.members, name).is_some_and(|value| value != b"null")
+        self.value(name).is_some_and(|value| value != b"null")
     }
 
     /// Whether a field is present, even if it is `null`.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.members.iter().any(|member| object::key_is(&self.body, member, name))
+        self.may_have(name)
+            && self.members.iter().any(|member| object::key_is(&self.body, member, name))
     }
 
     /// Those of `names` that are present.
@@ -276,7 +291,7 @@ impl Peek {
     /// A field that holds one word, such as the name of a format; `None` if it holds anything else or a long text.
     #[must_use]
     pub fn word(&self, field: &'static str) -> Option<Cow<'_, str>> {
-        let place = object::value(&self.body, &self.members, field)?;
+        let place = self.value(field)?;
         if place.len() > WORD_MAX { None } else { self.string(field).ok()? }
     }
 
@@ -337,6 +352,12 @@ impl Peek {
                 expected: "an object whose `include_usage` is true or false",
             })
     }
+}
+
+/// The bit of a name's kind.
+#[inline]
+fn kind(name: &[u8]) -> u64 {
+    1 << (fields::mark(name) % 64)
 }
 
 /// The name of `member`, if it is a field of which the gateway reads something.

@@ -69,14 +69,13 @@ fn find(raw: &str, address: &str, path: &mut String, depth: usize) -> bool {
 pub(crate) fn in_blocks(peek: &Peek, order: &Order<'_>) -> Result<(Wanted, Option<Peek>), Unfit> {
     let (mut wanted, mut patches) = (Wanted::default(), Vec::new());
     let is_read = matches!(order.operation, Operation::Messages | Operation::CountTokens);
-    let (Some(fetched), Some(messages), true) = (order.fetched, peek.raw("messages"), is_read)
-    else {
-        return Ok((wanted, None));
-    };
     let endpoint = &order.deployment.endpoint;
-    if endpoint.vertex.is_none() && endpoint.aws.is_none() {
+    if !is_read || (endpoint.vertex.is_none() && endpoint.aws.is_none()) {
         return Ok((wanted, None));
     }
+    let (Some(fetched), Some(messages)) = (order.fetched, peek.raw("messages")) else {
+        return Ok((wanted, None));
+    };
     for block in blocks(messages) {
         let Some((said, address, source)) = address(block) else { continue };
         if !needs_data(&address, said, order) {

@@ -6,6 +6,7 @@
 mod addresses;
 mod metrics;
 mod sinks;
+mod store;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub use self::sinks::{
     DatadogTags, Encoding, Gets, Release, S3, SHOWN_VARIABLES, Sink, SinkForm, SinkSettings,
     Telemetry, Wants, WebhookForm,
 };
+pub use self::store::{ResponsesHistory, StoreSettings};
 
 /// A group that is tried after another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,54 +238,6 @@ pub struct GatewaySettings {
     pub drain_delay_ms: u64,
     /// How long requests in flight may take after that, milliseconds. 30 s.
     pub shutdown_timeout_ms: u64,
-}
-
-/// What is remembered over a restart, and how long.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoreSettings {
-    /// The address of the database; without one it is a file.
-    pub database_url: Option<Secret>,
-    /// Whether the process wants no traffic while the database does not work. No.
-    pub required: bool,
-    /// How long records of requests are kept, days. 7.
-    pub requests_days: u32,
-    /// Whether no request is recorded. No.
-    pub no_requests: bool,
-    /// The share of successful requests whose records are kept, 0 to 1. 1.
-    pub requests_sample: f64,
-    /// How many of them a second, at most; on SQLite 200 unless it is set.
-    pub requests_per_second: Option<u32>,
-    /// Size of a file from which on the oldest records of requests are deleted, bytes. 512 MiB.
-    pub requests_max_bytes: u64,
-    /// How long changes of state, operators' actions and days of rollups are kept, days. 400.
-    pub history_days: u32,
-    /// How long minutes of rollups are kept, days. 8.
-    pub minutes_days: u32,
-    /// How many results of probes are kept for each deployment. 1,000.
-    pub probe_results: u32,
-    /// Whether rows of what requests cost have what was said. No.
-    pub prompts: bool,
-    /// How long such rows are kept, days. 90.
-    pub spend_days: u32,
-}
-
-impl Default for StoreSettings {
-    fn default() -> StoreSettings {
-        StoreSettings {
-            database_url: None,
-            required: false,
-            requests_days: 7,
-            prompts: false,
-            spend_days: 90,
-            no_requests: false,
-            requests_sample: 1.0,
-            requests_per_second: None,
-            requests_max_bytes: 512 << 20,
-            history_days: 400,
-            minutes_days: 8,
-            probe_results: 1_000,
-        }
-    }
 }
 
 /// The origins whose pages may read answers: `cors_origins`.

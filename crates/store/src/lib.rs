@@ -40,8 +40,8 @@ pub use self::migrations::VERSION;
 pub use self::past::{Endings, PastChange, PastRequest, RequestFilter, TrafficRow, Width};
 pub use self::retention::Retention;
 pub use self::rows::{
-    HealthChange, IncidentRow, OperatorAction, ProbeFilter, ProbeResult, Request, Setting, Stored,
-    UsageRow,
+    HealthChange, IncidentRow, KeptResponse, OperatorAction, ProbeFilter, ProbeResult, Request,
+    Setting, Stored, UsageRow,
 };
 pub use self::shared_table::{Delivery, Exchanged, Lease, Leased, Scope, SharedTable};
 pub use self::spend::{ModelDay, PastCall, SpendRows, SpentCall, SpentRequest, SpentTexts};

@@ -67,14 +67,19 @@ const OLD_LOGS_IN_A_FILE: &str = "delete from \"LiteLLM_SpendLogs\" where reques
 const OLD_LOGS_ON_A_SERVER: &str = "delete from hale.\"LiteLLM_SpendLogs\" where request_id in \
     (select request_id from hale.\"LiteLLM_SpendLogs\" where \"startTime\" < timestamp 'epoch' + $1 * interval '1 millisecond' \
     order by \"startTime\" limit 5000)";
+/// Those that another one goes on from stay, so that a conversation is forgotten from its end.
+const OLD_RESPONSES: &str = "delete from {hale}responses where id in \
+    (select id from {hale}responses as old where expires_at < $1 \
+    and not exists (select 1 from {hale}responses as later where later.previous = old.id) limit 500)";
 const OLD_ROLLUPS: &str = "delete from {hale}rollups where width_s = $1 and start_at < $2";
 const OLD_WRITERS: &str = "delete from {hale}writers where at < $1";
 const OLD_PROBES: &str = "delete from {hale}probe_results where id in (select id from \
     (select id, row_number() over (partition by model_id order by checked_at desc, id desc) as place \
     from {hale}probe_results) as placed where place > $1 limit 5000)";
 /// The oldest ones of single requests, whatever their age: records first, the ledger last. Sums stay.
-const OLDEST: [&str; 3] = [
+const OLDEST: [&str; 4] = [
     "delete from {hale}requests where id in (select id from {hale}requests order by arrived_at limit 5000)",
+    "delete from {hale}responses where id in (select id from {hale}responses order by expires_at limit 200)",
     "delete from \"LiteLLM_SpendLogs\" where request_id in \
     (select request_id from \"LiteLLM_SpendLogs\" order by \"startTime\" limit 5000)",
     "delete from {hale}attempts where id in (select id from {hale}attempts order by at limit 5000)",
@@ -99,6 +104,7 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
         (OLD_CHANGES, vec![history.clone()]),
         (OLD_ACTIONS, vec![history.clone()]),
         (OLD_INCIDENTS, vec![history.clone()]),
+        (OLD_RESPONSES, vec![now.into()]),
         (OLD_PROBES, vec![u64::from(keep.probe_results).into()]),
     ];
     for (text, values) in in_rounds {

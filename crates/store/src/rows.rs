@@ -2,9 +2,13 @@
 //!
 //! Always true: each has the values of all columns of its table, in their order.
 
+mod response;
+
 use crate::sql::Sql;
 use crate::table::Table;
 use crate::value::{Row, Value};
+
+pub use self::response::KeptResponse;
 
 /// A change of state of a deployment or of a credential. Times are milliseconds since 1970.
 #[derive(Clone, Debug, Default)]
@@ -238,6 +242,8 @@ pub enum Stored<'a> {
     Setting(Setting),
     /// An incident as it is now.
     Incident(IncidentRow),
+    /// A response that the gateway keeps.
+    Response(KeptResponse),
 }
 
 impl Stored<'_> {
@@ -258,6 +264,7 @@ impl Stored<'_> {
                 ],
             ),
             Stored::Incident(incident) => (Table::Incidents, incident.row(replica)),
+            Stored::Response(response) => (Table::Responses, response.row()),
             Stored::Setting(setting) => (
                 Table::Settings,
                 vec![

@@ -32,6 +32,8 @@ pub enum Table {
     AttemptSums,
     /// What was spent on a day by a key, a user, ...
     SpendDays,
+    /// Responses that the gateway keeps.
+    Responses,
     /// Finished requests, as LiteLLM has them.
     SpendLogs,
     /// Days by user, as LiteLLM has them.
@@ -245,6 +247,16 @@ const INCIDENTS: Columns = &[
     ("updated_at", Type::Integer),
 ];
 
+const RESPONSES: Columns = &[
+    ("id", Type::Text),
+    ("at", Type::Integer),
+    ("expires_at", Type::Integer),
+    ("previous", Type::Text),
+    ("input", Type::Text),
+    ("response", Type::Text),
+    ("updated_at", Type::Integer),
+];
+
 pub(crate) use self::statement::kind_of;
 
 /// The tables that have what was spent in all.
@@ -261,7 +273,7 @@ pub(crate) const COUNTERS: [Table; 8] = [
 
 impl Table {
     /// All tables of Hale's own, which are exported.
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 11] = [
         Table::HealthChanges,
         Table::ProbeResults,
         Table::Requests,
@@ -272,6 +284,7 @@ impl Table {
         Table::Attempts,
         Table::AttemptSums,
         Table::SpendDays,
+        Table::Responses,
     ];
 
     /// Whether it is one that LiteLLM has too.
@@ -293,6 +306,7 @@ impl Table {
             Table::Attempts => "attempts",
             Table::AttemptSums => "attempt_sums",
             Table::SpendDays => "spend_days",
+            Table::Responses => "responses",
             Table::SpendLogs => "LiteLLM_SpendLogs",
             Table::DailyUser => "LiteLLM_DailyUserSpend",
             Table::DailyTeam => "LiteLLM_DailyTeamSpend",
@@ -323,6 +337,7 @@ impl Table {
             Table::Attempts => spend::ATTEMPTS,
             Table::AttemptSums => spend::ATTEMPT_SUMS,
             Table::SpendDays => spend::SPEND_DAYS,
+            Table::Responses => RESPONSES,
             Table::SpendLogs => spend::SPEND_LOGS,
             Table::DailyUser => spend::DAILY_USER,
             Table::DailyTeam => spend::DAILY_TEAM,
@@ -358,6 +373,7 @@ impl Table {
             | Table::Settings
             | Table::Incidents
             | Table::Attempts
+            | Table::Responses
             | Table::SpendLogs
             | Table::OfKey
             | Table::OfTeam
@@ -387,7 +403,7 @@ impl Table {
             | Table::DailyTag
             // As in the reference, a customer that a request names is made.
             | Table::OfEndUser => OnConflict::Add,
-            Table::Settings | Table::Incidents => OnConflict::Replace,
+            Table::Settings | Table::Incidents | Table::Responses => OnConflict::Replace,
             Table::OfKey
             | Table::OfTeam
             | Table::OfMember

@@ -117,6 +117,7 @@ pub(crate) fn view() -> View {
         notes: None,
         issuer: None,
         serial: 0,
+        kept: None,
     }
 }
 

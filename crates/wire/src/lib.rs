@@ -18,7 +18,8 @@ pub use self::bytes::framing::sse as events;
 pub use self::bytes::json::without_mark;
 pub use self::bytes::{edit, form, id, kept, object, payload, peek, scan, websocket};
 pub use self::conversion::{answer, gather, late, prepare, rescue, stream, tap, token_count};
+pub use self::formats::view::KeptAs;
 pub use self::formats::{
-    affinity, controls, embedding_parts, errors, fetched, files, images, mock, modes, neutral,
-    notes, order, probe, realtime, retry_after, reuse, usage,
+    affinity, controls, embedding_parts, errors, fetched, files, history, images, mock, modes,
+    neutral, notes, order, probe, realtime, retry_after, reuse, usage,
 };

@@ -283,6 +283,8 @@ const GENERAL: &[Row] = &[
     served("store_requests_per_second", Kind::Count(0, 1_000_000), "200 in a SQLite file, else no limit", "How many records of successful requests are written a second, at most."),
     served("store_requests_max_mb", Kind::Megabytes(1.0, 1_048_576.0), "512", "Size of a SQLite file, MiB, from which on the oldest records of requests are deleted."),
     served("store_history_days", Kind::Count(1, 36_500), "400", "How long changes of state, operators' actions and days of rollups are kept, days."),
+    served("responses_history", Kind::Text, "off", "`store`: keep the responses of models whose providers keep none, so that `previous_response_id` goes on from them and they can be read by their id; unless the request says `store: false`. `off`: keep nothing. See [wires](wires.md#responses-that-are-kept)."),
+    served("responses_history_days", Kind::Count(1, 36_500), "30", "How long such responses are kept, days; those that a later one goes on from stay as long as that."),
     served("store_minutes_days", Kind::Count(1, 36_500), "8", "How long minutes of rollups are kept, days."),
     served("store_probe_results", Kind::Count(1, 1_000_000), "1000", "How many results of probes are kept for each deployment."),
     served("max_request_size_mb", Kind::Megabytes(0.001, 2048.0), "100", "Largest request body, MiB."),

@@ -4,11 +4,11 @@
 //! of range is as if it were not set.
 
 use crate::secret::Secret;
-use crate::settings::StoreSettings;
+use crate::settings::{ResponsesHistory, StoreSettings};
 
 use super::field::Field;
 use super::interpolate::Env;
-use super::problem::Problems;
+use super::problem::{Problems, Wrong, shown};
 
 /// The variable of the address, as in LiteLLM.
 const DATABASE_URL: &str = "DATABASE_URL";
@@ -52,6 +52,8 @@ pub(super) fn setting(
         }
         "store_history_days" => put(&mut store.history_days, field.small(problems)),
         "store_minutes_days" => put(&mut store.minutes_days, field.small(problems)),
+        "responses_history" => responses(&mut store.responses, field, problems),
+        "responses_history_days" => put(&mut store.responses_days, field.small(problems)),
         "store_probe_results" => put(&mut store.probe_results, field.small(problems)),
         "store_prompts_in_spend_logs" => put(&mut store.prompts, field.flag(problems)),
         "maximum_spend_logs_retention_period" => {
@@ -61,6 +63,18 @@ pub(super) fn setting(
         _ => return false,
     }
     true
+}
+
+fn responses(kept: &mut ResponsesHistory, field: &Field<'_>, problems: &mut Problems) {
+    match field.text(problems) {
+        None => {}
+        Some("off") => *kept = ResponsesHistory::Off,
+        Some("store") => *kept = ResponsesHistory::Store,
+        Some(other) => {
+            let problem = format!("unknown way to keep responses `{}`", shown(other));
+            field.wrong(Wrong::new(problem, "write `store` or `off`"), problems);
+        }
+    }
 }
 
 fn put<T>(setting: &mut T, value: Option<T>) {

@@ -298,6 +298,12 @@ impl<'a> CallBuilder<'a> {
                 owner: self.request.owner,
                 named: self.request.stored.as_ref().map(StoredObject::named),
             }),
+            kept: self
+                .request
+                .history
+                .as_ref()
+                .filter(|_| is_translated_response)
+                .map(|history| history.kept_as()),
             serial: if is_translated_response || self.rescue.is_some() { random() } else { 0 },
         }
     }

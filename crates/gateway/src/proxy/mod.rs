@@ -30,6 +30,7 @@ mod fetched_body;
 mod fetching;
 mod followed;
 pub(crate) mod handshake;
+mod history;
 
 mod keepalive_wish;
 mod kept_parts;
@@ -40,6 +41,7 @@ mod opening;
 mod overheard;
 pub(crate) mod pass_through;
 mod passed_models;
+mod recalled;
 pub(crate) mod relay;
 mod rescue;
 mod respond;

@@ -13,6 +13,7 @@ use super::attempt::AnswerForm;
 use super::cache_wish::CacheWish;
 use super::dialect::Dialect;
 use super::fetched_body::FetchedBody;
+use super::history::History;
 use super::pass_through::PassThrough;
 use super::simulated::Simulated;
 use super::stored_object::StoredObject;
@@ -55,6 +56,8 @@ pub(super) struct ModelRequest {
     pub(super) simulated: Option<Box<Simulated>>,
     /// What the cache of answers does for it.
     pub(super) cache_wish: Option<Box<CacheWish>>,
+    /// What it adds to a conversation that is kept.
+    pub(super) history: Option<Box<History>>,
 }
 
 /// A body and its share of the memory for bodies.

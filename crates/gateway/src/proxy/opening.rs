@@ -29,6 +29,7 @@ use super::facts::{Facts, ReadApart};
 use super::handshake::{self, Handshake};
 use super::model_request::{Body, ModelRequest, Shows};
 use super::pass_through::{self, PassThrough};
+use super::recalled;
 use super::simulated::Simulated;
 use super::stored_object::{self, StoredObject};
 use crate::arrival::Arrival;
@@ -95,8 +96,9 @@ impl Opening {
         if self.operation.is_passed_through() {
             return Box::pin(self.pass_through(incoming)).await;
         }
-        let (dialect, body, apart) = self.read(incoming).await?;
-        let (first_model, facts) = match apart {
+        let (dialect, mut body, apart) = self.read(incoming).await?;
+        let history = recalled::of(&self.arrival, self.operation, &mut body).await?;
+        let (first_model, facts) = match apart.filter(|_| history.is_none()) {
             Some(ReadApart { first_model, facts }) => (Some(first_model), Some(facts)),
             None => (None, None),
         };
@@ -109,7 +111,9 @@ impl Opening {
             Some(facts) => facts?,
             None => Facts::of(self.operation, &self.arrival.serving, &self.head, &body.peek)?,
         };
-        self.resolve((dialect, facts), body, addressed).await
+        let (mut request, plan) = self.resolve((dialect, facts), body, addressed).await?;
+        request.history = history;
+        Ok((request, plan))
     }
 
     /// Notes the user that a header names, if the config says which.
@@ -316,6 +320,7 @@ impl Opening {
             passed: None,
             simulated,
             cache_wish,
+            history: None,
         };
         Ok((request, plan))
     }
@@ -388,6 +393,7 @@ impl Opening {
             passed: Some(Box::new(passed)),
             simulated: None,
             cache_wish: None,
+            history: None,
         };
         Ok((request, plan))
     }

@@ -219,6 +219,7 @@ impl Relay {
         // The answer is complete; clients still wait for the end marker.
         self.reader.close(&mut self.ready);
         if let Some(exchange) = self.exchange.as_deref_mut() {
+            exchange.keep_response(|| self.reader.response());
             let Exchange { delivery, request, .. } = exchange;
             delivery.succeed(self.carrier, Counted::of_stream(&self.reader, request));
         }

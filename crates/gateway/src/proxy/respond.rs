@@ -106,6 +106,7 @@ impl Exchange {
         }
         self.delivery.note(|record| record.response_bytes = body.len() as u64);
         self.delivery.capture.answered(&body);
+        self.keep_response(|| Some(body.to_vec()));
         let mut headers = self.headers(winner);
         answer_headers::cost(&mut headers, cost);
         self.theirs(winner, &mut headers, &theirs);
@@ -166,6 +167,15 @@ impl Exchange {
             None => body,
         };
         response(status, headers, body)
+    }
+
+    /// Keeps the response that has ended, if it is kept.
+    pub(super) fn keep_response(&mut self, response: impl FnOnce() -> Option<Vec<u8>>) {
+        let Some(history) = self.request.history.take() else { return };
+        if let Some(response) = response() {
+            let arrival = &self.arrival;
+            history.answered((&arrival.worker.process, &arrival.serving), &response);
+        }
     }
 
     /// The provider's headers, and what they say of its limits.

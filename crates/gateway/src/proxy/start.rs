@@ -6,9 +6,11 @@ use hale_core::operation::Operation;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
+use super::delivery::Delivery;
 use super::early::{self, Opened, Started};
 use super::exchange::{Exchange, Stage};
 use super::opening::Opening;
+use super::recalled;
 use crate::arrival::Arrival;
 use crate::http::reply::Reply;
 
@@ -38,6 +40,11 @@ async fn open(
     request: Request<Incoming>,
 ) -> Result<Box<Exchange>, Response<Reply>> {
     let (head, incoming) = request.into_parts();
+    if let Some((id, shown)) = recalled::named(&arrival, operation, path_name.as_deref()).await {
+        let delivery = Delivery::begin(&arrival, operation, &head);
+        let wanted = (operation, head.uri.query().unwrap_or_default());
+        return Err(recalled::answer(&arrival, wanted, (&id, &shown), delivery).await);
+    }
     let mut opening = Opening::new(arrival, operation, path_name, head);
     let opened = opening.run(incoming).await;
     let Opening { arrival, delivery, .. } = opening;

@@ -7,6 +7,7 @@ pub(crate) mod alerts;
 pub(crate) mod answer_template;
 pub(crate) mod fleet;
 pub(crate) mod health;
+pub(crate) mod kept_responses;
 pub(crate) mod object_ids;
 mod stalls;
 pub(crate) mod under_way;
@@ -26,6 +27,7 @@ use self::alerts::Alerts;
 use self::answer_template::AnswerTemplate;
 use self::fleet::Fleet;
 use self::health::Health;
+use self::kept_responses::KeptResponses;
 use self::object_ids::ObjectIds;
 use self::stalls::Stalls;
 use crate::cache::{self, AnswerCache};
@@ -90,6 +92,8 @@ pub(crate) struct Process {
     pub(crate) answers: Arc<AnswerCache>,
     /// The keys that are in use.
     pub(crate) keys: Arc<Keys>,
+    /// The responses that are kept for clients.
+    pub(crate) responses: KeptResponses,
 }
 
 /// One config, ready to serve.
@@ -150,6 +154,7 @@ impl Process {
             buffered: Arc::default(),
             answers,
             keys: Arc::default(),
+            responses: KeptResponses::default(),
         }
     }
 

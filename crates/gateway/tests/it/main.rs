@@ -117,6 +117,7 @@ mod rescue_faults;
 mod responses;
 mod responses_bridge;
 mod responses_codex;
+mod responses_kept;
 mod responses_reverse;
 mod roles;
 mod router_pages;

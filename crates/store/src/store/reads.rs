@@ -8,7 +8,7 @@ use super::{Status, Store};
 use crate::database::Database;
 use crate::error::{Error, Kind};
 use crate::past::{PastChange, PastRequest, RequestFilter, TrafficRow, Width};
-use crate::rows::{IncidentRow, ProbeFilter, ProbeResult, Setting, UsageRow};
+use crate::rows::{IncidentRow, KeptResponse, ProbeFilter, ProbeResult, Setting, UsageRow};
 use crate::sql::Sql;
 use crate::tenants::{Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Record, Tokens};
 use crate::value::Row;
@@ -84,6 +84,16 @@ impl Store {
             .iter()
             .filter_map(TrafficRow::of)
             .collect())
+    }
+
+    /// The response with that id that the gateway keeps, and some of those that it goes on from, the newest first. Empty if it is not
+    /// kept, or has expired; those before it stay as long as it does.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn kept_responses(&self, id: &str, now: u64) -> Result<Vec<KeptResponse>, Error> {
+        let rows = self.read(KeptResponse::back_from(id, now)).await?;
+        Ok(rows.iter().filter_map(KeptResponse::of).collect())
     }
 
     /// What requests met since `since`, milliseconds since 1970, by group, deployment and cause.

@@ -1,8 +1,8 @@
 //! What holds for both databases.
 
 use hale_store::{
-    IncidentRow, Kind, ProbeFilter, ProbeResult, Purpose, Sample, Setting, Status, Stored, Table,
-    VERSION,
+    IncidentRow, KeptResponse, Kind, ProbeFilter, ProbeResult, Purpose, Retention, Sample, Setting,
+    Status, Stored, Table, VERSION,
 };
 
 use crate::support::{NOW, Place, Running, action, count, on_both, open, request, run};
@@ -32,10 +32,11 @@ fn the_tables_have_the_columns_that_rows_have() {
         running.store.put(&Stored::Probe(probe("p", NOW, "healthy")));
         running.store.put(&Stored::Setting(setting("a", "1", NOW)));
         running.store.put(&Stored::Incident(incident("i", "told", NOW)));
+        running.store.put(&Stored::Response(kept("r", None, NOW + 1)));
         running.act("d");
         running.store.put_requests([request("c")].into_iter());
-        // The five, the request, its minute and its day.
-        running.until_figures(|figures| figures.written == 8).await;
+        // The six, the request, its minute and its day.
+        running.until_figures(|figures| figures.written == 9).await;
         let spent = [Table::Attempts, Table::AttemptSums, Table::SpendDays];
         for table in Table::ALL.into_iter().filter(|table| !spent.contains(table)) {
             assert!(count(&address, table).await > 0, "{table:?}");
@@ -44,8 +45,60 @@ fn the_tables_have_the_columns_that_rows_have() {
         let database = open(&address, Purpose::Look).await.unwrap();
         hale_store::copy::export(&database, &file).await.unwrap();
         let text = std::fs::read_to_string(file).unwrap();
-        assert_eq!(text.lines().count(), 9, "{text}");
+        assert_eq!(text.lines().count(), 10, "{text}");
         assert!(text.contains("\"cost_usd\":0.25") && text.contains("\"call_id\":\"c\""), "{text}");
+    });
+}
+
+fn kept(id: &str, previous: Option<&str>, expires_at: u64) -> KeptResponse {
+    KeptResponse {
+        id: id.into(),
+        at: NOW,
+        expires_at,
+        previous: previous.map(Box::from),
+        input: "[]".into(),
+        response: "{}".into(),
+        updated_at: NOW,
+    }
+}
+
+#[test]
+fn a_kept_response_is_read_with_those_before_it_and_forgotten_from_the_end_of_its_conversation() {
+    on_both(|Place { address, directory }| async move {
+        let running = Running::start(&address, directory.path());
+        let name = |at: u64| format!("r{at:02}");
+        for at in 0..20_u64 {
+            let previous = at.checked_sub(1).map(name);
+            // The earlier ones have expired, the last one has not.
+            let row = kept(&name(at), previous.as_deref(), NOW - 1_000 + at * 52);
+            running.store.put(&Stored::Response(row));
+        }
+        running.until_figures(|figures| figures.written == 20).await;
+        let page = running.store.kept_responses("r19", NOW - 500).await.unwrap();
+        let ids: Vec<String> = page.iter().map(|row| row.id.to_string()).collect();
+        assert_eq!(ids, (4..20).rev().map(name).collect::<Vec<_>>());
+        assert_eq!(page[15].previous.as_deref(), Some("r03"));
+        assert!(
+            running.store.kept_responses("r00", NOW).await.unwrap().is_empty(),
+            "it has expired"
+        );
+        assert!(running.store.kept_responses("zz", 0).await.unwrap().is_empty());
+        let mut deleted = kept("r19", Some("r18"), NOW);
+        (deleted.response, deleted.updated_at) = ("".into(), NOW + 1);
+        running.store.put(&Stored::Response(deleted));
+        running.until_figures(|figures| figures.written == 21).await;
+        let page = running.store.kept_responses("r19", NOW - 500).await.unwrap();
+        assert_eq!(&*page[0].response, "");
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let retention = Retention::default();
+        retention.apply(&database, i64::try_from(NOW - 20).unwrap()).await.unwrap();
+        assert_eq!(
+            count(&address, Table::Responses).await,
+            20,
+            "the last one still needs all of them"
+        );
+        retention.apply(&database, i64::try_from(NOW + 20).unwrap()).await.unwrap();
+        assert_eq!(count(&address, Table::Responses).await, 0);
     });
 }
 
@@ -255,8 +308,8 @@ fn tables_of_others_in_the_same_database_are_not_touched() {
         assert_eq!(server.sql(&url, before), "4");
         assert_eq!(
             server.sql(&url, "select count(*) from pg_tables where schemaname = 'hale'"),
-            "14",
-            "ten tables of rows, the writers, the marks, the schema, and what replicas share"
+            "15",
+            "eleven tables of rows, the writers, the marks, the schema, and what replicas share"
         );
     });
 }

@@ -196,6 +196,15 @@ impl Reader {
         }
     }
 
+    /// The response as JSON text, once a stream that is translated into one has ended.
+    #[must_use]
+    pub fn response(&self) -> Option<Vec<u8>> {
+        match &self.passage {
+            Passage::Translated(translation) => translation.response(&self.view),
+            Passage::Observed(_) | Passage::Bytes => None,
+        }
+    }
+
     /// Appends the end of the stream if the upstream did not send it.
     pub fn close(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.progress.done, true) {

@@ -114,6 +114,14 @@ impl Translation {
         Translation { reader, unwrapper: Unwrapper::default(), writer, joint }
     }
 
+    /// The response as it ended, if the client gets one.
+    pub(crate) fn response(&self, view: &View) -> Option<Vec<u8>> {
+        match &self.writer {
+            DeltaWriter::Responses(writer) => writer.ended(view),
+            DeltaWriter::OpenAi(_) | DeltaWriter::Anthropic(_) | DeltaWriter::Gemini(_) => None,
+        }
+    }
+
     /// Where it meets an answer that broke off, if it does.
     pub(crate) fn joint(&mut self) -> Option<&mut Joint> {
         self.joint.as_deref_mut()

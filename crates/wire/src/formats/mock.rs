@@ -163,6 +163,7 @@ mod tests {
             notes: None,
             issuer: None,
             serial: 0,
+            kept: None,
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) mod fit;
 pub(crate) mod gemini;
 pub(crate) mod google_error;
 pub(crate) mod guards;
+pub mod history;
 pub mod images;
 pub(crate) mod left_out;
 pub(crate) mod metadata;

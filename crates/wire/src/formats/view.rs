@@ -41,6 +41,15 @@ pub struct View {
     pub issuer: Option<Issuer>,
     /// A random number, of which ids of a translated response are made.
     pub serial: u128,
+    /// How the gateway keeps a translated response, if it does.
+    pub kept: Option<Box<KeptAs>>,
+}
+
+/// How the gateway keeps a translated response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptAs {
+    /// The client's id of the response that it goes on from.
+    pub previous: Option<Box<str>>,
 }
 
 impl View {

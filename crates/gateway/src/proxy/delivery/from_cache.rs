@@ -6,8 +6,12 @@
 use hale_core::cache::CacheAnswer;
 use hale_core::record::Ending;
 
+use http::Response;
+
 use super::{Delivery, Durations};
 use crate::clock::Micros;
+use crate::http::call_id;
+use crate::http::reply::Reply;
 use crate::proxy::attempt::Failed;
 use crate::proxy::explain;
 
@@ -17,6 +21,21 @@ impl Delivery {
         self.is_from_cache(answer);
         self.note(|record| record.response_bytes = bytes);
         self.end(Ending::Success, 200, None);
+    }
+
+    /// What the gateway keeps itself is about to leave.
+    pub(in crate::proxy) fn answered_here(&mut self, bytes: u64) {
+        self.note(|record| {
+            record.response_bytes = bytes;
+            record.cost_usd = Some(0.0);
+        });
+        self.end(Ending::Success, 200, None);
+    }
+
+    /// An answer with the id of its call.
+    pub(in crate::proxy) fn named(&self, response: Response<Reply>) -> Response<Reply> {
+        let call_id = self.record.as_ref().map(|record| record.call_id.clone());
+        call_id::with_call_id(response, &call_id.unwrap_or_default())
     }
 
     /// A stream of another request that it joined is about to begin.

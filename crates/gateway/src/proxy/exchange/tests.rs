@@ -63,6 +63,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         passed: None,
         simulated: None,
         cache_wish: None,
+        history: None,
         shows: Shows::default(),
     };
     let (head, ()) = http::Request::new(()).into_parts();

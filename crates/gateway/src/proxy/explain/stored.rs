@@ -8,6 +8,7 @@ use hale_wire::errors::clean;
 use http::StatusCode;
 
 use crate::http::refusal::Refusal;
+use crate::state::kept_responses::Missing;
 
 /// 400 for an id in the body or the query, 404 for an id in the path.
 fn about_id(kind: Kind, field: Option<&str>, reason: &'static str, message: String) -> Refusal {
@@ -103,7 +104,7 @@ pub(crate) fn kept_nowhere(field: Option<&str>, id: &str) -> Refusal {
         Some(field) => {
             let message = format!(
                 "`{field}` names '{id}', and no provider keeps that response: its own has no responses; send the \
-                 whole conversation in `input`"
+                 whole conversation in `input`, or have the gateway keep them: general_settings.responses_history: store"
             );
             Refusal::new(StatusCode::BAD_REQUEST, "unsupported_parameter", message).param(field)
         }
@@ -114,4 +115,42 @@ pub(crate) fn kept_nowhere(field: Option<&str>, id: &str) -> Refusal {
             Refusal::new(StatusCode::NOT_FOUND, "unknown_response", message).param("response_id")
         }
     }
+}
+
+/// A response is kept by the gateway, or should be, and is not there.
+pub(crate) fn not_kept(field: Option<&str>, id: &str, why: Missing) -> Refusal {
+    let id = clean(id, 80);
+    let named = match field {
+        Some(field) => format!("`{field}` names '{id}', which"),
+        None => format!("the response '{id}'"),
+    };
+    let (status, reason, told) = match why {
+        Missing::Gone => (
+            if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND },
+            "unknown_response",
+            "is not kept (any more): it was deleted, has expired, was too long, or said `store: false`; send the \
+             conversation in `input`",
+        ),
+        Missing::TooLong => (
+            StatusCode::BAD_REQUEST,
+            "conversation_too_long",
+            "has a conversation before it that is longer than a request may be; begin a new one, or send a summary",
+        ),
+        Missing::Away => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store_unavailable",
+            "cannot be read, because the database does not work; try again, or send the conversation in `input`",
+        ),
+    };
+    let refusal = Refusal::new(status, reason, format!("{named} {told}"));
+    refusal.param(field.unwrap_or("response_id"))
+}
+
+/// A response that is kept is not under way.
+pub(crate) fn not_in_background(id: &str) -> Refusal {
+    let id = clean(id, 80);
+    let message = format!(
+        "the response '{id}' is complete: only one that was made in the background is cancelled"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "not_in_background", message).param("response_id")
 }

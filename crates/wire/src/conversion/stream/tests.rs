@@ -25,6 +25,7 @@ fn reader(show_usage: bool) -> Reader {
             notes: None,
             issuer: None,
             serial: 0,
+            kept: None,
         },
     )
 }

@@ -92,7 +92,12 @@ pub(super) fn write(
     }
     json.raw_member("model", &view.model_json).key("output").open(b'[');
     events.write_items(json);
-    json.close(b']').raw_member("previous_response_id", "null").raw_member("store", "false");
+    json.close(b']');
+    match view.kept.as_ref().and_then(|kept| kept.previous.as_deref()) {
+        Some(previous) => json.member("previous_response_id", previous),
+        None => json.raw_member("previous_response_id", "null"),
+    };
+    json.raw_member("store", if view.kept.is_some() { "true" } else { "false" });
     match view.asked() {
         Some(asked) => json.raw(&asked.echo),
         None => json.raw(&echo_of_nothing()),

@@ -288,6 +288,11 @@ impl Writer {
         json.into_bytes()
     }
 
+    /// The same, if it has ended and the client has seen its events.
+    pub(crate) fn ended(&self, view: &View) -> Option<Vec<u8>> {
+        (self.closed && !is_compacting(view)).then(|| self.whole(view))
+    }
+
     /// The event that reports a broken stream.
     pub(crate) fn failure(&self, reply: &ErrorReply, view: &View) -> Vec<u8> {
         let status = Status::Failed(code(reply), &reply.message);

@@ -1,0 +1,163 @@
+//! The responses that this process keeps for clients because their providers keep none.
+//!
+//! Written when a response ends, read by the opening of the next request ([`crate::proxy::history`]). Always true: what was written
+//! last is found at once, and by other replicas within a second or two; a conversation that is read is whole, or is none; what is
+//! held in memory is bounded.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hale_store::{KeptResponse, Store, Stored};
+use parking_lot::Mutex;
+
+/// Longest row, bytes: what a request added and the response.
+pub(crate) const ROW_MAX: usize = 4 << 20;
+/// Bytes of rows that are held until the store has them.
+const RECENT_MAX: usize = 16 << 20;
+/// How often a response that is not there is looked for again where other replicas write, and the pause before that.
+const LOOKS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Why a conversation is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It was not kept, was deleted, or has expired.
+    Gone,
+    /// It is longer than what may be held.
+    TooLong,
+    /// The store does not work.
+    Away,
+}
+
+/// What was kept last.
+#[derive(Default)]
+pub(crate) struct KeptResponses {
+    recent: Mutex<Recent>,
+}
+
+#[derive(Default)]
+struct Recent {
+    rows: VecDeque<Arc<KeptResponse>>,
+    bytes: usize,
+}
+
+fn size(row: &KeptResponse) -> usize {
+    row.input.len() + row.response.len() + 256
+}
+
+impl Recent {
+    fn find(&self, id: &str) -> Option<Arc<KeptResponse>> {
+        self.rows.iter().rev().find(|row| *row.id == *id).cloned()
+    }
+
+    fn push(&mut self, row: Arc<KeptResponse>) {
+        self.bytes += size(&row);
+        self.rows.push_back(row);
+        while self.bytes > RECENT_MAX {
+            let Some(oldest) = self.rows.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(size(&oldest));
+        }
+    }
+}
+
+impl KeptResponses {
+    /// Keeps a row, unless it is too long.
+    pub(crate) fn keep(&self, store: &Store, row: KeptResponse) {
+        if row.input.len() + row.response.len() <= ROW_MAX {
+            self.recent.lock().push(Arc::new(row.clone()));
+            store.put(&Stored::Response(row));
+        }
+    }
+
+    /// The response with that id, and all that it goes on from, the oldest first: at most `most` bytes.
+    pub(crate) async fn conversation(
+        &self,
+        store: &Store,
+        (id, now): (&str, u64),
+        most: usize,
+    ) -> Result<Vec<Arc<KeptResponse>>, Missing> {
+        let mut found: Vec<Arc<KeptResponse>> = Vec::new();
+        let mut bytes = 0;
+        let mut next: Option<Box<str>> = Some(id.into());
+        while let Some(id) = next.take() {
+            let recent = self.recent.lock().find(&id);
+            let rows = match recent {
+                Some(row) => vec![row],
+                // What the last one goes on from has not expired before it.
+                None => read(store, &id, if found.is_empty() { now } else { 0 }).await?,
+            };
+            for row in rows {
+                let is_due = row.expires_at > now || !found.is_empty();
+                if row.response.is_empty() || !is_due {
+                    return Err(Missing::Gone);
+                }
+                bytes += size(&row);
+                if bytes > most {
+                    return Err(Missing::TooLong);
+                }
+                next.clone_from(&row.previous);
+                found.push(row);
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The response with that id.
+    pub(crate) async fn one(
+        &self,
+        store: &Store,
+        (id, now): (&str, u64),
+    ) -> Result<Arc<KeptResponse>, Missing> {
+        let recent = self.recent.lock().find(id);
+        let row = match recent {
+            Some(row) => row,
+            None => read(store, id, now).await?.into_iter().next().ok_or(Missing::Gone)?,
+        };
+        if row.response.is_empty() || row.expires_at <= now { Err(Missing::Gone) } else { Ok(row) }
+    }
+}
+
+/// Rows of the store, the newest first; at least one.
+async fn read(store: &Store, id: &str, now: u64) -> Result<Vec<Arc<KeptResponse>>, Missing> {
+    let looks = match store.address() {
+        hale_store::Address::Server(_) => LOOKS,
+        hale_store::Address::File(_) => 1,
+    };
+    for look in 0..looks {
+        if look > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let rows = store.kept_responses(id, now).await.map_err(|error| {
+            tracing::debug!(%error, "a kept response cannot be read");
+            Missing::Away
+        })?;
+        if !rows.is_empty() {
+            return Ok(rows.into_iter().map(Arc::new).collect());
+        }
+    }
+    Err(Missing::Gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_until_the_store_has_it_is_bounded_and_the_last_of_an_id_counts() {
+        let row = |id: &str, response: usize| {
+            let response = "x".repeat(response).into();
+            Arc::new(KeptResponse { id: id.into(), response, ..KeptResponse::default() })
+        };
+        let mut recent = Recent::default();
+        recent.push(row("a", 1));
+        recent.push(row("a", 2));
+        assert_eq!(recent.find("a").unwrap().response.len(), 2);
+        for at in 0..20 {
+            recent.push(row(&at.to_string(), 1 << 20));
+        }
+        assert!(recent.find("a").is_none() && recent.bytes <= RECENT_MAX);
+        assert_eq!(recent.bytes, recent.rows.iter().map(|row| size(row)).sum::<usize>());
+    }
+}

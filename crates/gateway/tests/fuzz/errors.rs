@@ -112,6 +112,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         notes: None,
         issuer: None,
         serial: 0,
+        kept: None,
     };
     let wires = [
         WireFormat::OpenAi,

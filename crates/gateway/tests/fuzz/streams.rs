@@ -179,6 +179,7 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
             named: None,
         }),
         serial: 7,
+        kept: None,
     };
     let mut reader = Reader::new(conversion, view);
     let mut bytes = Vec::new();

@@ -116,6 +116,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         notes: None,
         issuer: None,
         serial: 0,
+        kept: None,
     };
     answer::check(Conversion { operation, wire }, body, &view).ok().map(|answer| answer.body)
 }

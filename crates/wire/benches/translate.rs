@@ -64,6 +64,7 @@ fn view() -> View {
         created: 1_700_000_000,
         issuer: None,
         serial: 0,
+        kept: None,
     }
 }
 

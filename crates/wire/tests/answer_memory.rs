@@ -128,6 +128,7 @@ fn view() -> View {
         notes: None,
         issuer: None,
         serial: 0,
+        kept: None,
     }
 }
 

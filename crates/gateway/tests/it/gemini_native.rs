@@ -1,7 +1,7 @@
 //! Gemini in Google's own format: chats, streams, tools with signatures, embeddings, counts, images, probes and errors. The
 //! upstream here refuses what the real one refuses.
 
-use hale_testkit::{FakeUpstream, Hale, Script, gemini};
+use hale_testkit::{FakeUpstream, Hale, Script, gemini, openai};
 use serde_json::{Value, json};
 
 use crate::sessions::{MESSAGES, ask, chat, last, message, served, user, with};
@@ -336,4 +336,55 @@ fn refusals_below_the_pass_through_of_gemini_are_in_googles_form() {
     let stranger = hale.client().get("/gemini/v1beta/models");
     assert_eq!(stranger.json()["error"]["status"], "UNAUTHENTICATED", "{}", stranger.text());
     assert_eq!(stranger.json()["error"]["code"], 401);
+}
+
+#[test]
+fn several_answers_are_served_between_chats_and_googles_in_one_piece_and_refused_in_streams() {
+    let google = FakeUpstream::with(|request| {
+        let one = gemini::candidate(json!([{"text": "one"}]), "STOP");
+        let mut both = one.clone();
+        let wanted = request.json()["generationConfig"]["candidateCount"].as_u64();
+        assert_eq!(wanted, Some(2));
+        let two = gemini::candidate(json!([{"text": "two"}]), "STOP")["candidates"][0].clone();
+        both["candidates"].as_array_mut().unwrap().push(two);
+        Script::ok().json(&both)
+    });
+    let chats = FakeUpstream::with(|request| {
+        let mut both = openai::chat_completion("gpt-4o", "one");
+        assert_eq!(request.json()["n"], 2);
+        let mut two = openai::chat_completion("gpt-4o", "two")["choices"][0].clone();
+        two["index"] = json!(1);
+        both["choices"].as_array_mut().unwrap().push(two);
+        Script::ok().json(&both)
+    });
+    let hale = Config::new()
+        .with(
+            "g",
+            "a",
+            &google,
+            json!({"model": "gemini/gemini-2.5-flash", "api_key": gemini::KEY,
+            "api_base": google.url()}),
+        )
+        .deployment("c", "b", &chats)
+        .start();
+    let mut body = openai::chat_request("g", "hi");
+    body["n"] = json!(2);
+    let answer = client(&hale).post_json("/v1/chat/completions", &[], &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let choices = answer.json()["choices"].clone();
+    assert_eq!(
+        (&choices[1]["index"], &choices[1]["message"]["content"]),
+        (&json!(1), &json!("two"))
+    );
+    body["stream"] = json!(true);
+    let streamed = client(&hale).post_json("/v1/chat/completions", &[], &body);
+    assert_eq!((streamed.status, &streamed.json()["error"]["param"]), (400, &json!("n")));
+    let ask = json!({"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"candidateCount": 2}});
+    let answer = client(&hale).post_json("/v1beta/models/c:generateContent", &[], &ask);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let candidates = answer.json()["candidates"].clone();
+    assert_eq!(candidates[1]["content"]["parts"][0]["text"], "two", "{candidates}");
+    let streamed =
+        client(&hale).post_json("/v1beta/models/c:streamGenerateContent?alt=sse", &[], &ask);
+    assert_eq!(streamed.status, 400, "{}", streamed.text());
 }

@@ -14,6 +14,7 @@ use crate::bytes::edit::patched;
 use crate::bytes::elements::elements;
 use crate::bytes::json::without_mark;
 use crate::bytes::members::texts;
+use crate::conversion::candidates;
 use crate::conversion::observe::observe_answer;
 use crate::conversion::prepare::Conversion;
 use crate::conversion::token_count;
@@ -99,6 +100,17 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
     if let Some(written) = of_mode(conversion, text, view) {
         return written;
     }
+    let Some(texts) = candidates::split(conversion, text) else {
+        return translate_one(conversion, text, view);
+    };
+    let each = texts.iter().map(|text| translate_one(conversion, text, view));
+    let bodies = each.collect::<Result<Vec<_>, _>>()?;
+    let broken = || Fault::Malformed("a candidate without content".to_owned());
+    candidates::joined(conversion, &bodies).ok_or_else(broken)
+}
+
+/// The same of an answer with one candidate.
+fn translate_one(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>, Fault> {
     let mut answer = match conversion.wire {
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),

@@ -4,6 +4,7 @@
 
 pub mod answer;
 mod beside;
+mod candidates;
 mod defaulted;
 pub(crate) mod defaults;
 pub mod gather;

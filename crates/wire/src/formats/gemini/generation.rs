@@ -3,6 +3,8 @@
 //! Called by [`super::write_request`]. Always true: a parameter that changes the answer and has no place is refused by its
 //! name, unless it may be dropped; what only advises is left out.
 
+use hale_core::operation::Operation;
+
 use super::{FIX, Model};
 use crate::bytes::elements::elements;
 use crate::bytes::json::JsonText;
@@ -49,7 +51,7 @@ pub(super) fn write(
 ) -> Result<(), Unfit> {
     let mut written = Vec::new();
     for (name, raw) in &request.others {
-        if !order.drops(name) {
+        if !order.drops(name) && !is_count(name, request, order) {
             write_beside(json, (name, raw), (order, &mut written))?;
         }
     }
@@ -105,6 +107,9 @@ fn write_config(
                     json.raw_member("responseModalities", &kinds);
                 }
             }
+            name if is_count(name, request, order) && &**raw != "1" => {
+                json.raw_member("candidateCount", raw);
+            }
             name => write_own(json, (name, raw), (order, &mut written)),
         }
     }
@@ -130,6 +135,11 @@ fn write_own(
     {
         json.raw_member(place, raw);
     }
+}
+
+/// Whether it is the number of answers that a chat wants, which are translated where they come in one piece.
+fn is_count(name: &str, request: &Request<'_>, order: &Order<'_>) -> bool {
+    name == "n" && !request.stream && order.operation == Operation::Chat
 }
 
 /// Whether `written` lacks the name, which it has from then on.

@@ -115,10 +115,11 @@ fn parameters_have_googles_names_and_what_has_none_is_refused_by_its_own() {
         ["contents", "safetySettings", "serviceTier", "cachedContent", "generationConfig"]
     );
     assert_eq!(chat(OLDER, json!({})).get("generationConfig"), None);
+    assert_eq!(chat(OLDER, json!({"n": 2}))["generationConfig"], json!({"candidateCount": 2}));
     let body =
         |more| with(json!({"model": "g", "messages": [{"role": "user", "content": "hi"}]}), more);
     for (model, more, field) in [
-        (OLDER, json!({"n": 2}), "n"),
+        (OLDER, json!({"n": 2, "stream": true}), "n"),
         (OLDER, json!({"logit_bias": {"1": 2}}), "logit_bias"),
         (OLDER, json!({"logprobs": true}), "logprobs"),
         (NEWER, json!({"presence_penalty": 0.5}), "presence_penalty"),

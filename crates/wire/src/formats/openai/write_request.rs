@@ -66,7 +66,10 @@ pub(crate) fn write(
         json.raw_member("thinking", switch);
     }
     for (name, raw) in &request.others {
-        if order.operation.format() == WireFormat::Gemini && OF_CHATS.contains(&&**name) {
+        // Several answers are translated where they come in one piece.
+        let is_count = &**name == "n" && !request.stream;
+        let is_of_chats = is_count || OF_CHATS.contains(&&**name);
+        if order.operation.format() == WireFormat::Gemini && is_of_chats {
             json.raw_member(name, raw);
             continue;
         }

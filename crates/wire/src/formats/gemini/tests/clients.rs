@@ -296,6 +296,8 @@ fn a_schema_of_the_answer_is_one_of_json() {
     let plain =
         json!({"contents": "x", "generationConfig": {"responseMimeType": "application/json"}});
     assert_eq!(at("openai", "up", &plain)["response_format"]["type"], "json_object");
+    let several = json!({"contents": "x", "generationConfig": {"candidateCount": 2}});
+    assert_eq!(at("openai", "up", &several)["n"], 2);
 }
 
 #[test]
@@ -312,7 +314,7 @@ fn what_another_provider_cannot_do_is_refused_in_the_clients_words() {
             "generationConfig.candidateCount",
         ),
         (
-            "openai",
+            "ollama",
             json!({"contents": "x", "generationConfig": {"candidateCount": 2}}),
             "generationConfig.candidateCount",
         ),

@@ -310,7 +310,7 @@ fn what_google_does_not_have_is_refused_by_name() {
     let refused = post(&hale, "/v1/completions", &json!({"model": "g", "prompt": "hi"}));
     assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.text().contains("/v1/chat/completions"), "{}", refused.text());
-    let refused = post(&hale, CHAT, &chat("g", json!({"n": 2})));
+    let refused = post(&hale, CHAT, &chat("g", json!({"n": 2, "stream": true})));
     assert_eq!(refused.status, 400);
     assert!(refused.text().contains("`n`"), "{}", refused.text());
     assert_eq!(upstream.requests().len(), 0);

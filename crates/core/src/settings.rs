@@ -72,6 +72,8 @@ pub struct RouterSettings {
     pub rescue: RescueMode,
     /// How much of a stream is held back, so that a break in it is a failed attempt.
     pub hold: Hold,
+    /// How long a client may come back to a stream whose connection it lost, milliseconds; 0: not at all.
+    pub resume_window_ms: u64,
     /// How one of the healthy members is picked.
     pub strategy: Strategy,
     /// Whether requests that exceed a deployment's context window are kept from it, and `rpm` and
@@ -145,6 +147,7 @@ impl Default for RouterSettings {
             affinity: AffinitySettings::default(),
             rescue: RescueMode::default(),
             hold: Hold::default(),
+            resume_window_ms: 0,
             strategy: Strategy::default(),
             pre_call_checks: false,
             enforce_rates: false,

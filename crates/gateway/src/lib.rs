@@ -31,6 +31,7 @@ mod prober;
 mod process;
 mod proxy;
 mod redis_client;
+mod resume;
 mod router;
 mod said;
 mod server;

@@ -12,6 +12,8 @@ pub struct Event {
     pub name: Option<String>,
     /// The `data:` lines, joined by line feeds.
     pub data: String,
+    /// The last `id:` field.
+    pub id: Option<String>,
     /// The text after the colon of a comment line.
     pub comment: Option<String>,
 }
@@ -42,6 +44,7 @@ impl Event {
             match field {
                 "" => event.comment = Some(value.to_owned()),
                 "event" => event.name = Some(value.to_owned()),
+                "id" => event.id = Some(value.to_owned()),
                 "data" => data.push(value),
                 _ => {}
             }

@@ -21,5 +21,5 @@ pub use self::conversion::{answer, gather, late, prepare, rescue, stream, tap, t
 pub use self::formats::view::KeptAs;
 pub use self::formats::{
     affinity, controls, embedding_parts, errors, fetched, files, history, images, mock, modes,
-    neutral, notes, order, probe, realtime, retry_after, reuse, usage,
+    neutral, notes, numbered, order, probe, realtime, retry_after, reuse, usage,
 };

@@ -250,6 +250,7 @@ impl<'n> Settings<'n> {
             "rescue" => rescue::read(&mut router.rescue, field, problems),
             "rescue_buffer_ms" => router.hold.ms = field.small(problems).unwrap_or(0).into(),
             "rescue_buffer_tokens" => router.hold.tokens = field.small(problems).unwrap_or(0),
+            "resume_window_s" => router.resume_window_ms = field.time(problems).unwrap_or(0),
             "default_max_parallel_requests" => {
                 router.default_max_parallel = field.small(problems);
             }

@@ -35,6 +35,8 @@ pub enum Kind {
     File,
     /// A batch.
     Batch,
+    /// A stream that its client may come back to.
+    Stream,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Response => "response",
             Kind::File => "file",
             Kind::Batch => "batch",
+            Kind::Stream => "stream",
         }
     }
 }

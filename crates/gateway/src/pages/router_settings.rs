@@ -72,6 +72,8 @@ pub(super) fn values(router: &RouterSettings) -> Map<String, Value> {
         "max_wait_s": seconds(router.max_wait_ms),
         "max_waiting": router.max_waiting,
         "affinity": router.affinity.name(),
+        "rescue": router.rescue.name(),
+        "resume_window_s": seconds(router.resume_window_ms),
         "accept_empty_answers": router.accept_empty_answers,
         "allowed_fails": router.tolerance.others,
         "allowed_fails_policy": by_kind(&router.tolerance, "AllowedFails"),

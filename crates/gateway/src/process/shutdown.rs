@@ -135,6 +135,7 @@ impl Running {
                 () = self.idle() => {}
             },
         }
+        self.process.close();
         self.phase.send_replace(Phase::Finish);
         let limit = tokio::time::sleep(Duration::from_millis(settings.shutdown_timeout_ms));
         let mut limit = std::pin::pin!(limit);

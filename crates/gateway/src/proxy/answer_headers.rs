@@ -49,6 +49,7 @@ const ROUTE_MAX: usize = 4_000;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const CHECKS_IGNORED: HeaderName = HeaderName::from_static("x-hale-health-checks-ignored");
 const RESCUE: HeaderName = HeaderName::from_static("x-hale-rescue");
+pub(super) const RESUME: HeaderName = HeaderName::from_static("x-hale-resume");
 const LEFT_OUT: HeaderName = HeaderName::from_static("x-hale-left-out");
 const CACHE_KEY: HeaderName = HeaderName::from_static("x-litellm-cache-key");
 /// How the cache answered: `hit` or `joined`.
@@ -71,6 +72,13 @@ pub(super) fn rescue(headers: &mut HeaderMap, ahead: Option<Result<(), No>>) {
         },
     };
     headers.insert(RESCUE, value);
+}
+
+/// Names the stream for a client that may have to come back to it.
+pub(super) fn resume(headers: &mut HeaderMap, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(RESUME, id);
+    }
 }
 
 /// Adds the headers of an event stream.

@@ -60,6 +60,7 @@ impl Opened {
         let (format, form, model) =
             (request.operation.format(), request.form, request.model.clone());
         exchange.delivery.late = Some(Box::new(Late::new((format, form), model)));
+        exchange.stream_id = exchange.new_stream_id();
         Ok(Opened { exchange, every_ms })
     }
 
@@ -77,6 +78,9 @@ impl Opened {
             AnswerForm::Events | AnswerForm::Json | AnswerForm::Text => {
                 answer_headers::events(&mut headers);
             }
+        }
+        if let Some(id) = &self.exchange.stream_id {
+            answer_headers::resume(&mut headers, id);
         }
         Beginning { headers, format: request.operation.format(), every_ms: self.every_ms }
     }

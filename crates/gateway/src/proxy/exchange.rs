@@ -61,6 +61,8 @@ pub(super) struct Exchange {
     pub(super) rescue: Option<Box<Rescue>>,
     /// What leads the requests that joined it.
     pub(super) lead: Option<Box<Leader>>,
+    /// The id of its stream, if that is told before there is an answer.
+    pub(super) stream_id: Option<Box<str>>,
     /// Its inputs, if some of their embeddings are kept.
     pub(super) parts: Option<Box<Parts>>,
     /// Its place in line, while it looks again.
@@ -133,6 +135,7 @@ impl Exchange {
             empty: None,
             rescue: None,
             lead: None,
+            stream_id: None,
             parts: None,
             place: None,
             no_turn: None,

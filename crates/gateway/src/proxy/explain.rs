@@ -24,8 +24,8 @@ pub(crate) use self::no_turn::NoTurn;
 use self::refused::LINES_MAX;
 pub(crate) use self::refused::refused;
 pub(super) use self::stored::{
-    foreign_id, kept_nowhere, list_of_all, not_in_background, not_kept, not_the_keys_own,
-    stored_elsewhere, stored_without_deployment,
+    event_not_yet, foreign_id, kept_nowhere, list_of_all, not_in_background, not_kept,
+    not_the_keys_own, stored_elsewhere, stored_without_deployment, stream_gone,
 };
 use self::trail::Trail;
 use super::attempt::{ANSWER_TOO_LARGE, Failed};

@@ -45,6 +45,8 @@ mod recalled;
 pub(crate) mod relay;
 mod rescue;
 mod respond;
+mod resumable;
+mod resumed;
 mod reuse;
 mod silence_timeout;
 pub(crate) mod simulated;

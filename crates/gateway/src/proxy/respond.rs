@@ -157,10 +157,16 @@ impl Exchange {
             Some(Err(why)) => Err(Some(why)),
             None => Err(None),
         };
+        let kept = match stream.bytes {
+            None => self.kept_for_return(&mut headers, winner.plan.keepalive_ms),
+            Some(_) => None,
+        };
         let relay = Relay::new(stream, (self, keeping), &winner.plan);
-        let body = match leader {
-            Some(leader) => Reply::stream(Led::new(relay, leader, operation)),
-            None => Reply::stream(relay),
+        let body = match (leader, kept) {
+            (Some(leader), None) => Reply::stream(Led::new(relay, leader, operation)),
+            (Some(leader), Some(kept)) => kept.around(Led::new(relay, leader, operation)),
+            (None, Some(kept)) => kept.around(relay),
+            (None, None) => Reply::stream(relay),
         };
         let body = match winner.plan.keepalive_ms {
             Some(_) => body.kept_alive(operation.format()),

@@ -178,12 +178,16 @@ impl Exchange {
     ) -> Response<Reply> {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         self.delivery.joined(clock::recent());
-        let headers = self.headers_from_cache(FromCache { how: CacheAnswer::Joined, key, head });
+        let mut headers =
+            self.headers_from_cache(FromCache { how: CacheAnswer::Joined, key, head });
         self.request.body = None;
         let format = self.request.operation.format();
-        let is_kept = early_keepalive_ms(&self.arrival.serving.snapshot).is_some();
-        let body = Reply::stream(Followed::new(follower, self));
-        response(headers, if is_kept { body.kept_alive(format) } else { body })
+        let keepalive_ms = early_keepalive_ms(&self.arrival.serving.snapshot);
+        let body = match self.kept_for_return(&mut headers, keepalive_ms) {
+            Some(kept) => kept.around(Followed::new(follower, self)),
+            None => Reply::stream(Followed::new(follower, self)),
+        };
+        response(headers, if keepalive_ms.is_some() { body.kept_alive(format) } else { body })
     }
 
     fn headers_from_cache(&self, answer: FromCache<'_>) -> HeaderMap {

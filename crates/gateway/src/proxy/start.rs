@@ -11,6 +11,8 @@ use super::early::{self, Opened, Started};
 use super::exchange::{Exchange, Stage};
 use super::opening::Opening;
 use super::recalled;
+use super::resumable;
+use super::resumed;
 use crate::arrival::Arrival;
 use crate::http::reply::Reply;
 
@@ -22,6 +24,10 @@ pub(crate) async fn run(
     path_name: Option<Box<str>>,
     request: Request<Incoming>,
 ) -> Started {
+    if let Some(asked) = resumed::asked(&arrival, operation, path_name.as_deref(), &request) {
+        let answer = Box::pin(resumed::answer(arrival, operation, asked, request)).await;
+        return Started::At(Stage::Answered(answer));
+    }
     match open(arrival, operation, path_name, request).await {
         Ok(exchange) => match Opened::of(exchange) {
             Ok(opened) => Started::Opened(opened),
@@ -45,6 +51,7 @@ async fn open(
         let wanted = (operation, head.uri.query().unwrap_or_default());
         return Err(recalled::answer(&arrival, wanted, (&id, &shown), delivery).await);
     }
+    resumable::ready(&arrival, operation).await;
     let mut opening = Opening::new(arrival, operation, path_name, head);
     let opened = opening.run(incoming).await;
     let Opening { arrival, delivery, .. } = opening;

@@ -36,6 +36,7 @@ use crate::http::browser::{Guard, Reach};
 use crate::keys::Keys;
 use crate::limits::Buffered;
 use crate::metrics::{Metrics, Series};
+use crate::resume::ResumableStreams;
 use crate::sink::Sinks;
 use crate::upstream::Target;
 use crate::waiting::Waiting;
@@ -82,6 +83,8 @@ pub(crate) struct Process {
     pub(crate) waiting: Arc<Waiting>,
     /// Whether the process is about to stop.
     draining: AtomicBool,
+    /// Whether no client is accepted any more.
+    closed: AtomicBool,
     /// Whether requests in flight are being cut.
     cutting: AtomicBool,
     /// Which machines reach it.
@@ -94,6 +97,8 @@ pub(crate) struct Process {
     pub(crate) keys: Arc<Keys>,
     /// The responses that are kept for clients.
     pub(crate) responses: KeptResponses,
+    /// The streams whose clients may come back.
+    pub(crate) resumable: ResumableStreams,
 }
 
 /// One config, ready to serve.
@@ -150,11 +155,13 @@ impl Process {
             alerts,
             waiting,
             draining: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             buffered: Arc::default(),
             answers,
             keys: Arc::default(),
             responses: KeptResponses::default(),
+            resumable: ResumableStreams::default(),
         }
     }
 
@@ -212,6 +219,16 @@ impl Process {
     /// Marks the process as about to stop.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no client is accepted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that no client is accepted any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// Whether the gateway cuts requests that are still in flight.

@@ -71,8 +71,8 @@ const HOUSES: [House; 4] = [
             &["clock", "metrics", "offload", "unpack"],
             &["coalesce", "files", "limits", "logging", "redis_client"],
             &[
-                "cache", "console", "events", "failures", "keys", "panics", "said", "upstream",
-                "waiting",
+                "cache", "console", "events", "failures", "keys", "panics", "resume", "said",
+                "upstream", "waiting",
             ],
             &["advice", "background", "http"],
             &["sink"],

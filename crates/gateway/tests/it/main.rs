@@ -119,6 +119,8 @@ mod responses_bridge;
 mod responses_codex;
 mod responses_kept;
 mod responses_reverse;
+mod resume;
+mod resume_faults;
 mod roles;
 mod router_pages;
 mod routing;

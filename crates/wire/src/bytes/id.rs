@@ -1,4 +1,4 @@
-//! Ids of stored objects (responses, files, batches) as clients see them: the provider's id, the deployment that issued it,
+//! Ids of stored objects (responses, files, batches, streams that clients may come back to) as clients see them: the provider's id, the deployment that issued it,
 //! and whose it is.
 //!
 //! `responses` and `files` seal them in answers; the gateway opens them in requests. Always true: an id that opens
@@ -24,6 +24,7 @@ const fn prefix(kind: Kind) -> &'static str {
         Kind::Response => "resp_",
         Kind::File => "file-",
         Kind::Batch => "batch_",
+        Kind::Stream => "stream_",
     }
 }
 
@@ -33,9 +34,11 @@ const fn purpose(kind: Kind, form: Form) -> &'static [u8] {
         (Kind::Response, Form::Signed) => b"hale response id 1\0",
         (Kind::File, Form::Signed) => b"hale file id 1\0",
         (Kind::Batch, Form::Signed) => b"hale batch id 1\0",
+        (Kind::Stream, Form::Signed) => b"hale stream id 1\0",
         (Kind::Response, Form::Sealed) => b"hale response id 2\0",
         (Kind::File, Form::Sealed) => b"hale file id 2\0",
         (Kind::Batch, Form::Sealed) => b"hale batch id 2\0",
+        (Kind::Stream, Form::Sealed) => b"hale stream id 2\0",
     }
 }
 
@@ -419,7 +422,7 @@ mod tests {
     #[test]
     fn an_id_does_not_open_as_another_kind() {
         let key = IdKey::new(b"secret");
-        let kinds = [Kind::Response, Kind::File, Kind::Batch];
+        let kinds = [Kind::Response, Kind::File, Kind::Batch, Kind::Stream];
         for kind in kinds {
             let id = key.seal(kind, "d", "file-1", &NONE);
             for other in kinds {

@@ -93,28 +93,43 @@ impl Kept {
 
     /// Calls `each` with the events in order, until it returns false.
     pub fn events(&self, mut each: impl FnMut(&[u8]) -> bool) {
-        let mut packed = &self.packed[..];
-        let (mut model, mut frame) = (Vec::new(), (0, 0));
-        while let Some(length) = read(&mut packed) {
-            let is_new = length & 1 == 1;
-            if is_new {
-                let Some(lengths) = read(&mut packed).zip(read(&mut packed)) else { return };
-                frame = lengths;
-            }
-            let Some((middle, behind)) = packed.split_at_checked(length >> 1) else { return };
-            packed = behind;
-            let (head, tail) = frame;
-            let Some(end) = model.len().checked_sub(tail) else { return };
-            let Some(start) = model.get(..head) else { return };
-            let piece = [start, middle, &model[end..]].concat();
+        let mut cursor = Cursor::default();
+        while let Some(piece) = self.next(&mut cursor) {
             if !sse::events(&piece).all(|event| each(&piece[event])) {
                 return;
             }
-            if is_new {
-                model = piece;
-            }
         }
     }
+
+    /// The whole events at `cursor`, which goes on behind them; `None` at the end of what was pushed so far.
+    #[must_use]
+    pub fn next(&self, cursor: &mut Cursor) -> Option<Vec<u8>> {
+        let mut packed = self.packed.get(cursor.at..)?;
+        let length = read(&mut packed)?;
+        let is_new = length & 1 == 1;
+        let frame = if is_new { read(&mut packed).zip(read(&mut packed))? } else { cursor.frame };
+        let (middle, behind) = packed.split_at_checked(length >> 1)?;
+        let (head, tail) = frame;
+        let end = cursor.model.len().checked_sub(tail)?;
+        let piece = [cursor.model.get(..head)?, middle, &cursor.model[end..]].concat();
+        cursor.at = self.packed.len() - behind.len();
+        cursor.frame = frame;
+        if is_new {
+            cursor.model.clear();
+            cursor.model.extend_from_slice(&piece);
+        }
+        Some(piece)
+    }
+}
+
+/// A place in the events of one stream.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    /// In what is packed.
+    at: usize,
+    /// The last piece before it that had a new frame, and that frame.
+    model: Vec<u8>,
+    frame: (usize, usize),
 }
 
 /// Bytes that are compared at once.
@@ -189,6 +204,18 @@ mod tests {
         }
         assert_eq!(all(&kept), text);
         assert!(kept.bytes() < 8_000, "{} of {}", kept.bytes(), text.len());
+    }
+
+    #[test]
+    fn a_cursor_at_the_end_goes_on_with_what_is_pushed_later() {
+        let (mut kept, mut cursor) = (Kept::default(), Cursor::default());
+        for text in ["data: a\n\n", "data: b\n\n", ": c\n\n", "data: b\n\n"] {
+            assert_eq!(kept.next(&mut cursor), None);
+            kept.push(text.as_bytes(), 100);
+            assert_eq!(kept.next(&mut cursor).as_deref(), Some(text.as_bytes()));
+        }
+        kept.lose();
+        assert_eq!(kept.next(&mut cursor), None);
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub mod mock;
 pub mod modes;
 pub mod neutral;
 pub mod notes;
+pub mod numbered;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub mod order;

@@ -35,6 +35,7 @@ pub(super) const ROUTER: &[Row] = &[
     served("rescue", Kind::Text, "text", "What follows when a stream of plain text breaks after its first content. `text`: another deployment goes on from what was said, if its words agree with it. `replay`: it says all of it again, silently, and goes on. `off`: the client gets an error in the stream. See [streams](streams.md)."),
     served("rescue_buffer_ms", Kind::Count(0, 60_000), "0", "How long a stream of text is held back behind its first content, milliseconds, so that a break meanwhile is a failed attempt which the client does not see."),
     served("rescue_buffer_tokens", Kind::Count(0, 10_000), "0", "How many tokens of it are held back, about; 5 s at most if `rescue_buffer_ms` is not set. Whichever comes first ends it."),
+    served("resume_window_s", Kind::Time(0, HOUR), "0", "How long a client that lost the connection of a stream may come back for the rest, seconds. Until then the provider goes on without it, and its answer is paid once. 0: a client that leaves frees the provider at once. See [streams](streams.md#streams-that-clients-can-resume)."),
     served("default_max_parallel_requests", Kind::Count(1, 1_000_000), "none", "`max_parallel_requests` of deployments that have none."),
     served("enable_tag_filtering", Kind::Bool, "false", "Let a request's tags (`tags`, `metadata.tags`, `x-litellm-tags`) decide which deployments it may use."),
     served("tag_filtering_match_any", Kind::Bool, "true", "Whether one common tag is enough. Otherwise all of the request's tags must match."),

@@ -7,7 +7,7 @@ use hale_core::operation::Kind;
 use hale_wire::errors::clean;
 use http::StatusCode;
 
-use crate::http::refusal::Refusal;
+use crate::http::refusal::{Refusal, bad_parameter};
 use crate::state::kept_responses::Missing;
 
 /// 400 for an id in the body or the query, 404 for an id in the path.
@@ -17,6 +17,7 @@ fn about_id(kind: Kind, field: Option<&str>, reason: &'static str, message: Stri
         Kind::Response => "response_id",
         Kind::File => "file_id",
         Kind::Batch => "batch_id",
+        Kind::Stream => "x-hale-resume",
     };
     Refusal::new(status, reason, message).param(field.unwrap_or(own))
 }
@@ -49,6 +50,7 @@ pub(crate) fn list_of_all(kind: Kind) -> Refusal {
         Kind::Response => ("response", "responses"),
         Kind::File => ("file", "files"),
         Kind::Batch => ("batch", "batches"),
+        Kind::Stream => ("stream", "streams"),
     };
     let message = format!(
         "a list has the {kinds} of everyone who uses the provider's account, so that only an admin's key may ask for it; \
@@ -62,6 +64,7 @@ fn unknown(kind: Kind, field: Option<&str>, message: String) -> Refusal {
         Kind::Response => "unknown_response",
         Kind::File => "unknown_file",
         Kind::Batch => "unknown_batch",
+        Kind::Stream => "unknown_stream",
     };
     about_id(kind, field, reason, message)
 }
@@ -86,7 +89,8 @@ pub(crate) fn stored_elsewhere(kind: Kind, field: &str, group: &str, asked: &str
     let (reason, fix) = match kind {
         Kind::Response => ("response_elsewhere", format!(", or leave `{field}` out")),
         Kind::File => ("file_elsewhere", ", or upload the file for that model".to_owned()),
-        Kind::Batch => ("batch_elsewhere", format!(", or leave `{field}` out")),
+        // A stream is no object of a model: its client goes to the process that has it.
+        Kind::Batch | Kind::Stream => ("batch_elsewhere", format!(", or leave `{field}` out")),
     };
     let message = format!(
         "`{field}` names a {} of model '{}', which no deployment of '{}' can read; ask for '{1}'{fix}",
@@ -153,4 +157,23 @@ pub(crate) fn not_in_background(id: &str) -> Refusal {
         "the response '{id}' is complete: only one that was made in the background is cancelled"
     );
     Refusal::new(StatusCode::BAD_REQUEST, "not_in_background", message).param("response_id")
+}
+
+/// A stream of the client's own that is kept no longer.
+pub(crate) fn stream_gone(id: &str) -> Refusal {
+    let message = format!(
+        "the stream '{}' is not kept any more: `router_settings.resume_window_s` is over, it was too long, no memory was left, it was \
+         a stream of another path, or another process has it; send the request again without `x-hale-resume`",
+        clean(id, 80)
+    );
+    about_id(Kind::Stream, None, "stream_gone", message)
+}
+
+/// The client has an event that has not come.
+pub(crate) fn event_not_yet(after: Option<u64>, last: Option<u64>) -> Refusal {
+    let (after, last) = (after.unwrap_or_default(), last.unwrap_or_default());
+    let message = format!(
+        "the stream has no event {after} yet: its last one is {last}; send the number of the last event that arrived"
+    );
+    bad_parameter("Last-Event-ID", &message)
 }

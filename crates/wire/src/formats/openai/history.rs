@@ -412,4 +412,15 @@ mod tests {
         assert_eq!((&out["random_seed"], out.get("seed")), (&json!(5), None));
         assert_eq!(passed("groq", "x", &given)["seed"], 5);
     }
+
+    #[test]
+    fn a_limit_has_the_one_name_that_mistral_knows() {
+        let mut given = chat(&[said("user", "hi")]);
+        given["max_completion_tokens"] = json!(5);
+        for provider in ["mistral", "codestral"] {
+            let out = passed(provider, "x", &given);
+            let limits = (&out["max_tokens"], out.get("max_completion_tokens"));
+            assert_eq!(limits, (&json!(5), None), "{provider}");
+        }
+    }
 }

@@ -19,46 +19,34 @@ pub enum OutputCount {
     Open,
 }
 
-/// Tokens, estimated from the bytes of texts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Estimate {
-    /// Of the prompt.
-    pub input: u64,
-    /// Of the answer.
-    pub output: u64,
-}
-
-/// What is charged for the tokens that a provider `reported`. `None` if there are none. The estimate is made only if it
-/// is needed.
+/// What is charged for the tokens that a provider `reported`. `None` if there are none. The estimates, of the prompt's tokens and of the
+/// answer's, are made only if they are needed: for a count that is missing, not believable, not final, or 0.
 pub fn charged(
     reported: Option<(Usage, OutputCount)>,
     facts: &ModelFacts,
-    estimate: impl FnOnce() -> Estimate,
+    (input, output): (impl FnOnce() -> u64, impl FnOnce() -> u64),
 ) -> Option<(Usage, CountedBy)> {
     let limits = Limits::of(facts);
-    if let Some((usage, OutputCount::Final)) = reported
-        && limits.believes_input(&usage)
-        && limits.believes_output(&usage)
-    {
-        return Some((usage, CountedBy::Provider));
-    }
-    let estimate = estimate();
-    let (mut usage, output) = reported.unwrap_or((Usage::default(), OutputCount::Open));
-    if reported.is_none() || !limits.believes_input(&usage) {
-        usage.input = estimate.input.min(limits.input);
+    let (mut usage, count) = reported.unwrap_or((Usage::default(), OutputCount::Open));
+    if !limits.believes_input(&usage) {
+        usage.input = input().min(limits.input);
         (usage.cached_input, usage.cache_creation, usage.cache_creation_1h) = (0, 0, 0);
         usage.sound = Sound { output: usage.sound.output, ..Sound::default() };
         (usage.seen, usage.reported) = (0, None);
+    } else if usage.input == 0 {
+        usage.input = input().min(limits.input);
     }
     if !limits.believes_output(&usage) {
-        usage.output = estimate.output.min(limits.output);
+        usage.output = output().min(limits.output);
         (usage.reasoning, usage.sound.output, usage.drawn.tokens) = (0, 0, 0);
         usage.reported = None;
-    } else if output == OutputCount::Open {
-        usage.output = usage.output.max(estimate.output.min(limits.output));
+    } else if count == OutputCount::Open || usage.output == 0 {
+        usage.output = usage.output.max(output().min(limits.output));
     }
+    let is_counted = reported == Some((usage, OutputCount::Final));
     let is_anything = usage.input > 0 || usage.output > 0 || usage.units.any();
-    is_anything.then_some((usage, CountedBy::Estimate))
+    let by = if is_counted { CountedBy::Provider } else { CountedBy::Estimate };
+    (is_counted || is_anything).then_some((usage, by))
 }
 
 /// The largest believable counts for a model.
@@ -121,16 +109,29 @@ mod tests {
     }
 
     fn estimated(reported: Option<(Usage, OutputCount)>) -> Option<(Usage, CountedBy)> {
-        charged(reported, &facts(), || Estimate { input: 50, output: 20 })
+        charged(reported, &facts(), (|| 50, || 20))
     }
 
     #[test]
     fn a_count_within_the_limits_of_the_model_is_charged_as_it_is() {
-        for (input, output) in [(0, 0), (7, 3), (1_000, 200)] {
+        for (input, output) in [(7, 3), (1_000, 200)] {
             let reported = Some((usage(input, output), OutputCount::Final));
-            let charged = charged(reported, &facts(), || panic!("no estimate is needed"));
+            let none = || panic!("no estimate is needed");
+            let charged = charged(reported, &facts(), (none, none));
             assert_eq!(charged, Some((usage(input, output), CountedBy::Provider)));
         }
+    }
+
+    #[test]
+    fn a_count_of_nothing_is_estimated_and_stays_if_there_is_nothing() {
+        let of = |input, output| estimated(Some((usage(input, output), OutputCount::Final)));
+        assert_eq!(of(0, 3), Some((usage(50, 3), CountedBy::Estimate)));
+        assert_eq!(of(7, 0), Some((usage(7, 20), CountedBy::Estimate)));
+        let reported = Some((usage(7, 0), OutputCount::Final));
+        let embedded = charged(reported, &facts(), (|| panic!("the prompt is counted"), || 0));
+        assert_eq!(embedded, Some((usage(7, 0), CountedBy::Provider)));
+        let free = Some((usage(0, 0), OutputCount::Final));
+        assert_eq!(charged(free, &facts(), (|| 0, || 0)), Some((usage(0, 0), CountedBy::Provider)));
     }
 
     #[test]
@@ -163,11 +164,10 @@ mod tests {
     #[test]
     fn without_a_count_both_are_estimated_within_the_limits() {
         assert_eq!(estimated(None), Some((usage(50, 20), CountedBy::Estimate)));
-        let large = charged(None, &facts(), || Estimate { input: 9_999, output: 9_999 });
+        let large = charged(None, &facts(), (|| 9_999, || 9_999));
         assert_eq!(large, Some((usage(1_000, 200), CountedBy::Estimate)));
-        assert_eq!(charged(None, &facts(), Estimate::default), None);
-        let unknown =
-            charged(None, &ModelFacts::default(), || Estimate { input: u64::MAX, output: 1 });
+        assert_eq!(charged(None, &facts(), (|| 0, || 0)), None);
+        let unknown = charged(None, &ModelFacts::default(), (|| u64::MAX, || 1));
         assert_eq!(unknown, Some((usage(10_000_000, 1), CountedBy::Estimate)));
     }
 

@@ -27,11 +27,13 @@ impl Operation {
     /// Whether its answer costs tokens, also where the provider does not count them.
     #[must_use]
     pub const fn always_costs_tokens(self) -> bool {
-        let embeds = matches!(
-            self,
-            Operation::Embedding | Operation::EmbedContents | Operation::EmbedContent
-        );
-        self.row().token_limit.is_some() || embeds
+        self.row().token_limit.is_some() || self.embeds()
+    }
+
+    /// Whether its answer is vectors, which cost no tokens.
+    #[must_use]
+    pub const fn embeds(self) -> bool {
+        matches!(self, Operation::Embedding | Operation::EmbedContents | Operation::EmbedContent)
     }
 
     /// What it makes, lists or is about, where that is something that a deployment keeps: ids of such

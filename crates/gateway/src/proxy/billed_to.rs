@@ -11,38 +11,44 @@ use hale_wire::peek::Peek;
 use http::{HeaderMap, header};
 
 use super::controls::{TAGS, session};
-use super::customer::METADATA_MAX;
 use crate::arrival::Arrival;
 
 /// Longest name that is kept, characters.
 const NAME_MAX: usize = 200;
 /// Most tags that are kept.
 const TAGS_MAX: usize = 50;
-/// Fields with tags, customers and sessions.
-const METADATA: [&str; 2] = ["metadata", "litellm_metadata"];
+
+/// Who a request says that it is billed to, but for the customer.
+pub(super) struct Names {
+    session: Option<Box<str>>,
+    wish: TagWish,
+}
+
+impl Names {
+    /// Reads it.
+    pub(super) fn of(headers: &HeaderMap, peek: &Peek) -> Names {
+        let mut wish = TagWish::default();
+        for text in headers.get_all(&TAGS).iter().filter_map(|value| value.to_str().ok()) {
+            text.split(',').for_each(|tag| wish.add(tag, ""));
+        }
+        // A body that is wrong is refused elsewhere.
+        let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
+        Names { session: affinity::session(peek, session(headers)).map(|id| short(&id)), wish }
+    }
+}
+
 /// Who it is, for that customer.
 pub(super) fn billed_to(
     arrival: &Arrival,
     headers: &HeaderMap,
-    (customer, peek): (Option<Box<str>>, &Peek),
+    (customer, names): (Option<Box<str>>, Names),
 ) -> BilledTo {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    // Reading more would hold up the worker.
-    let read = METADATA
-        .iter()
-        .all(|name| peek.raw(name).is_none_or(|text| text.len() <= METADATA_MAX))
-        .then_some(peek);
-    let sessions = session(headers);
     BilledTo {
         by_master_key: arrival.principal.is_operator() && arrival.principal.access().is_none(),
         end_user: customer,
-        session: match read {
-            Some(peek) => affinity::session(peek, sessions).map(|id| short(&id)),
-            None => {
-                sessions.own.or(sessions.of_agents).map(|id| short(&String::from_utf8_lossy(id)))
-            }
-        },
-        tags: tags(arrival, headers, read),
+        session: names.session,
+        tags: tags(arrival, &names.wish),
         address: arrival.connection.peer(),
         agent: agent.filter(|agent| !agent.is_empty()).map(short),
     }
@@ -56,15 +62,7 @@ fn short(text: &str) -> Box<str> {
 }
 
 /// The tags of the key and of the request, each once.
-fn tags(arrival: &Arrival, headers: &HeaderMap, peek: Option<&Peek>) -> Vec<Box<str>> {
-    let mut wish = TagWish::default();
-    for text in headers.get_all(&TAGS).iter().filter_map(|value| value.to_str().ok()) {
-        text.split(',').for_each(|tag| wish.add(tag, ""));
-    }
-    if let Some(peek) = peek {
-        // A body that is wrong is refused elsewhere.
-        let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
-    }
+fn tags(arrival: &Arrival, wish: &TagWish) -> Vec<Box<str>> {
     let of_key = arrival.principal.access().into_iter().flat_map(|access| &access.tags);
     let mut tags: Vec<Box<str>> = Vec::new();
     for tag in of_key.chain(&wish.any).map(|tag| short(tag)) {

@@ -19,6 +19,8 @@ pub(super) struct Billing {
     kept: Option<Box<Kept>>,
     /// The cost of calls whose answers no client gets.
     pub(super) elsewhere: Money,
+    /// What of it is in the record.
+    pub(super) counted_elsewhere: Money,
 }
 
 #[derive(Default)]
@@ -33,7 +35,11 @@ impl Billing {
     /// No calls yet.
     pub(super) fn of(arrival: &Arrival) -> Billing {
         let is_wanted = arrival.worker.process.sinks.remembers();
-        Billing { kept: is_wanted.then(Box::default), elsewhere: Money::ZERO }
+        Billing {
+            kept: is_wanted.then(Box::default),
+            elsewhere: Money::ZERO,
+            counted_elsewhere: Money::ZERO,
+        }
     }
 
     /// Whether calls are kept.
@@ -72,10 +78,12 @@ impl Billing {
         });
     }
 
-    /// The call under way has content: its provider counts.
-    pub(super) fn is_answered(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.body = None;
+    /// The call under way has an answer with that status: its provider counts.
+    pub(super) fn is_answered(&mut self, status: u16) {
+        let Some(kept) = &mut self.kept else { return };
+        kept.body = None;
+        if let Some(call) = kept.calls.last_mut() {
+            call.status = Some(status);
         }
     }
 
@@ -84,7 +92,7 @@ impl Billing {
         let Some(kept) = &mut self.kept else { return };
         kept.body = None;
         if let Some(call) = kept.calls.last_mut().filter(|call| !call.is_over) {
-            (call.status, call.cause) = (status, cause);
+            (call.status, call.cause) = (status.or(call.status), cause);
             call.ended_us = ended_us.max(call.began_us);
             call.is_over = true;
         }

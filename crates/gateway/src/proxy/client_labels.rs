@@ -12,8 +12,10 @@ use http::{HeaderMap, header};
 use serde_json::Value;
 
 use super::controls::TAGS;
-use super::customer::METADATA_MAX;
 use crate::arrival::Arrival;
+
+/// Longest `metadata` that is read for a label, bytes.
+const METADATA_MAX: usize = 64 << 10;
 
 /// The values of the labels of the config, in its order.
 pub(super) fn values(

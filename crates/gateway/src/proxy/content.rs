@@ -132,7 +132,11 @@ pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<()
         if !peek.is_given(field) {
             return Err(refusal::missing_parameter(route, field));
         }
-        if *field == "messages" && !peek.is_filled_list(field) {
+        // Providers refuse an empty list, or answer with one: neither is to blame.
+        let is_list = || peek.raw(field).is_some_and(|raw| raw.starts_with('['));
+        let has_lists = || matches!(operation.mode(), "embedding" | "moderation" | "rerank");
+        let is_wrong = *field == "messages" || (has_lists() && is_list());
+        if is_wrong && !peek.is_filled_list(field) {
             return Err(refusal::wrong_list(field));
         }
     }

@@ -4,7 +4,7 @@
 //! provider's counts are missing, incomplete or beyond the model's limits.
 
 use bytes::Bytes;
-use hale_core::charge::{Estimate, OutputCount, charged};
+use hale_core::charge::{OutputCount, charged};
 use hale_core::prices::ModelFacts;
 use hale_core::usage::{BYTES_PER_TOKEN, CountedBy, Usage};
 use hale_wire::controls;
@@ -50,28 +50,31 @@ impl<'a> Counted<'a> {
         }
     }
 
-    /// The tokens that are charged, at a model with these `facts`.
+    /// The tokens that are charged, at a model with these `facts`: of a request of that many bytes, to which so many tokens of an
+    /// answer that broke off were added.
     pub(super) fn charged(
         &self,
         facts: &ModelFacts,
-        request_bytes: u64,
+        (request_bytes, prefix_tokens): (u64, u64),
     ) -> Option<(Usage, CountedBy)> {
-        charged(self.reported, facts, || self.estimate(request_bytes))
-    }
-
-    fn estimate(&self, request_bytes: u64) -> Estimate {
-        let texts = self.texts.filter(|(request, _)| request.operation.always_costs_tokens());
-        let Some((request, answer)) = texts else { return Estimate::default() };
-        Estimate {
-            input: match request.peek() {
-                Some(peek) => controls::estimated_input(peek),
-                // A large body is not held beyond the first content of a stream.
-                None => request_bytes / BYTES_PER_TOKEN,
-            },
-            output: match answer {
-                AnswerTexts::Body(body) => controls::estimated_output(body),
-                AnswerTexts::Stream(reader) => reader.estimated_output(),
-            },
-        }
+        let is_new = self.texts.filter(|(request, _)| request.operation.always_costs_tokens());
+        let input = || match is_new {
+            Some((request, _)) => {
+                let own = match request.peek() {
+                    Some(peek) => controls::estimated_input(peek),
+                    // A large body is not held beyond the first content of a stream.
+                    None => request_bytes / BYTES_PER_TOKEN,
+                };
+                own + prefix_tokens
+            }
+            None => 0,
+        };
+        let output = || match is_new {
+            Some((request, _)) if request.operation.embeds() => 0,
+            Some((_, AnswerTexts::Body(body))) => controls::estimated_output(body),
+            Some((_, AnswerTexts::Stream(reader))) => reader.estimated_output(),
+            None => 0,
+        };
+        charged(self.reported, facts, (input, output))
     }
 }

@@ -3,12 +3,10 @@
 //! Called by [`super::opening`] once a request, for what is checked, billed and counted. Always true: these three have one name; what
 //! cannot be read names none, and refuses no request.
 
+use hale_wire::controls::text_in;
 use hale_wire::peek::Peek;
 use http::{HeaderMap, HeaderName};
-use serde_json::Value;
 
-/// Longest `metadata` that is read, bytes.
-pub(super) const METADATA_MAX: usize = 64 << 10;
 /// Longest name, characters.
 const NAME_MAX: usize = 200;
 /// Headers that name it.
@@ -21,11 +19,11 @@ static HEADERS: [HeaderName; 2] = [
 pub(super) fn customer(
     headers: &HeaderMap,
     user: Option<&str>,
-    peek: Option<&Peek>,
+    body: impl FnOnce() -> Option<Box<str>>,
 ) -> Option<Box<str>> {
     let of_headers = HEADERS.iter().filter_map(|name| headers.get(name)?.to_str().ok());
     let named = of_headers.chain(user).find_map(name_of);
-    named.or_else(|| of_body(peek?))
+    named.or_else(body)
 }
 
 /// A name without the space around it; `None` if nothing is left.
@@ -35,14 +33,10 @@ fn name_of(text: &str) -> Option<Box<str>> {
     (!cut.is_empty()).then(|| cut.into())
 }
 
-/// Wherever LiteLLM looks for it.
-fn of_body(peek: &Peek) -> Option<Box<str>> {
+/// That of the body, wherever LiteLLM looks for it.
+pub(super) fn of_body(peek: &Peek) -> Option<Box<str>> {
     let word = |name: &'static str| name_of(&peek.word(name)?);
-    let within = |field: &str, name: &str| {
-        let text = peek.raw(field).filter(|text| text.len() <= METADATA_MAX)?;
-        let members: Value = serde_json::from_str(text).ok()?;
-        name_of(members.get(name)?.as_str()?)
-    };
+    let within = |field: &str, name: &str| name_of(&text_in(peek.raw(field)?, name)?);
     word("user")
         .or_else(|| within("litellm_metadata", "user"))
         .or_else(|| within("metadata", "user_id"))
@@ -63,7 +57,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
         let peek = Peek::parse(body.into()).unwrap();
-        customer(&headers, user, Some(&peek)).map_or_else(String::new, String::from)
+        customer(&headers, user, || of_body(&peek)).map_or_else(String::new, String::from)
     }
 
     #[test]

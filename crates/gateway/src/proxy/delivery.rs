@@ -66,6 +66,8 @@ pub(crate) struct Delivery {
     place: Cell<Option<Place>>,
     /// What halves of the answer came to that broke off.
     earlier: Option<Box<halves::Earlier>>,
+    /// Tokens of an answer that broke off, which are sent behind the request.
+    prefix_tokens: u64,
     /// Its calls of upstreams.
     billing: Billing,
     /// The deployment that is called, while there is no answer.
@@ -143,6 +145,7 @@ impl Delivery {
             in_line_us: Cell::new(0),
             place: Cell::new(None),
             earlier: None,
+            prefix_tokens: 0,
             billing: Billing::of(arrival),
             called: None,
             attempt: None,

@@ -10,6 +10,7 @@ use hale_wire::modes;
 use hale_wire::peek::Peek;
 use http::request::Parts;
 
+use super::billed_to;
 use super::content;
 use super::controls::{Source, all_controls};
 use super::keepalive_wish::keepalive_ms;
@@ -32,6 +33,10 @@ pub(super) struct ReadApart {
     pub(super) first_model: Option<String>,
     /// The facts, or why the request cannot be served.
     pub(super) facts: Result<Facts, Refusal>,
+    /// The client's own customer, if the body names it.
+    pub(super) customer: Option<Box<str>>,
+    /// Who else it is billed to.
+    pub(super) names: billed_to::Names,
 }
 
 impl Facts {

@@ -3,6 +3,8 @@
 //! Called by [`super::exchange`]. Always true: no upstream is called here, and a refusal says what to change
 //! in the request.
 
+mod client;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,12 +19,11 @@ use hyper::body::Incoming;
 
 use super::admit;
 use super::attempt::AnswerForm;
-use super::billed_to::billed_to;
+use super::billed_to::Names;
 use super::cache_wish::{CacheWish, Source};
-use super::client_labels;
 use super::content;
 use super::controls::{header_controls, wants_explanation};
-use super::customer::customer;
+use super::customer;
 use super::delivery::Delivery;
 use super::dialect::Dialect;
 use super::facts::{Facts, ReadApart};
@@ -53,6 +54,8 @@ pub(super) struct Opening {
     end_user: Option<Arc<EndUser>>,
     /// The name of the client's own customer.
     customer: Option<Box<str>>,
+    /// Who else it is billed to, if that was read apart from the worker.
+    names: Option<Names>,
 }
 
 /// Where the model's name comes from.
@@ -80,7 +83,16 @@ impl Opening {
         head: Parts,
     ) -> Opening {
         let delivery = Delivery::begin(&arrival, operation, &head);
-        Opening { arrival, delivery, operation, head, path_name, customer: None, end_user: None }
+        Opening {
+            arrival,
+            delivery,
+            operation,
+            head,
+            path_name,
+            customer: None,
+            names: None,
+            end_user: None,
+        }
     }
 
     /// Runs all three phases.
@@ -98,12 +110,22 @@ impl Opening {
         }
         let (dialect, mut body, apart) = self.read(incoming).await?;
         let history = recalled::of(&self.arrival, self.operation, &mut body).await?;
-        let (first_model, facts) = match apart.filter(|_| history.is_none()) {
-            Some(ReadApart { first_model, facts }) => (Some(first_model), Some(facts)),
-            None => (None, None),
+        let (first_model, facts) = match apart {
+            Some(ReadApart { first_model, facts, customer, names }) => {
+                self.customer = self.customer_of(|| customer);
+                self.names = Some(names);
+                match history.is_none() {
+                    true => (Some(first_model), Some(facts)),
+                    false => (None, None),
+                }
+            }
+            None => {
+                self.customer = self.customer_of(|| customer::of_body(&body.peek));
+                (None, None)
+            }
         };
-        self.customer = self.customer_of(Some(&body.peek));
         self.note_client(&body.peek);
+        self.note_billed_to(&body.peek);
         self.check_end_user().await?;
         let mut addressed = self.authorize(&body.peek, first_model)?;
         self.arrival.check_model(&mut addressed.model)?;
@@ -114,57 +136,6 @@ impl Opening {
         let (mut request, plan) = self.resolve((dialect, facts), body, addressed).await?;
         request.history = history;
         Ok((request, plan))
-    }
-
-    /// Notes the user that a header names, if the config says which.
-    fn note_user(&mut self) {
-        let names = &self.arrival.serving.snapshot.gateway.user_headers;
-        let values = names.iter().filter_map(|name| self.head.headers.get(&**name)?.to_str().ok());
-        if let Some(user) = values.map(str::trim).find(|value| !value.is_empty()) {
-            let user: Arc<str> = user.chars().take(200).collect::<String>().into();
-            self.delivery.note(|record| record.user = Some(user));
-        }
-    }
-
-    /// The client's own customer.
-    fn customer_of(&self, peek: Option<&Peek>) -> Option<Box<str>> {
-        customer(&self.head.headers, self.delivery.user().as_deref(), peek)
-    }
-
-    /// Finds the row of the client's own customer, if any has a row and the client has a key.
-    ///
-    /// # Errors
-    /// It is blocked, or its row cannot be read.
-    async fn check_end_user(&mut self) -> Result<(), Refusal> {
-        let keys = &self.arrival.worker.process.keys;
-        if self.arrival.principal.access().is_none() || !keys.has_end_users() {
-            return Ok(());
-        }
-        let Some(id) = &self.customer else { return Ok(()) };
-        let found = Box::pin(keys.end_user(id)).await.map_err(refusal::denied)?;
-        if let Some(end_user) = &found {
-            end_user.check().map_err(refusal::denied)?;
-        }
-        self.end_user = found;
-        Ok(())
-    }
-
-    /// Notes what labels of metrics tell of the client, if the config has such labels.
-    fn note_client(&mut self, peek: &Peek) {
-        if self.arrival.serving.snapshot.gateway.metrics.client_labels.is_empty() {
-            return;
-        }
-        let named = (self.customer.as_deref(), peek);
-        let values = client_labels::values(&self.arrival, &self.head.headers, named);
-        self.delivery.counting.client(values);
-    }
-
-    /// Notes who it is billed to, if that is kept.
-    fn note_billed_to(&mut self, peek: &Peek) {
-        if self.delivery.keeps_calls() {
-            let to = billed_to(&self.arrival, &self.head.headers, (self.customer.take(), peek));
-            self.delivery.billed_to(to);
-        }
     }
 
     /// Reads the body, after its declared type has been accepted.
@@ -200,7 +171,9 @@ impl Opening {
             let peek = content::read(operation, &head.headers, body)?;
             let first_model = content::batch_model(operation, &peek);
             let facts = Facts::of(operation, &serving, &head, &peek);
-            Ok((peek, ReadApart { first_model, facts }))
+            let customer = customer::of_body(&peek);
+            let names = Names::of(&head.headers, &peek);
+            Ok((peek, ReadApart { first_model, facts, customer, names }))
         })
         .await;
         // Time has passed.
@@ -267,7 +240,6 @@ impl Opening {
     ) -> Result<(ModelRequest, RoutePlan), Refusal> {
         let (operation, peek) = (self.operation, &body.peek);
         self.delivery.capture.body(peek);
-        self.note_billed_to(peek);
         let Facts { mut controls, units, wants_text } = facts;
         let streams = self.wants_stream(peek)?;
         // Audio and files are relayed as they come, too.
@@ -344,7 +316,8 @@ impl Opening {
             record.stream = true;
         });
         content::check_guardrails(&body).await?;
-        self.customer = self.customer_of(None);
+        self.customer = self.customer_of(|| None);
+        self.note_billed_to(&Peek::opaque(body.clone()));
         self.check_end_user().await?;
         let snapshot = &self.arrival.serving.snapshot;
         let mut may_use = MayUse::default();
@@ -371,7 +344,6 @@ impl Opening {
             ..header_controls(&self.head.headers)?
         };
         let plan = RoutePlan::new(snapshot, target, controls.clone(), clock::recent().millis());
-        self.note_billed_to(&peek);
         let named = model.as_deref().unwrap_or_default();
         self.admit(&plan, (&peek, named), Units::default()).await?;
         if let Some(model) = &model {

@@ -115,6 +115,7 @@ impl Exchange {
                 let deployment = self.delivery.deployment().cloned();
                 let Exchange { delivery, request, .. } = &mut *self;
                 let half = delivery.broke_off(&failed, Counted::of_stream(reader, request));
+                delivery.sends_prefix(rescue.broken.cut().prefix());
                 let (usage, usd) = half.unwrap_or_default();
                 rescue.broken.charged(usage);
                 rescue.earlier_usd += usd;
@@ -192,6 +193,7 @@ impl Exchange {
                 (*stream, guard, rescue)
             }
             (other, _) => {
+                self.delivery.call_passed_over();
                 self.discard(other);
                 return Err(No::Failed);
             }

@@ -41,6 +41,11 @@ fn a_blocked_end_user_is_refused_wherever_a_request_names_it() {
         with(json!({"litellm_metadata": {"user": "eve"}})),
         with(json!({"metadata": {"user_id": "eve"}})),
         with(json!({"safety_identifier": "eve"})),
+        with(json!({"metadata": {"pad": "x".repeat(100_000), "user_id": "eve"}})),
+        with(json!({"metadata": {"user_id": "eve", "pad": "x".repeat(900_000)}})),
+        with(
+            json!({"litellm_metadata": {"user": "eve"}, "messages": [{"role": "user", "content": "x".repeat(400_000)}]}),
+        ),
     ];
     for body in &bodies {
         let refused = expect_error(&sender.post_json(CHAT, &[], body), 403, "end_user_blocked");
@@ -48,6 +53,20 @@ fn a_blocked_end_user_is_refused_wherever_a_request_names_it() {
             (&refused["type"], &refused["message"]),
             (&json!("auth_error"), &json!("End User=eve is blocked"))
         );
+    }
+    // Readers take the last of two; an escape is no other name.
+    for more in [
+        r#""user": "adam", "user": "eve""#,
+        r#""metadata": {"user\u005fid": "adam", "user_id": "eve"}"#,
+        r#""metadata": {"user\u005fid": "eve"}"#,
+        r#""us\u0065r": "eve""#,
+    ] {
+        let body = format!(
+            r#"{{"model": "m", "messages": [{{"role": "user", "content": "hi"}}], {more}}}"#
+        );
+        let refused =
+            sender.request("POST", CHAT, &[("content-type", "application/json")], body.as_bytes());
+        assert_eq!(refused.status, 403, "{more}");
     }
     for name in ["x-litellm-customer-id", "x-litellm-end-user-id", "X-My-User"] {
         let refused = sender.post_json(CHAT, &[(name, "eve")], &with(json!({"user": "adam"})));

@@ -6,7 +6,8 @@ use hale_testkit::{FakeUpstream, Request, Response, Script, modes, openai};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Config, LOG, client, error, eventually, expect_error, pair, wait_for_records, wait_until_idle,
+    Config, LOG, client, error, eventually, expect_error, lone, pair, wait_for_records,
+    wait_until_idle,
 };
 
 /// A mode: where clients ask, the model as the config names it, what is asked, and where it goes.
@@ -507,4 +508,22 @@ fn a_rate_limit_of_one_is_the_next_ones_turn() {
     assert_eq!(limited.requests().len(), 1, "it is in cooldown");
     let gone = post(&hale, SPEECH, &json!({"model": "zz", "input": "x", "voice": "v"}));
     expect_error(&gone, 400, "unknown_model");
+}
+
+#[test]
+fn an_empty_list_is_refused_before_any_provider_is_called() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let lists = [
+        ("/v1/embeddings", json!({"model": "m", "input": []})),
+        ("/v1/moderations", json!({"model": "m", "input": []})),
+        ("/v1/rerank", json!({"model": "m", "query": "q", "documents": [ ]})),
+        ("/v1beta/models/m:batchEmbedContents", json!({"requests": []})),
+    ];
+    for (path, body) in lists {
+        let refused = client(&hale).post_json(path, &[], &body);
+        assert_eq!(refused.status, 400, "{path}: {}", refused.text());
+        assert!(refused.text().contains("list"), "{path}: {}", refused.text());
+    }
+    assert!(upstream.requests().is_empty());
 }

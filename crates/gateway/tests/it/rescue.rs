@@ -4,7 +4,7 @@ use hale_testkit::{Event, FakeUpstream, Hale, Request, Script, anthropic, gemini
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Config, LOG, UPSTREAM_KEY, chat_with, client, metric, pair, wait_for_records,
+    CHAT, Config, LOG, UPSTREAM_KEY, chat_with, client, eventually, metric, pair, wait_for_records,
 };
 
 /// What the models of these tests say.
@@ -269,7 +269,18 @@ fn another_answer_is_never_joined() {
         // What the other deployment said costs, too.
         let own =
             record["usage"]["output_tokens"].as_u64().or(record["output_tokens"].as_u64()).unwrap();
-        assert!(record["cost_usd"].as_f64().unwrap() > own as f64 * 0.01, "{record}");
+        let cost = record["cost_usd"].as_f64().unwrap();
+        assert!(cost > own as f64 * 0.01, "{record}");
+        let same = |other: f64| (other - cost).abs() < 1e-9;
+        let spent = metric(&hale, "hale_spend_usd_total", &[]);
+        assert!(same(spent), "{text}: {spent} in the metrics, {cost} in the record");
+        let path = format!("/spend/logs?request_id={}", record["call_id"].as_str().unwrap());
+        let row = eventually("its row", || {
+            client(&hale).get(&path).json().as_array().and_then(|rows| rows.first()).cloned()
+        });
+        assert!(same(row["spend"].as_f64().unwrap()), "{text}: {cost} in the record, {row}");
+        // The prefix was sent, and what was said instead was read.
+        assert!(row["prompt_tokens"].as_u64().unwrap() > HALF as u64 / 8, "{row}");
         assert_eq!(
             metric(
                 &hale,

@@ -164,11 +164,12 @@ fn unescaped_units(text: &[u8]) -> Option<(char, &[u8])> {
     Some((character, tail))
 }
 
-/// The text of the value of the member `name`.
+/// The text of the value of the member `name`. Of several the last one counts, as for the readers of providers.
 #[must_use]
 pub fn value<'t>(text: &'t [u8], members: &[Member], name: &str) -> Option<&'t [u8]> {
     members
         .iter()
+        .rev()
         .find(|member| key_is(text, member, name))
         .and_then(|member| text.get(member.value()))
 }

@@ -3,7 +3,7 @@
 //! Called by [`super::stream`] if the config asks for it. Always true: a cost is added only to counts that are charged as
 //! they are, and only where the client sees them.
 
-use hale_core::charge::{Estimate, OutputCount, charged};
+use hale_core::charge::{OutputCount, charged};
 use hale_core::deployment::Deployment;
 use hale_core::usage::{CountedBy, Usage};
 
@@ -26,7 +26,8 @@ pub(super) fn add_cost(
 /// The cost in USD, if the counts are believed and the model has a price.
 fn cost(usage: &Usage, deployment: &Deployment) -> Option<f64> {
     let reported = Some((*usage, OutputCount::Final));
-    let (usage, by) = charged(reported, &deployment.facts, Estimate::default)?;
+    // A count that is estimated is not charged as it is.
+    let (usage, by) = charged(reported, &deployment.facts, (|| 1, || 1))?;
     deployment.facts.cost_usd(&usage).filter(|usd| by == CountedBy::Provider && usd.is_finite())
 }
 

@@ -205,7 +205,10 @@ impl Joint {
         match delta {
             Delta::Start(_) => false,
             Delta::Text(text) => match self.seam.take(text) {
-                Met::Differs => true,
+                Met::Differs => {
+                    self.compared += text.len();
+                    true
+                }
                 Met::NotYet => {
                     self.compared += text.len();
                     false

@@ -4,11 +4,15 @@
 //! Always true: a fallback cannot bring a credential or an address.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use hale_core::provider::WireFormat;
 use hale_core::route::{ClientFallback, Needs, TagWish};
 use hale_core::usage::BYTES_PER_TOKEN;
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::bytes::edit::Edit;
 use crate::bytes::elements::{after_space, elements};
@@ -199,6 +203,35 @@ pub fn tags(peek: &Peek, wish: &mut TagWish, prefix: &str) -> Result<(), PeekErr
         }
     }
     Ok(())
+}
+
+/// The text called `name` in the JSON object `raw`; the last one, if there are several. Reads all of it without a tree.
+#[must_use]
+pub fn text_in(raw: &str, name: &str) -> Option<String> {
+    let found = serde_json::Deserializer::from_str(raw).deserialize_map(Last(name)).ok()??;
+    serde_json::from_str(found.get()).ok()
+}
+
+/// Finds the last member with that name.
+struct Last<'n>(&'n str);
+
+impl<'de> Visitor<'de> for Last<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Str(name)) = members.next_key::<Str<'_>>()? {
+            let value: &RawValue = members.next_value()?;
+            if name == self.0 {
+                found = Some(value);
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Whether the length of a request is measured.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use hale_core::cause::Cause;
-use hale_core::charge::Estimate;
 use hale_core::deployment::Deployment;
 use hale_core::money::Money;
 use hale_core::record::{Bill, BilledTo};
@@ -54,7 +53,7 @@ impl Delivery {
         match result {
             Ok(answered) => {
                 self.called = None;
-                self.billing.is_answered();
+                self.billing.is_answered(answered.status());
                 self.capture.attempt_answered(answered.status());
             }
             Err(failed) => {
@@ -80,6 +79,12 @@ impl Delivery {
         self.billing.ended(failed.status, Some(failed.cause), ended_us);
     }
 
+    /// The answer of the last call is not for the client, or only if no other one comes.
+    pub(in crate::proxy) fn call_passed_over(&mut self) {
+        let ended_us = clock::recent().since(self.arrived);
+        self.billing.ended(Some(200), Some(Cause::EmptyAnswer), ended_us);
+    }
+
     /// An answer that no client gets: its cost is the request's all the same.
     pub(in crate::proxy) fn passed_over(&mut self, guard: &AttemptGuard, counted: Counted<'_>) {
         let deployment = guard.deployment();
@@ -95,6 +100,7 @@ impl Delivery {
         let (deployment, model) = (guard.deployment().clone(), Box::from(guard.model()));
         let bill = self.charge(&deployment, &model, counted)?;
         let Bill { usage, counted_by, cost } = self.with_earlier(bill);
+        self.billing.counted_elsewhere = self.billing.elsewhere;
         let cost = cost.map(|cost| cost.plus(self.billing.elsewhere).usd());
         self.note(|record| {
             record.usage = Some(usage);
@@ -113,16 +119,16 @@ impl Delivery {
             self.bill_prompt(&deployment);
         }
         let ended_us = clock::recent().since(self.arrived);
-        let (status, cause) = match &self.record {
-            Some(record) => (record.first_content_us.map(|_| 200), record.cause),
-            None => (None, None),
-        };
-        self.billing.ended(status, cause, ended_us);
-        let elsewhere = self.billing.elsewhere;
+        let cause = self.record.as_ref().and_then(|record| record.cause);
+        self.billing.ended(None, cause, ended_us);
+        // What came after the answer was counted: a rescue that failed.
+        let late = self.billing.elsewhere.minus(self.billing.counted_elsewhere);
         let (calls, to) = self.billing.finish();
         self.note(|record| {
-            if record.cost_usd.is_none() && elsewhere > Money::ZERO {
-                (record.cost_usd, record.counted_by) = (Some(elsewhere.usd()), CountedBy::Estimate);
+            if late > Money::ZERO {
+                let counted = record.cost_usd.and_then(Money::of_usd).unwrap_or_default();
+                (record.cost_usd, record.counted_by) =
+                    (Some(counted.plus(late).usd()), CountedBy::Estimate);
             }
             (record.calls, record.billed_to) = (calls, to);
         });
@@ -135,9 +141,10 @@ impl Delivery {
         }
         let Some((body, model)) = self.billing.under_way() else { return };
         let Ok(peek) = Peek::parse(body) else { return };
-        let estimate = Estimate { input: estimated_input(&peek), output: 0 };
+        let prefix_tokens = self.prefix_tokens;
+        let input = || estimated_input(&peek) + prefix_tokens;
         let facts = deployment.facts_of(&model);
-        if let Some((usage, by)) = hale_core::charge::charged(None, &facts, || estimate) {
+        if let Some((usage, by)) = hale_core::charge::charged(None, &facts, (input, || 0)) {
             let bill = self.bill(deployment, (usage, by), facts.cost(&usage));
             self.billing.elsewhere = self.billing.elsewhere.plus(bill.cost.unwrap_or_default());
         }
@@ -152,7 +159,8 @@ impl Delivery {
     ) -> Option<Bill> {
         let request_bytes = self.record.as_ref().map_or(0, |record| record.request_bytes);
         let facts = deployment.facts_of(model);
-        let (usage, counted_by) = counted.charged(&facts, request_bytes)?;
+        let sent = (request_bytes, self.prefix_tokens);
+        let (usage, counted_by) = counted.charged(&facts, sent)?;
         let cost = facts.cost(&usage);
         Some(self.bill(deployment, (usage, counted_by), cost))
     }

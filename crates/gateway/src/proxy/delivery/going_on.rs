@@ -99,7 +99,7 @@ impl Delivery {
     fn cost_of(&self, so_far: Counted<'_>) -> Option<Money> {
         let deployment = self.deployment()?;
         let bytes = self.record.as_ref().map_or(0, |record| record.request_bytes);
-        let (usage, _) = so_far.charged(&deployment.facts, bytes)?;
+        let (usage, _) = so_far.charged(&deployment.facts, (bytes, self.prefix_tokens))?;
         Money::of_usd(deployment.facts.cost_usd(&usage)?)
     }
 }

@@ -6,7 +6,7 @@
 use hale_core::money::Money;
 use hale_core::record::Bill;
 use hale_core::rescue::Outcome;
-use hale_core::usage::{CountedBy, Usage};
+use hale_core::usage::{BYTES_PER_TOKEN, CountedBy, Usage};
 
 use super::Delivery;
 use crate::proxy::attempt::Failed;
@@ -47,6 +47,11 @@ impl Delivery {
         };
         self.earlier = Some(Box::new(earlier));
         Some((earlier.usage, earlier.cost.unwrap_or_default().usd()))
+    }
+
+    /// The calls from now on send what the client has behind the request: providers charge for it.
+    pub(in crate::proxy) fn sends_prefix(&mut self, prefix: &str) {
+        self.prefix_tokens = (prefix.len() as u64).div_ceil(BYTES_PER_TOKEN);
     }
 
     /// The rest of the answer has begun.

@@ -31,6 +31,7 @@ impl Exchange {
         let (target, overrides) = (self.plan.target().clone(), self.plan.overrides());
         let message = "the answer has no content".to_owned();
         let empty = Failed::of(Cause::EmptyAnswer, Some(200), message);
+        self.delivery.call_passed_over();
         self.delivery.capture.attempt_failed(&empty);
         self.failed(&winner.plan, empty, begun);
         // The first one is kept.
@@ -75,6 +76,7 @@ impl Exchange {
         let message = "the answer does not begin with what the client has".to_owned();
         let differs = Failed::of(Cause::EmptyAnswer, Some(200), message);
         self.delivery.capture.attempt_failed(&differs);
+        self.delivery.call_passed_over();
         self.discard(answered);
         self.failed(plan, differs, begun);
     }

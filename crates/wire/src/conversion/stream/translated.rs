@@ -61,7 +61,11 @@ impl Reader {
                 let seen = advance(&mut self.progress, &deltas);
                 self.record(seen);
             }
-            Err(why) => self.reject(why),
+            Err(why) => {
+                // What another answer has said is charged.
+                self.meets();
+                self.reject(why);
+            }
         }
     }
 }

@@ -8,11 +8,17 @@ use super::field::Field;
 use super::problem::{Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 
-const MODES: [(&str, AffinitySettings); 4] = [
-    ("auto", AffinitySettings { keeps: Keeps::WhereCheaper, by_session: true, by_prefix: true }),
-    ("off", AffinitySettings { keeps: Keeps::Never, by_session: false, by_prefix: false }),
-    ("session", AffinitySettings { keeps: Keeps::Always, by_session: true, by_prefix: false }),
-    ("prefix", AffinitySettings { keeps: Keeps::Always, by_session: false, by_prefix: true }),
+/// A mode in which these name the home: session, prefix, key.
+const fn mode(keeps: Keeps, [by_session, by_prefix, by_key]: [bool; 3]) -> AffinitySettings {
+    AffinitySettings { keeps, by_session, by_prefix, by_key }
+}
+
+const MODES: [(&str, AffinitySettings); 5] = [
+    ("auto", mode(Keeps::WhereCheaper, [true, true, false])),
+    ("off", mode(Keeps::Never, [false, false, false])),
+    ("session", mode(Keeps::Always, [true, false, false])),
+    ("prefix", mode(Keeps::Always, [false, true, false])),
+    ("key", mode(Keeps::Always, [false, false, true])),
 ];
 
 const ENFORCE_RATES: &str = "enforce_model_rate_limits";
@@ -22,11 +28,11 @@ const BUDGETS: &str = "router_budget_limiting";
 const STORED: &str = "responses_api_deployment_check";
 const SESSIONS: &str = "session_affinity";
 const PREFIXES: &str = "prompt_caching";
+const KEYS: &str = "deployment_affinity";
 /// All that are served.
-const SERVED: [&str; 5] = [ENFORCE_RATES, BUDGETS, STORED, SESSIONS, PREFIXES];
+const SERVED: [&str; 6] = [ENFORCE_RATES, BUDGETS, STORED, SESSIONS, PREFIXES, KEYS];
 /// Checks of LiteLLM that do not exist here yet.
-const OTHERS: [&str; 3] =
-    ["deployment_affinity", "forward_client_headers_by_model_group", "encrypted_content_affinity"];
+const OTHERS: [&str; 2] = ["forward_client_headers_by_model_group", "encrypted_content_affinity"];
 
 /// What the config says.
 #[derive(Debug, Default)]
@@ -34,6 +40,7 @@ pub(super) struct Written {
     mode: Option<AffinitySettings>,
     by_session: bool,
     by_prefix: bool,
+    by_key: bool,
     /// Whether `rpm` and `tpm` are limits.
     pub(super) enforces_rates: bool,
 }
@@ -46,7 +53,7 @@ impl Written {
         if self.mode.is_none() {
             let near = did_you_mean(&nearest(name, MODES.iter().map(|(known, _)| *known)));
             let hint = if near.is_empty() {
-                "write `auto`, `session`, `prefix` or `off`".into()
+                "write `auto`, `session`, `prefix`, `key` or `off`".into()
             } else {
                 near
             };
@@ -63,6 +70,7 @@ impl Written {
                 Some(BUDGETS | STORED) => {}
                 Some(SESSIONS) => self.by_session = true,
                 Some(PREFIXES) => self.by_prefix = true,
+                Some(KEYS) => self.by_key = true,
                 Some(name) if OTHERS.contains(&name) => {
                     let problem = format!("`{name}` is not served yet: ignored");
                     problems.warn(item.at, &path, Wrong::new(problem, ""));
@@ -81,11 +89,9 @@ impl Written {
     pub(super) fn settings(&self) -> AffinitySettings {
         match self.mode {
             Some(mode) => mode,
-            None if self.by_session || self.by_prefix => AffinitySettings {
-                keeps: Keeps::Always,
-                by_session: self.by_session,
-                by_prefix: self.by_prefix,
-            },
+            None if self.by_session || self.by_prefix || self.by_key => {
+                mode(Keeps::Always, [self.by_session, self.by_prefix, self.by_key])
+            }
             None => AffinitySettings::default(),
         }
     }

@@ -26,11 +26,18 @@ pub struct AffinitySettings {
     pub by_session: bool,
     /// Whether the beginning of a long conversation names it.
     pub by_prefix: bool,
+    /// Whether the client's key names it, where nothing else does.
+    pub by_key: bool,
 }
 
 impl Default for AffinitySettings {
     fn default() -> AffinitySettings {
-        AffinitySettings { keeps: Keeps::default(), by_session: true, by_prefix: true }
+        AffinitySettings {
+            keeps: Keeps::default(),
+            by_session: true,
+            by_prefix: true,
+            by_key: false,
+        }
     }
 }
 
@@ -38,12 +45,16 @@ impl AffinitySettings {
     /// Its name in the config.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match (self.keeps, self.by_session, self.by_prefix) {
-            (Keeps::Never, ..) | (_, false, false) => "off",
+        match (self.keeps, self.by_session, self.by_prefix, self.by_key) {
+            (Keeps::Never, ..) | (_, false, false, false) => "off",
             (Keeps::WhereCheaper, ..) => "auto",
-            (Keeps::Always, true, true) => "session, else prefix",
-            (Keeps::Always, true, false) => "session",
-            (Keeps::Always, false, true) => "prefix",
+            (Keeps::Always, true, true, false) => "session, else prefix",
+            (Keeps::Always, true, true, true) => "session, else prefix, else key",
+            (Keeps::Always, true, false, false) => "session",
+            (Keeps::Always, true, false, true) => "session, else key",
+            (Keeps::Always, false, true, false) => "prefix",
+            (Keeps::Always, false, true, true) => "prefix, else key",
+            (Keeps::Always, false, false, true) => "key",
         }
     }
 }
@@ -55,6 +66,8 @@ pub enum NamedBy {
     Session,
     /// The beginning of the conversation: tools, instructions and the first turn.
     Prefix,
+    /// The client's key.
+    Key,
 }
 
 impl NamedBy {
@@ -64,6 +77,7 @@ impl NamedBy {
         match self {
             NamedBy::Session => "session",
             NamedBy::Prefix => "prefix",
+            NamedBy::Key => "key",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hale_core::operation::{Carries, Kind, Operation};
 use hale_core::prices::ModelFacts;
 use hale_core::record::RequestRecord;
-use hale_core::route::{ClientFallback, Controls, MayUse, RoutePlan};
+use hale_core::route::{Affinity, ClientFallback, Controls, MayUse, NamedBy, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::Money;
 use hale_core::tenancy::access::{Admission, KeyAccess, Renamed};
@@ -67,6 +67,11 @@ pub(super) fn restrict(
         check_fallback(access, snapshot, fallback)?;
     }
     controls.may_use = MayUse::of(access);
+    let by_key = snapshot.inspects.home && snapshot.router.affinity.by_key;
+    if by_key && controls.affinity.is_none() {
+        let key = access.identity.key.as_bytes();
+        controls.affinity = Some(Affinity::of(NamedBy::Key, [key]));
+    }
     Ok(())
 }
 

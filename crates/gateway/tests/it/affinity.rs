@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use hale_testkit::{FakeUpstream, Hale, Response, Script, openai};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, Config, chat_with, client};
+use crate::keys::make;
+use crate::support::{CHAT, Config, KEY, chat_with, client};
 
 /// A group of four members at one upstream.
 fn four(upstream: &FakeUpstream) -> Config {
@@ -160,6 +161,26 @@ fn checks_of_litellm_ask_for_it_and_a_wrong_word_is_named() {
     let wrong = four(&up).router(json!({"affinity": "sesion"})).start();
     let line = wrong.wait_for_line("unknown affinity `sesion`");
     assert!(line.contains("did you mean `session`?"), "{line}");
+}
+
+#[test]
+fn a_key_keeps_to_one_member_where_the_config_asks_for_it_and_no_session_is_named() {
+    let up = FakeUpstream::start();
+    let checks = json!({"optional_pre_call_checks": ["deployment_affinity", "session_affinity"]});
+    let hale = four(&up).router(checks).start();
+    let plain = openai::chat_request("m", "hi");
+    let of = |key: &str, body: &Value| -> BTreeSet<String> {
+        (0..8).map(|_| home(&hale.client_with_key(key).post_json(CHAT, &[], body))).collect()
+    };
+    let keys: Vec<String> = (0..12).map(|_| make(&hale, &json!({})).0).collect();
+    let found: Vec<_> = keys.iter().map(|key| of(key, &plain)).collect();
+    assert!(found.iter().all(|homes| homes.len() == 1), "{found:?}");
+    let all: BTreeSet<_> = found.iter().flatten().collect();
+    assert!(all.len() > 1, "keys are spread: {all:?}");
+    assert!(of(KEY, &plain).len() > 1, "the master key is for all clients");
+    let session = named("litellm_session_id", json!("s"));
+    let by_session: BTreeSet<_> = keys.iter().flat_map(|key| of(key, &session)).collect();
+    assert_eq!(by_session.len(), 1, "a session comes first, whatever the key");
 }
 
 #[test]

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     const BOTH: AffinitySettings =
-        AffinitySettings { keeps: Keeps::Always, by_session: true, by_prefix: true };
+        AffinitySettings { keeps: Keeps::Always, by_session: true, by_prefix: true, by_key: false };
 
     fn named(body: &Value, headers: Headers<'_>) -> Option<Affinity> {
         let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
@@ -237,7 +237,8 @@ mod tests {
         let body = json!({"litellm_session_id": "a", "input": "x".repeat(5_000)});
         let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
         let by = |by_session, by_prefix| {
-            let settings = AffinitySettings { keeps: Keeps::Always, by_session, by_prefix };
+            let settings =
+                AffinitySettings { keeps: Keeps::Always, by_session, by_prefix, by_key: false };
             affinity(&peek, settings, Headers::default()).map(Affinity::named_by)
         };
         assert_eq!(by(true, false), Some(NamedBy::Session));

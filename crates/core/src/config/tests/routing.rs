@@ -83,8 +83,8 @@ fn contradictions_and_mistakes_are_named() {
         ("model_group_retry_policy: {mm: {}}", "no model group `mm`"),
         ("optional_pre_call_checks: [nonsense]", "unknown check `nonsense`"),
         (
-            "optional_pre_call_checks: [deployment_affinity]",
-            "`deployment_affinity` is not served yet",
+            "optional_pre_call_checks: [encrypted_content_affinity]",
+            "`encrypted_content_affinity` is not served yet",
         ),
     ];
     for (line, expected) in cases {

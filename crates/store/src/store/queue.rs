@@ -9,15 +9,19 @@ use crate::rollup::Rollups;
 use crate::rows::{Request, Stored};
 use crate::spend::{Calls, SpendRows, SpentRequest, SpentTexts, Sums};
 use crate::table::Table;
-use crate::value::Row;
+use crate::value::{Row, Value};
 
 /// Rows that it holds at most.
 const MAX: usize = 64 << 10;
+/// Bytes that rows hold at most which are put one by one: some are as long as an answer.
+const MAX_BYTES: usize = 64 << 20;
 
 pub(super) struct Queue {
     replica: Box<str>,
     writer: Box<str>,
     rows: Vec<(Table, Row)>,
+    /// Bytes of the rows that were put one by one.
+    bytes: usize,
     rollups: Rollups,
     /// What requests cost, by day and counter, and calls whose rows are not kept one by one.
     sums: Sums,
@@ -41,6 +45,7 @@ impl Queue {
             replica: options.replica.clone(),
             writer: options.writer.clone(),
             rows: Vec::new(),
+            bytes: 0,
             rollups: Rollups::default(),
             sums: Sums::default(),
             spend: options.spend,
@@ -59,7 +64,13 @@ impl Queue {
             return false;
         }
         let id = self.id();
-        self.rows.push(row.row(&id, &self.replica));
+        let (table, row) = row.row(&id, &self.replica);
+        let bytes: usize = row.iter().map(Value::bytes).sum();
+        if self.bytes + bytes > MAX_BYTES {
+            return false;
+        }
+        self.bytes += bytes;
+        self.rows.push((table, row));
         true
     }
 
@@ -127,7 +138,7 @@ impl Queue {
 
     /// All of it as a batch, if there is any.
     pub(super) fn take(&mut self) -> Option<Batch> {
-        (self.taken, self.spent) = (0, 0);
+        (self.taken, self.spent, self.bytes) = (0, 0, 0);
         let mut rows = std::mem::take(&mut self.rows);
         rows.extend(self.rollups.take().into_iter().map(|row| (Table::Rollups, row)));
         let (writer, ids) = (&self.writer, &mut self.ids);
@@ -140,7 +151,7 @@ impl Queue {
     }
 
     pub(super) fn clear(&mut self) {
-        self.rows = Vec::new();
+        (self.rows, self.bytes) = (Vec::new(), 0);
         drop(self.rollups.take());
         self.sums = Sums::default();
     }
@@ -150,4 +161,36 @@ impl Queue {
 fn next_id(writer: &str, ids: &mut u64) -> String {
     *ids += 1;
     format!("{writer}-{ids}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::KeptResponse;
+
+    #[test]
+    fn long_rows_are_held_within_their_bytes_until_they_are_taken() {
+        let mut queue = Queue {
+            replica: "r".into(),
+            writer: "w".into(),
+            rows: Vec::new(),
+            bytes: 0,
+            rollups: Rollups::default(),
+            sums: Sums::default(),
+            spend: SpendRows { per_second: 1 },
+            spent: 0,
+            ids: 0,
+            batches: 0,
+            sample: Sample { failures: true, share: 1.0, per_second: 1 },
+            due: 0.0,
+            taken: 0,
+        };
+        let response =
+            KeptResponse { input: "x".repeat(4 << 20).into(), ..KeptResponse::default() };
+        let long = Stored::Response(response);
+        let held = (0..64).take_while(|_| queue.put(&long)).count();
+        assert_eq!(held, 15, "of 4 MiB each in 64 MiB, and a little more");
+        assert!(queue.take().is_some());
+        assert!(queue.put(&long));
+    }
 }

@@ -44,7 +44,9 @@ pub use self::rows::{
     Setting, Stored, UsageRow,
 };
 pub use self::shared_table::{Delivery, Exchanged, Lease, Leased, Scope, SharedTable};
-pub use self::spend::{ModelDay, PastCall, SpendRows, SpentCall, SpentRequest, SpentTexts};
+pub use self::spend::{
+    ModelDay, PastCall, SpendRows, SpentCall, SpentPeriod, SpentRequest, SpentTexts,
+};
 pub use self::store::{Figures, Options, Progress, Sample, Status, Store};
 pub use self::table::Table;
 pub use self::tenants::{

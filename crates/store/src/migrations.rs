@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 
 /// The newest schema that this binary knows.
-pub const VERSION: i64 = 6;
+pub const VERSION: i64 = 7;
 
 /// One step of the schema.
 pub(crate) struct Migration {
@@ -60,6 +60,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         server: Some(include_str!("migrations/0005_ledger.sql")),
     },
     both(6, 1, include_str!("migrations/0006_responses.sql")),
+    both(7, 1, include_str!("migrations/0007_counters.sql")),
 ];
 
 /// The tables about keys of a server that has none of LiteLLM's.

@@ -72,6 +72,7 @@ const OLD_RESPONSES: &str = "delete from {hale}responses where id in \
     (select id from {hale}responses as old where expires_at < $1 \
     and not exists (select 1 from {hale}responses as later where later.previous = old.id) limit 500)";
 const OLD_ROLLUPS: &str = "delete from {hale}rollups where width_s = $1 and start_at < $2";
+const OLD_COUNTERS: &str = "delete from {hale}budget_counters where ends < $1";
 const OLD_WRITERS: &str = "delete from {hale}writers where at < $1";
 const OLD_PROBES: &str = "delete from {hale}probe_results where id in (select id from \
     (select id, row_number() over (partition by model_id order by checked_at desc, id desc) as place \
@@ -122,6 +123,7 @@ async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), E
     let at_once = [
         (OLD_ROLLUPS, vec![MINUTE_S.into(), before(keep.minutes_days)]),
         (OLD_ROLLUPS, vec![DAY_S.into(), history.clone()]),
+        (OLD_COUNTERS, vec![history.clone()]),
         (OLD_WRITERS, vec![history]),
     ];
     for (text, values) in at_once {

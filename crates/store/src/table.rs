@@ -34,6 +34,8 @@ pub enum Table {
     SpendDays,
     /// Responses that the gateway keeps.
     Responses,
+    /// What was spent in a period that has a counter of its own.
+    BudgetCounters,
     /// Finished requests, as LiteLLM has them.
     SpendLogs,
     /// Days by user, as LiteLLM has them.
@@ -273,7 +275,7 @@ pub(crate) const COUNTERS: [Table; 8] = [
 
 impl Table {
     /// All tables of Hale's own, which are exported.
-    pub const ALL: [Table; 11] = [
+    pub const ALL: [Table; 12] = [
         Table::HealthChanges,
         Table::ProbeResults,
         Table::Requests,
@@ -285,6 +287,7 @@ impl Table {
         Table::AttemptSums,
         Table::SpendDays,
         Table::Responses,
+        Table::BudgetCounters,
     ];
 
     /// Whether it is one that LiteLLM has too.
@@ -307,6 +310,7 @@ impl Table {
             Table::AttemptSums => "attempt_sums",
             Table::SpendDays => "spend_days",
             Table::Responses => "responses",
+            Table::BudgetCounters => "budget_counters",
             Table::SpendLogs => "LiteLLM_SpendLogs",
             Table::DailyUser => "LiteLLM_DailyUserSpend",
             Table::DailyTeam => "LiteLLM_DailyTeamSpend",
@@ -338,6 +342,7 @@ impl Table {
             Table::AttemptSums => spend::ATTEMPT_SUMS,
             Table::SpendDays => spend::SPEND_DAYS,
             Table::Responses => RESPONSES,
+            Table::BudgetCounters => spend::BUDGET_COUNTERS,
             Table::SpendLogs => spend::SPEND_LOGS,
             Table::DailyUser => spend::DAILY_USER,
             Table::DailyTeam => spend::DAILY_TEAM,
@@ -357,7 +362,7 @@ impl Table {
     /// How many columns its key has: the first ones.
     pub(crate) const fn key_columns(self) -> usize {
         match self {
-            Table::Rollups => 5,
+            Table::Rollups | Table::BudgetCounters => 5,
             Table::AttemptSums => 12,
             Table::SpendDays => 3,
             Table::DailyUser
@@ -396,6 +401,7 @@ impl Table {
             Table::Rollups
             | Table::AttemptSums
             | Table::SpendDays
+            | Table::BudgetCounters
             | Table::DailyUser
             | Table::DailyTeam
             | Table::DailyOrganization

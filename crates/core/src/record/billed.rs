@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::cause::Cause;
 use crate::deployment::Deployment;
 use crate::money::Money;
+use crate::tenancy::Charged;
 use crate::usage::{CountedBy, Usage};
 
 /// A call of an upstream.
@@ -55,6 +56,8 @@ pub struct BilledTo {
     pub session: Option<Box<str>>,
     /// Its tags, besides those of its program.
     pub tags: Vec<Box<str>>,
+    /// The levels that it was charged to besides those of its key and of what that belongs to.
+    pub charged: Vec<Charged>,
     /// The address that it came from.
     pub address: Option<std::net::IpAddr>,
     /// The program that sent it.

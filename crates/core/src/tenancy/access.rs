@@ -11,7 +11,8 @@ use super::denied::Denied;
 use super::end_user::EndUser;
 pub use super::identity::Identity;
 use super::key_text::KeyHash;
-pub use super::level::Level;
+pub use super::level::{Charged, Counter, Level};
+use super::of_models::{self, Names, OfModels, entry};
 use super::owner::Owner;
 use super::rights::{Model, Route};
 use super::subject::SubjectKind;
@@ -147,7 +148,9 @@ pub struct KeyAccess {
     /// What its requests count against.
     pub levels: Vec<Arc<Level>>,
     /// The same of single models.
-    pub of_models: BTreeMap<Box<str>, Arc<Level>>,
+    pub of_models: OfModels,
+    /// The models that take the place of one whose budget is spent, the first with room.
+    pub budget_fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
     /// Tags of all its requests.
     pub tags: Vec<Box<str>>,
     /// Columns with a limit or a rule that this version does not serve.
@@ -254,11 +257,29 @@ impl KeyAccess {
 
     /// Whether the size of a request matters to a limit or a budget.
     #[must_use]
-    pub fn measures(&self, end_user: Option<&EndUser>) -> bool {
+    pub fn measures(&self, more: &More<'_>) -> bool {
         let counts = |level: &Arc<Level>| level.terms.tpm.is_some() || level.terms.budget.is_some();
-        end_user.is_some_and(|end_user| counts(&end_user.level))
+        let of_end_user =
+            |end_user: &EndUser| counts(&end_user.level) || end_user.of_models.values().any(counts);
+        more.end_user.is_some_and(of_end_user)
+            || more.tags.iter().any(counts)
             || self.levels.iter().any(counts)
-            || self.of_models.values().any(counts)
+            || self.of_models.all().any(counts)
+    }
+
+    /// The model in whose place a request for `model` is served because the key's budget for it is spent: the first of the key's
+    /// choice whose own budget is not. `None` if there is room, or no such model.
+    #[must_use]
+    pub fn cheaper<'a>(&'a self, model: &str, at: WallClock) -> Option<&'a str> {
+        if self.budget_fallbacks.is_empty() {
+            return None;
+        }
+        let is_spent = |model: &str| {
+            let level = entry(&self.of_models.budgets[0], of_models::names(model, model));
+            level.is_some_and(|level| level.account.spent(&level.terms, at).is_err())
+        };
+        let others = self.budget_fallbacks.get(model).filter(|_| is_spent(model))?;
+        others.iter().map(|name| &**name).find(|name| !is_spent(name))
     }
 
     /// Whether it may use every model.
@@ -267,27 +288,24 @@ impl KeyAccess {
         self.models.iter().all(|rule| rule.models.is_empty())
     }
 
-    /// Of the names of one model that which has limits of its own, else the first.
-    #[must_use]
-    pub fn limited_name<'n>(&self, names: [&'n str; 2]) -> &'n str {
-        let has_limits = |name: &&str| self.of_models.contains_key(*name);
-        names.into_iter().find(has_limits).unwrap_or(names[0])
-    }
-
-    /// Admits a request for a model of that group: takes what it is expected to use at every level, or nothing.
+    /// Admits a request for a model of these names: takes what it is expected to use at every level, or nothing.
     ///
     /// # Errors
     /// The refusal, of the first level that does not admit it; budgets that are spent come before limits.
     pub fn admit(
         self: &Arc<KeyAccess>,
-        group: &str,
-        (claim, end_user): (Claim, Option<&EndUser>),
+        names: Names<'_>,
+        (claim, others): (Claim, &More<'_>),
         at: WallClock,
     ) -> Result<Admission, Denied> {
         let denied = |level: &Level, full: &Full| Denied::full(&level.subject, full, at);
-        let of_end_user = end_user.map(|end_user| end_user.level.clone());
-        let more = [self.of_models.get(group).cloned(), of_end_user];
-        let levels = self.levels.iter().chain(more.iter().flatten());
+        let mut more = self.of_models.of(names);
+        more.extend(others.tags.iter().cloned());
+        if let Some(end_user) = others.end_user {
+            more.push(end_user.level.clone());
+            more.extend(entry(&end_user.of_models, names).cloned());
+        }
+        let levels = self.levels.iter().chain(&more);
         if !claim.is_free {
             for level in levels.clone() {
                 let spent = level.account.spent(&level.terms, at);
@@ -306,13 +324,22 @@ impl KeyAccess {
     }
 }
 
+/// Against what else a request counts, besides its key and what that belongs to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct More<'a> {
+    /// The client's own customer that it is for, if that has a row.
+    pub end_user: Option<&'a EndUser>,
+    /// Its tags that have limits or budgets.
+    pub tags: &'a [Arc<Level>],
+}
+
 /// A request that was admitted. Its drop gives back what was reserved.
 #[derive(Debug)]
 pub struct Admission {
     /// Until it is settled.
     access: Option<Arc<KeyAccess>>,
-    /// The levels of the model and of the end user.
-    more: [Option<Arc<Level>>; 2],
+    /// The levels of its model, of its tags and of its end user.
+    more: Vec<Arc<Level>>,
     claim: Claim,
     /// What is spent already, of what goes on.
     spent: Money,
@@ -323,7 +350,17 @@ impl Admission {
     /// What it counts against.
     pub fn levels(&self) -> impl Iterator<Item = &Arc<Level>> {
         let levels = self.access.iter().flat_map(|access| &access.levels);
-        levels.chain(self.more.iter().flatten())
+        levels.chain(&self.more)
+    }
+
+    /// Those of them that no counter of its key, team, user or end user has: what it costs is added to them too.
+    #[must_use]
+    pub fn charged(&self) -> Vec<Charged> {
+        let is_apart =
+            |level: &&Arc<Level>| level.counter.is_some() || level.subject.kind == SubjectKind::Tag;
+        let charged =
+            |level: &Arc<Level>| Charged { level: level.clone(), ends: level.account.ends() };
+        self.levels().filter(is_apart).map(charged).collect()
     }
 
     /// Whose it is, until it is settled.
@@ -355,7 +392,7 @@ impl Admission {
         if self.claim.is_free {
             return Ok(());
         }
-        for level in now.levels.iter().chain(self.more.iter().flatten()) {
+        for level in now.levels.iter().chain(&self.more) {
             let spent = level.account.spent(&level.terms, at);
             spent.map_err(|full| Denied::full(&level.subject, &full, at))?;
         }
@@ -370,7 +407,7 @@ impl Admission {
     /// Gives back what was reserved as if the request had not come: it was refused before any upstream was called.
     pub fn refund(mut self) {
         let Some(access) = self.access.take() else { return };
-        for level in access.levels.iter().chain(self.more.iter().flatten()) {
+        for level in access.levels.iter().chain(&self.more) {
             level.account.refund(&level.terms, &self.claim, self.began);
         }
     }
@@ -378,7 +415,7 @@ impl Admission {
     fn release(&mut self, used: Used, dirty: &mut dyn FnMut(&Arc<Level>)) {
         let Some(access) = self.access.take() else { return };
         let used = Used { cost: used.cost.minus(self.spent).max(Money::ZERO), ..used };
-        for level in access.levels.iter().chain(self.more.iter().flatten()) {
+        for level in access.levels.iter().chain(&self.more) {
             if level.account.settle(&level.terms, &self.claim, &used, self.began) {
                 dirty(level);
             }

@@ -337,6 +337,11 @@ impl Account {
         self.0.lock().ends = ends;
     }
 
+    /// When its budget begins anew.
+    pub fn ends(&self) -> Option<UnixMs> {
+        self.0.lock().ends
+    }
+
     /// What it shows.
     pub fn balance(&self, budget: Option<&Budget>, at: WallClock) -> Balance {
         let mut inner = self.0.lock();

@@ -137,20 +137,16 @@ impl Denied {
     /// The model is not one of those of `kind`.
     #[must_use]
     pub fn model(kind: SubjectKind, model: &str) -> Denied {
-        let message = match kind {
-            SubjectKind::EndUser => format!(
+        let message = if kind == SubjectKind::EndUser {
+            format!(
                 "The requested model '{model}' is not in the allowed models for this customer. Check the models this customer \
                  can use and try again."
-            ),
-            SubjectKind::Key
-            | SubjectKind::Team
-            | SubjectKind::Member
-            | SubjectKind::User
-            | SubjectKind::Organization
-            | SubjectKind::ModelOfKey => format!(
+            )
+        } else {
+            format!(
                 "The requested model '{model}' is not available for this API key, or the model name is invalid. Check the models \
                  available to you and try again."
-            ),
+            )
         };
         let denied = Denied::new(403, kind.model_denied(), message);
         denied.param("model").reason("model_not_allowed")

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::denied::Denied;
 use super::level::Level;
+use super::of_models::ByModel;
 
 /// An end user.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct EndUser {
     pub is_blocked: bool,
     /// What its requests count against.
     pub level: Arc<Level>,
+    /// The same of single models.
+    pub of_models: ByModel,
     /// Columns with a rule that this version does not serve.
     pub unserved: Vec<&'static str>,
 }

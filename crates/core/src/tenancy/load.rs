@@ -15,12 +15,19 @@ use serde_json::Value;
 use super::access::{Closed, Identity, KeyAccess, Level, ModelRule, UserRole};
 use super::account::{Account, Budget, Terms};
 use super::duration::BudgetDuration;
-use super::end_user::EndUser;
 use super::key_text::KeyHash;
 use super::rights::{ALL_TEAM_MODELS, NO_DEFAULT_MODELS};
-use super::row::{Record, Row, count_of};
+use super::row::{Record, Row};
 use super::subject::{Subject, SubjectKind};
 use crate::time::UnixMs;
+
+mod end_users;
+mod models;
+#[cfg(test)]
+mod tests;
+
+pub use self::end_users::{load_end_user, load_tag};
+pub use self::models::counted_as;
 
 /// The rows of a key. What is not there is `None`: ids without a row are legal.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +56,10 @@ pub struct KeyRows {
     pub organization_budget: Option<Record>,
     /// The access groups that key and team name.
     pub access_groups: Vec<Record>,
+    /// What was spent in periods that are not over, of models and of several periods.
+    pub counters: Vec<Record>,
+    /// When they were read.
+    pub read_at: UnixMs,
 }
 
 /// What the accounts of subjects are made of: the row's spend, and when the budget begins anew.
@@ -61,14 +72,13 @@ pub const FORMER_KEYS: &str = "hale_former_keys";
 const UNSERVED: &[&str] = &[
     "soft_budget",
     "tpd_limit",
-    "budget_limits",
-    "model_max_budget",
-    "budget_fallbacks",
     "router_settings",
     "object_permission_id",
     "project_id",
     "agent_id",
 ];
+/// The same of budgets that members and organizations name: the reference, too, limits no model by them.
+const UNSERVED_SHARED: &[&str] = &["model_max_budget"];
 const UNSERVED_METADATA: &[&str] = &[
     "guardrails",
     "policies",
@@ -99,7 +109,9 @@ pub fn load(
     let key = Row(&rows.key);
     let hash = KeyHash::parse(key.text("token")?)?;
     let mut builder = Builder { rows, account, levels: Vec::new(), models: Vec::new() };
-    let of_models = builder.key(hash);
+    builder.key(hash);
+    let (of_models, unused) = models::of_models(rows, hash, &mut builder.account);
+    models::windows(rows, hash, (&mut builder.account, &mut builder.levels));
     builder.member();
     builder.team();
     builder.organization();
@@ -124,7 +136,8 @@ pub fn load(
         closed: closed(rows, &identity),
         allowed_routes: key.list("allowed_routes"),
         aliases: [of_team, own],
-        unserved: unserved(rows),
+        budget_fallbacks: models::fallbacks(key),
+        unserved: unserved(rows).into_iter().chain(unused).collect(),
         identity: Arc::new(identity),
         models: builder.models,
         levels: builder.levels,
@@ -166,20 +179,20 @@ fn closed(rows: &KeyRows, identity: &Identity) -> Option<Closed> {
 /// The rules that are not served, of the key and of all that it belongs to.
 fn unserved(rows: &KeyRows) -> Vec<Box<str>> {
     let others = [
-        ("budget.", &rows.budget),
-        ("team.", &rows.team),
-        ("member.", &rows.member),
-        ("member_budget.", &rows.member_budget),
-        ("default_member_budget.", &rows.default_member_budget),
-        ("user.", &rows.user),
-        ("organization.", &rows.organization),
-        ("organization_budget.", &rows.organization_budget),
+        ("budget.", &rows.budget, &[][..]),
+        ("team.", &rows.team, &[]),
+        ("member.", &rows.member, &[]),
+        ("member_budget.", &rows.member_budget, UNSERVED_SHARED),
+        ("default_member_budget.", &rows.default_member_budget, UNSERVED_SHARED),
+        ("user.", &rows.user, &[]),
+        ("organization.", &rows.organization, &[]),
+        ("organization_budget.", &rows.organization_budget, UNSERVED_SHARED),
     ];
-    let others = others.into_iter().filter_map(|(of, row)| Some((of, row.as_ref()?)));
+    let others = others.into_iter().filter_map(|(of, row, more)| Some((of, row.as_ref()?, more)));
     let mut found = Vec::new();
-    for (of, row) in std::iter::once(("", &rows.key)).chain(others) {
+    for (of, row, more) in std::iter::once(("", &rows.key, &[][..])).chain(others) {
         let (row, metadata) = (Row(row), Row(row).object("metadata"));
-        let columns = UNSERVED.iter().filter(|column| row.has(column));
+        let columns = UNSERVED.iter().chain(more).filter(|column| row.has(column));
         found.extend(columns.map(|name| Box::<str>::from(format!("{of}{name}"))));
         let members = UNSERVED_METADATA.iter().filter(|name| Row(&metadata).has(name));
         found.extend(members.map(|name| Box::<str>::from(format!("{of}metadata.{name}"))));
@@ -208,30 +221,6 @@ fn terms(own: Row<'_>, linked: Option<Row<'_>>) -> Terms {
         parallel: count("max_parallel_requests"),
         budget: None,
     }
-}
-
-/// Columns of an end user that are not served.
-const UNSERVED_END_USER: [&str; 4] =
-    ["models", "allowed_model_region", "default_model", "object_permission_id"];
-
-/// An end user, by its row and the budget that the row names. `None` if the row has no id.
-pub fn load_end_user(
-    row: &Record,
-    linked: Option<&Record>,
-    account: impl FnOnce(&Subject, Opening) -> Arc<Account>,
-) -> Option<EndUser> {
-    let (row, linked) = (Row(row), linked.map(Row));
-    let subject = Subject::new(SubjectKind::EndUser, row.text("user_id")?);
-    let mut terms = linked.map(|row| terms(row, None)).unwrap_or_default();
-    terms.budget = linked.and_then(budget);
-    let ends = linked.and_then(|row| row.time("budget_reset_at"));
-    let account = account(&subject, (row.money("spend").unwrap_or_default(), ends));
-    let clock = row.text("budget_id").map(Box::from);
-    Some(EndUser {
-        is_blocked: row.is("blocked"),
-        level: Arc::new(Level { subject, terms, account, clock }),
-        unserved: UNSERVED_END_USER.into_iter().filter(|column| row.has(column)).collect(),
-    })
 }
 
 /// A budget in the columns of a row.
@@ -268,7 +257,8 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
     /// Adds a level, if it limits or counts something: the account of its subject is made of `spent` and `ends`.
     fn level(&mut self, subject: Subject, terms: Terms, opening: Opening, clock: Option<&str>) {
         let account = (self.account)(&subject, opening);
-        self.levels.push(Arc::new(Level { subject, terms, account, clock: clock.map(Box::from) }));
+        let clock = clock.map(Box::from);
+        self.levels.push(Arc::new(Level { subject, terms, account, clock, counter: None }));
     }
 
     fn rule(&mut self, kind: SubjectKind, models: Vec<Box<str>>) {
@@ -287,8 +277,8 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         named.flat_map(|row| row.list("access_model_names")).collect()
     }
 
-    /// The key's own limits and models; returns the levels of single models.
-    fn key(&mut self, hash: KeyHash) -> BTreeMap<Box<str>, Arc<Level>> {
+    /// The key's own limits and models.
+    fn key(&mut self, hash: KeyHash) {
         let key = Row(&self.rows.key);
         let linked = self.rows.budget.as_ref().map(Row);
         let metadata = key.object("metadata");
@@ -314,7 +304,6 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         let subject = Subject { kind: SubjectKind::Key, id: text.clone(), name };
         self.level(subject, terms, (key.money("spend").unwrap_or_default(), ends), clock);
         self.key_models(key);
-        self.single_models(&metadata, (&text, alias))
     }
 
     fn key_models(&mut self, key: Row<'_>) {
@@ -330,27 +319,6 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
             all.push(NO_DEFAULT_MODELS.into());
         }
         self.rule(SubjectKind::Key, all);
-    }
-
-    fn single_models(
-        &mut self,
-        metadata: &Record,
-        (hash, alias): (&str, &str),
-    ) -> BTreeMap<Box<str>, Arc<Level>> {
-        let (rpm, tpm) =
-            (Row(metadata).object("model_rpm_limit"), Row(metadata).object("model_tpm_limit"));
-        let names: std::collections::BTreeSet<&String> = rpm.keys().chain(tpm.keys()).collect();
-        let mut levels = BTreeMap::new();
-        for name in names {
-            let limit = |limits: &Record| limits.get(name).and_then(count_of);
-            let terms = Terms { rpm: limit(&rpm), tpm: limit(&tpm), ..Terms::default() };
-            let id = format!("{hash}:{name}").into();
-            let subject = Subject { kind: SubjectKind::ModelOfKey, id, name: alias.into() };
-            let account = (self.account)(&subject, (Money::ZERO, None));
-            let level = Level { subject, terms, account, clock: None };
-            levels.insert(name.as_str().into(), Arc::new(level));
-        }
-        levels
     }
 
     fn member(&mut self) {
@@ -459,6 +427,3 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

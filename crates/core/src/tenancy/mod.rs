@@ -12,6 +12,7 @@ mod identity;
 pub mod key_text;
 mod level;
 pub mod load;
+pub mod of_models;
 mod owner;
 pub mod rights;
 mod row;
@@ -19,6 +20,7 @@ mod subject;
 
 pub use self::denied::{Denied, RateLimited};
 pub use self::key_text::KeyHash;
+pub use self::level::{Charged, Counter, Level};
 pub use self::owner::Owner;
 pub use self::row::{Record, Row};
 pub use self::subject::{Subject, SubjectKind};

@@ -24,6 +24,22 @@ pub enum SubjectKind {
     EndUser,
     /// A model, as one key uses it; its id is `HASH:MODEL`.
     ModelOfKey,
+    /// A model, as the keys of one team use it ([`Subject::of_model`]).
+    ModelOfTeam,
+    /// What one key may spend on a model in a period; its id is `HASH:MODEL`.
+    ModelBudgetOfKey,
+    /// The same of a team ([`Subject::of_model`]).
+    ModelBudgetOfTeam,
+    /// The same of a user.
+    ModelBudgetOfUser,
+    /// The same of an end user.
+    ModelBudgetOfEndUser,
+    /// What one key may spend in one of several periods; its id is `HASH:PERIOD`.
+    WindowOfKey,
+    /// The same of a team ([`Subject::of_model`], with the period in the place of the model).
+    WindowOfTeam,
+    /// A tag of requests.
+    Tag,
 }
 
 impl SubjectKind {
@@ -37,7 +53,13 @@ impl SubjectKind {
             SubjectKind::Organization => "organization",
             SubjectKind::User => "user",
             SubjectKind::EndUser => "end_user",
-            SubjectKind::ModelOfKey => "model_per_key",
+            SubjectKind::ModelOfKey | SubjectKind::ModelBudgetOfKey => "model_per_key",
+            SubjectKind::ModelOfTeam | SubjectKind::ModelBudgetOfTeam => "model_per_team",
+            SubjectKind::ModelBudgetOfUser => "model_per_user",
+            SubjectKind::ModelBudgetOfEndUser => "model_per_end_user",
+            SubjectKind::WindowOfKey => "api_key_window",
+            SubjectKind::WindowOfTeam => "team_window",
+            SubjectKind::Tag => "tag",
         }
     }
 
@@ -45,11 +67,21 @@ impl SubjectKind {
     #[must_use]
     pub const fn model_denied(self) -> &'static str {
         match self {
-            SubjectKind::Key | SubjectKind::ModelOfKey => "key_model_access_denied",
-            SubjectKind::Team | SubjectKind::Member => "team_model_access_denied",
+            SubjectKind::Key
+            | SubjectKind::ModelOfKey
+            | SubjectKind::ModelBudgetOfKey
+            | SubjectKind::WindowOfKey
+            | SubjectKind::Tag => "key_model_access_denied",
+            SubjectKind::Team
+            | SubjectKind::Member
+            | SubjectKind::ModelOfTeam
+            | SubjectKind::ModelBudgetOfTeam
+            | SubjectKind::WindowOfTeam => "team_model_access_denied",
             SubjectKind::Organization => "org_model_access_denied",
-            SubjectKind::User => "user_model_access_denied",
-            SubjectKind::EndUser => "customer_model_access_denied",
+            SubjectKind::User | SubjectKind::ModelBudgetOfUser => "user_model_access_denied",
+            SubjectKind::EndUser | SubjectKind::ModelBudgetOfEndUser => {
+                "customer_model_access_denied"
+            }
         }
     }
 }
@@ -95,12 +127,54 @@ impl Subject {
         Subject { kind: SubjectKind::Member, id, name: format!("{team}:{user}").into() }
     }
 
+    /// A model, or a period, of a team, a user or an end user.
+    #[must_use]
+    pub fn of_model(kind: SubjectKind, owner: &str, model: &str) -> Subject {
+        let id = format!("{}:{owner}:{model}", owner.len()).into();
+        Subject { kind, id, name: format!("{owner}:{model}").into() }
+    }
+
     /// The team and the user of a member.
     #[must_use]
     pub fn member(&self) -> Option<(&str, &str)> {
         if self.kind != SubjectKind::Member {
             return None;
         }
+        self.halves()
+    }
+
+    /// The team whose it is, of a team, its members, its models and its periods.
+    #[must_use]
+    pub fn team(&self) -> Option<&str> {
+        let is_part = matches!(
+            self.kind,
+            SubjectKind::Member
+                | SubjectKind::ModelOfTeam
+                | SubjectKind::ModelBudgetOfTeam
+                | SubjectKind::WindowOfTeam
+        );
+        match self.kind == SubjectKind::Team {
+            true => Some(&self.id),
+            false => self.halves().filter(|_| is_part).map(|(team, _)| team),
+        }
+    }
+
+    /// The owner, and the model or the period, of a subject of two parts.
+    fn parts(&self) -> (&str, &str) {
+        let parts = match self.hash() {
+            Some(_) => self.id.split_once(':'),
+            None => self.halves(),
+        };
+        parts.unwrap_or((&self.id, ""))
+    }
+
+    /// The model of a subject that is one's model.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.parts().1
+    }
+
+    fn halves(&self) -> Option<(&str, &str)> {
         let (length, both) = self.id.split_once(':')?;
         let (team, user) = both.split_at_checked(length.parse().ok()?)?;
         Some((team, user.strip_prefix(':')?))
@@ -111,12 +185,20 @@ impl Subject {
     pub fn hash(&self) -> Option<&str> {
         match self.kind {
             SubjectKind::Key => Some(&self.id),
-            SubjectKind::ModelOfKey => self.id.split_once(':').map(|(hash, _)| hash),
+            SubjectKind::ModelOfKey | SubjectKind::ModelBudgetOfKey | SubjectKind::WindowOfKey => {
+                self.id.split_once(':').map(|(hash, _)| hash)
+            }
             SubjectKind::Member
             | SubjectKind::Team
             | SubjectKind::Organization
             | SubjectKind::User
-            | SubjectKind::EndUser => None,
+            | SubjectKind::EndUser
+            | SubjectKind::ModelOfTeam
+            | SubjectKind::ModelBudgetOfTeam
+            | SubjectKind::ModelBudgetOfUser
+            | SubjectKind::ModelBudgetOfEndUser
+            | SubjectKind::WindowOfTeam
+            | SubjectKind::Tag => None,
         }
     }
 
@@ -138,14 +220,42 @@ impl Subject {
             }
             SubjectKind::User => over(&format!("User={}", self.id)),
             SubjectKind::EndUser => over(&format!("End User={}", self.id)),
-            SubjectKind::ModelOfKey => {
-                let (key, model) = self.id.split_once(':').unwrap_or((&self.id, ""));
-                let alias = &self.name;
-                format!(
-                    "LiteLLM Virtual Key: {key}, key_alias: {alias}, exceeded budget for model={model}"
-                )
+            SubjectKind::Tag => exceeded(&format!("Tag={}", self.id)),
+            SubjectKind::ModelOfKey | SubjectKind::ModelBudgetOfKey => {
+                let whose = format!("Virtual Key: {}, key_alias: {}", self.parts().0, self.name);
+                self.over_model(&whose, known, max)
+            }
+            SubjectKind::ModelOfTeam | SubjectKind::ModelBudgetOfTeam => {
+                self.over_model(&format!("Team: {}", self.parts().0), known, max)
+            }
+            SubjectKind::ModelBudgetOfUser => {
+                self.over_model(&format!("User: {}", self.parts().0), known, max)
+            }
+            SubjectKind::ModelBudgetOfEndUser => {
+                self.over_model(&format!("End User: {}", self.parts().0), known, max)
+            }
+            SubjectKind::WindowOfKey => self.over_window("Key", known, max),
+            SubjectKind::WindowOfTeam => {
+                self.over_window(&format!("Team={}", self.parts().0), known, max)
             }
         }
+    }
+
+    fn over_model(&self, whose: &str, known: Money, max: Money) -> String {
+        let model = self.parts().1;
+        format!(
+            "LiteLLM {whose}, exceeded budget for model={model}. Current cost: {known}, Max budget: {max}; use another model, or \
+             have an admin raise `model_max_budget`"
+        )
+    }
+
+    fn over_window(&self, whose: &str, known: Money, max: Money) -> String {
+        let period = self.parts().1;
+        let (known, max) = (known.usd(), max.usd());
+        format!(
+            "ExceededBudget: {whose} over {period} budget. Spend=${known:.4}, Limit=${max:.2}; wait for the next period, or have \
+             an admin raise `budget_limits`"
+        )
     }
 }
 
@@ -165,6 +275,8 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!((one.member(), other.member()), (Some(("x:y", "z")), Some(("x", "y:z"))));
         assert_eq!(Subject::of_member("ü:", "").member(), Some(("ü:", "")));
+        let model = Subject::of_model(SubjectKind::ModelBudgetOfTeam, "x:y", "a:b");
+        assert_eq!((model.team(), model.model(), model.member()), (Some("x:y"), "a:b", None));
         assert_eq!(
             (&*one.name, Subject::new(SubjectKind::Team, "1:x:y").member()),
             ("x:y:z", None)

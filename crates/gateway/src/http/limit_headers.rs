@@ -38,7 +38,7 @@ fn of_level(headers: &mut HeaderMap, level: &Level, at: WallClock) {
         let Some(limit) = limit else { continue };
         pair(headers, (kind, of), limit, limit.saturating_sub(used));
         if kind == SubjectKind::ModelOfKey {
-            let model = level.subject.id.split_once(':').map_or("", |(_, model)| model);
+            let model = level.subject.model();
             let left = limit.saturating_sub(used);
             add(headers, &format!("x-litellm-key-remaining-{of}-{model}"), left);
         }

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::tenancy::end_user::EndUser;
 use hale_core::tenancy::load::load_end_user;
-use hale_core::tenancy::{Denied, Record, Row};
-use hale_core::time::Millis;
+use hale_core::tenancy::{Denied, Record, Row, Subject};
+use hale_core::time::{Millis, UnixMs};
 use hale_store::{Error, Find, Store, TenantTable};
 use parking_lot::RwLock;
 
-use super::Keys;
+use super::{Keys, read};
 use crate::clock;
 
 /// Ids of one read.
@@ -159,10 +159,12 @@ impl Keys {
     async fn read_end_users(&self, store: &Store, ids: Vec<Box<str>>) -> Result<(), Error> {
         let find = Find::with(TenantTable::EndUsers, "user_id", ids.clone());
         let done = store.progress().done;
-        let marks: HashMap<Box<str>, u64> = {
+        let marks: HashMap<Subject, u64> = {
             let all = self.end_users.all.read();
-            let loaded = ids.iter().filter_map(|id| Some((id, all.get(id)?.end_user.as_ref()?)));
-            loaded.map(|(id, one)| (id.clone(), one.level.account.mark(done))).collect()
+            let loaded = ids.iter().filter_map(|id| all.get(id)?.end_user.as_ref());
+            let levels =
+                loaded.flat_map(|one| [&one.level].into_iter().chain(one.of_models.values()));
+            levels.map(|level| (level.subject.clone(), level.account.mark(done))).collect()
         };
         let rows = store.find(&find).await?;
         let begun = store.progress().begun;
@@ -172,6 +174,8 @@ impl Keys {
             true => Vec::new(),
             false => store.find(&Find::with(TenantTable::Budgets, "budget_id", named)).await?,
         };
+        let counters = read::counters(store, &ids, &budgets).await?;
+        let read_at = UnixMs(clock::unix_ms());
         let budget_of = |row: &Record| {
             let id = Row(row).text("budget_id")?;
             budgets.iter().find(|budget| Row(budget).text("budget_id") == Some(id))
@@ -180,9 +184,10 @@ impl Keys {
         for row in &rows {
             let Some(id) = Row(row).text("user_id") else { continue };
             gone.retain(|one| **one != *id);
-            let loaded = load_end_user(row, budget_of(row), |subject, opening| {
+            let counters = (&counters[..], read_at);
+            let loaded = load_end_user(row, budget_of(row), counters, |subject, opening| {
                 let account = self.account(subject, opening);
-                if let Some(mark) = marks.get(id) {
+                if let Some(mark) = marks.get(subject) {
                     account.reload(opening, (*mark, begun));
                 }
                 account

@@ -9,6 +9,7 @@ mod end_users;
 mod hashes;
 mod read;
 mod standing;
+mod tags;
 mod task;
 
 use std::collections::{HashMap, HashSet};
@@ -19,7 +20,7 @@ use hale_core::tenancy::access::{Admission, Identity, KeyAccess, Level};
 use hale_core::tenancy::account::{Account, Used};
 use hale_core::tenancy::key_text::masked;
 use hale_core::tenancy::load::{KeyRows, Opening};
-use hale_core::tenancy::{Denied, KeyHash, Money, Subject, SubjectKind};
+use hale_core::tenancy::{Charged, Denied, KeyHash, Money, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs, WallClock};
 use hale_store::{Address, Status, Store};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
@@ -66,6 +67,7 @@ pub(crate) struct Keys {
     /// Keys that streams and sessions ask for.
     wanted: Mutex<HashSet<KeyHash>>,
     end_users: end_users::EndUsers,
+    tags: tags::Tags,
     /// How often keys were made, changed or deleted here: what was read before the last change is not kept.
     changes: AtomicU64,
     /// Levels with a reset to write, by their accounts: a subject that was deleted and made again has two for a while.
@@ -179,6 +181,7 @@ impl Default for Keys {
             under_way: Mutex::default(),
             wanted: Mutex::default(),
             end_users: end_users::EndUsers::default(),
+            tags: tags::Tags::default(),
             changes: AtomicU64::new(0),
             dirty: Mutex::default(),
             verified: AtomicU64::new(0),
@@ -372,7 +375,11 @@ impl Keys {
         let own = accounts.iter().filter_map(|(subject, account)| {
             let id = match subject.kind {
                 SubjectKind::Key if *subject.id == *old => new.clone(),
-                SubjectKind::ModelOfKey => format!("{new}{}", subject.id.strip_prefix(&*old)?),
+                SubjectKind::ModelOfKey
+                | SubjectKind::ModelBudgetOfKey
+                | SubjectKind::WindowOfKey => {
+                    format!("{new}{}", subject.id.strip_prefix(&*old)?)
+                }
                 _ => return None,
             };
             Some((Subject::new(subject.kind, &id), account.clone()))
@@ -406,10 +413,7 @@ impl Keys {
     /// A team was deleted.
     pub(crate) fn team_removed(&self, team: &str) {
         let _known = self.begin_change();
-        self.forget(|subject| match subject.kind {
-            SubjectKind::Team => *subject.id == *team,
-            _ => subject.member().is_some_and(|(of, _)| of == team),
-        });
+        self.forget(|subject| subject.team() == Some(team));
     }
 
     /// Forgets what subjects have used: those that are made again begin with nothing.
@@ -442,12 +446,14 @@ impl Keys {
     pub(crate) fn handed(
         &self,
         identity: &Identity,
-        end_user: Option<&str>,
+        (end_user, tags, charged): (Option<&str>, &[Box<str>], &[Charged]),
         (cost, batch): (Money, i64),
     ) {
         if cost == Money::ZERO {
             return;
         }
+        charged.iter().for_each(|one| one.level.account.hand(cost, batch));
+        self.tags_handed((tags, charged), (cost, batch));
         let end_user = end_user.map(|id| Subject::new(SubjectKind::EndUser, id));
         if let Some(account) = end_user.and_then(|subject| self.account_of(&subject)) {
             account.hand(cost, batch);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use hale_core::tenancy::load::KeyRows;
+use hale_core::tenancy::load::{KeyRows, counted_as};
 use hale_core::tenancy::{KeyHash, Record, Row};
 use hale_core::time::UnixMs;
 use hale_store::{Error, Find, Store, TenantTable};
@@ -82,7 +82,11 @@ pub(super) async fn rows(store: &Store, hashes: &[KeyHash]) -> Result<Vec<KeyRow
     budgets.extend(texts(&organizations, "budget_id"));
     budgets.extend(teams.iter().filter_map(default_budget));
     let budgets = with(store, TenantTable::Budgets, "budget_id", budgets).await?;
-    let all = Found { teams, users, members, organizations, groups, aliases, budgets };
+    let counted = counted(&keys, (&teams, &users, &budgets));
+    let counters = with(store, TenantTable::BudgetCounters, "id", counted).await?;
+    let read_at = UnixMs(clock::unix_ms());
+    let all =
+        Found { teams, users, members, organizations, groups, aliases, budgets, counters, read_at };
     let mut rows: Vec<KeyRows> = Vec::with_capacity(hashes.len());
     for (before, until, now) in replaced {
         let key = keys.iter().find(|row| hash_of(row, "token") == Some(now));
@@ -132,6 +136,34 @@ fn default_budget(team: &Record) -> Option<Box<str>> {
     Row(&Row(team).object("metadata")).text("team_member_budget_id").map(Box::from)
 }
 
+/// The ids of what has budgets of models or of several periods: none has rows of counters without.
+fn counted(
+    keys: &[Record],
+    (teams, users, budgets): (&[Record], &[Record], &[Record]),
+) -> BTreeSet<Box<str>> {
+    let has = |row: &Record| Row(row).has("model_max_budget") || Row(row).has("budget_limits");
+    let of_budget = |key: &Record| {
+        find(budgets, "budget_id", Row(key).text("budget_id")).is_some_and(|row| has(&row))
+    };
+    let hash = |key: &Record| Some(counted_as(Row(key), Row(key).text("token")?));
+    let of_keys = keys.iter().filter(|key| has(key) || of_budget(key)).filter_map(hash);
+    let id = |column| move |row: &Record| Row(row).text(column).map(Box::from);
+    let of_teams = teams.iter().filter(|row| has(row)).filter_map(id("team_id"));
+    let of_users = users.iter().filter(|row| has(row)).filter_map(id("user_id"));
+    of_keys.chain(of_teams).chain(of_users).collect()
+}
+
+/// What end users with these ids spent on models, if one of their budgets limits that.
+pub(super) async fn counters(
+    store: &Store,
+    ids: &[Box<str>],
+    budgets: &[Record],
+) -> Result<Vec<Record>, Error> {
+    let is_limited = budgets.iter().any(|row| Row(row).has("model_max_budget"));
+    let ids = if is_limited { ids.iter().cloned().collect() } else { BTreeSet::new() };
+    with(store, TenantTable::BudgetCounters, "id", ids).await
+}
+
 /// Rows that several keys may share.
 struct Found {
     teams: Vec<Record>,
@@ -141,6 +173,8 @@ struct Found {
     groups: Vec<Record>,
     aliases: Vec<Record>,
     budgets: Vec<Record>,
+    counters: Vec<Record>,
+    read_at: UnixMs,
 }
 
 impl Found {
@@ -178,6 +212,8 @@ impl Found {
             user: find(&self.users, "user_id", user_id),
             team_aliases: aliases.filter(|_| alias_id.is_some()).cloned(),
             access_groups: self.groups.iter().filter(is_named).cloned().collect(),
+            counters: self.counters.clone(),
+            read_at: self.read_at,
             member: member.cloned(),
             organization,
             team,

@@ -57,6 +57,9 @@ impl Keys {
                 if !is_read || is_shared && tick.is_multiple_of(self.end_users_again()) {
                     self.list_end_users().await;
                 }
+                if !is_read || is_shared {
+                    self.read_tags().await;
+                }
                 self.read_new_hashes().await;
                 self.read_wanted().await;
                 if is_shared {
@@ -141,8 +144,8 @@ impl Keys {
     /// The marks of the accounts of those keys, from before their rows are read.
     fn marks(&self, hashes: &[KeyHash], done: i64) -> HashMap<Subject, u64> {
         let known = self.known.read();
-        let levels =
-            hashes.iter().filter_map(|hash| known.get(hash)).flat_map(|one| &one.access.levels);
+        let all = hashes.iter().filter_map(|hash| known.get(hash)).map(|one| &one.access);
+        let levels = all.flat_map(|access| access.levels.iter().chain(access.of_models.all()));
         levels.map(|level| (level.subject.clone(), level.account.mark(done))).collect()
     }
 
@@ -205,7 +208,15 @@ pub(crate) fn row_of(subject: &Subject) -> Option<(TenantTable, RowKey)> {
                 vec![("team_id", team.into()), ("user_id", user.into())],
             ))
         }
-        SubjectKind::ModelOfKey => None,
+        SubjectKind::Tag => by(TenantTable::Tags, "tag_name"),
+        SubjectKind::ModelOfKey
+        | SubjectKind::ModelOfTeam
+        | SubjectKind::ModelBudgetOfKey
+        | SubjectKind::ModelBudgetOfTeam
+        | SubjectKind::ModelBudgetOfUser
+        | SubjectKind::ModelBudgetOfEndUser
+        | SubjectKind::WindowOfKey
+        | SubjectKind::WindowOfTeam => None,
     }
 }
 

@@ -149,6 +149,12 @@ pub(super) fn archived(
     archived
 }
 
+/// Forgets what was spent in periods by a key, a team, ...: one that is made again has spent nothing.
+pub(super) fn without_counters(kind: &str, id: Box<str>) -> Change {
+    let key = vec![("kind", kind.into()), ("id", id)];
+    Change::Delete { table: TenantTable::BudgetCounters, key }
+}
+
 /// Makes changes together with their rows of the audit log.
 pub(super) async fn make(
     request: &PageRequest<'_>,

@@ -26,6 +26,7 @@ pub(crate) mod router_settings;
 mod seen;
 pub(crate) mod services;
 pub(crate) mod spend;
+pub(crate) mod tags;
 pub(crate) mod teams;
 pub(crate) mod users;
 

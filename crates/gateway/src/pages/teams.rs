@@ -3,6 +3,7 @@
 //! Called by the router. Always true: only admins change teams; a team's keys and memberships go with it; each change has its row of
 //! the audit log.
 
+use hale_core::tenancy::load::counted_as;
 use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
 use hale_store::{Change, Changed, Find, Store, TenantTable};
 use http::{Response, StatusCode};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::admin::{
     Audited, INTERNAL, actor, archived, bad, body, failed, make, new_id, page, shown, store, turn,
+    without_counters,
 };
 use super::keys::fields::{self, Fields};
 use super::{PageRequest, Waiting};
@@ -257,6 +259,8 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             };
             for key in rows(store, TenantTable::Keys, ("team_id", id)).await? {
                 hashes.extend(Row(&key).text("token").and_then(KeyHash::parse));
+                let token = Row(&key).text("token").unwrap_or_default();
+                changes.push(without_counters("key", counted_as(Row(&key), token)));
                 let row = archived(TenantTable::DeletedKeys, &key, &actor);
                 changes.push(Change::Insert { table: TenantTable::DeletedKeys, row });
             }
@@ -266,6 +270,7 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             for table in [TenantTable::Keys, TenantTable::Memberships, TenantTable::Teams] {
                 changes.push(Change::Delete { table, key: of_team() });
             }
+            changes.push(without_counters("team", id.clone()));
             gone.push(row);
         }
         let audited: Vec<Audited<'_>> = gone

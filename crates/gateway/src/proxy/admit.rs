@@ -12,10 +12,11 @@ use hale_core::record::RequestRecord;
 use hale_core::route::{Affinity, ClientFallback, Controls, MayUse, NamedBy, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::Money;
-use hale_core::tenancy::access::{Admission, KeyAccess, Renamed};
+use hale_core::tenancy::access::{Admission, KeyAccess, Level, More, Renamed};
 use hale_core::tenancy::account::{Claim, Used};
 use hale_core::tenancy::denied::BUDGET_RESERVED;
 use hale_core::tenancy::end_user::EndUser;
+use hale_core::tenancy::of_models;
 use hale_core::usage::{Units, Usage};
 use hale_wire::controls::{self, estimated_input};
 use hale_wire::peek::Peek;
@@ -41,6 +42,15 @@ impl Arrival {
         let Some(access) = self.principal.access() else { return Ok(()) };
         let renamed = access.renamed(model);
         MayUse::check(access, &self.serving.snapshot, renamed).map_err(refusal::denied)?;
+        let cheaper = access.cheaper(renamed.name, keys::now());
+        if let Some(cheaper) = cheaper {
+            let other = Renamed { name: cheaper, is_team_alias: false };
+            // A model that the key may not use takes no place: the budget refuses the request.
+            if MayUse::check(access, &self.serving.snapshot, other).is_ok() {
+                *model = cheaper.into();
+                return Ok(());
+            }
+        }
         if *renamed.name != **model {
             *model = renamed.name.into();
         }
@@ -99,6 +109,8 @@ pub(super) struct Asked<'a> {
     pub(super) peek: &'a Peek,
     /// The client's own customer that it is for, if that has a row.
     pub(super) end_user: Option<&'a EndUser>,
+    /// Its tags that have limits or budgets.
+    pub(super) tags: &'a [Arc<Level>],
 }
 
 /// Reserves what a request is expected to use.
@@ -111,17 +123,17 @@ pub(super) async fn admit(
     plan: &RoutePlan,
     asked: Asked<'_>,
 ) -> Result<Admission, Refusal> {
-    let end_user = asked.end_user;
+    let more = More { end_user: asked.end_user, tags: asked.tags };
     let snapshot = &arrival.serving.snapshot;
-    let claim = match access.measures(end_user) {
+    let claim = match access.measures(&more) {
         true => claim(snapshot, plan, asked),
         false => Claim::default(),
     };
     // A limit of one model may be written with any of its names.
-    let model = access.limited_name([plan.target().name(snapshot), asked.model]);
+    let names = of_models::names(plan.target().name(snapshot), asked.model);
     let until = clock::now().millis().plus(RESERVED_MS);
     loop {
-        let denied = match access.admit(model, (claim, end_user), keys::now()) {
+        let denied = match access.admit(names, (claim, &more), keys::now()) {
             Ok(admission) => return Ok(admission),
             Err(denied) => denied,
         };
@@ -135,7 +147,7 @@ pub(super) async fn admit(
 
 /// Replaces what a key reserved for a request by what its record has used.
 #[cold]
-pub(super) fn settle(process: &Process, admission: Admission, record: &RequestRecord) {
+pub(super) fn settle(process: &Process, admission: Admission, record: &mut RequestRecord) {
     // It was refused before any upstream was called.
     let is_unbilled = record.cost_usd.is_none_or(|usd| usd <= 0.0);
     if record.deployment.is_none() && record.status >= 400 && is_unbilled {
@@ -144,6 +156,9 @@ pub(super) fn settle(process: &Process, admission: Admission, record: &RequestRe
     }
     let tokens = record.usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
     let cost = record.cost_usd.and_then(Money::of_usd).unwrap_or_default();
+    if let Some(to) = &mut record.billed_to {
+        to.charged = admission.charged();
+    }
     process.keys.settle(admission, Used { tokens, cost });
 }
 

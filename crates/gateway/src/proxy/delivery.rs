@@ -475,7 +475,7 @@ impl Drop for Delivery {
             record.overhead_us = own_us;
         }
         if let Some(admission) = self.admission.take() {
-            admit::settle(&self.worker.process, *admission, &record);
+            admit::settle(&self.worker.process, *admission, &mut record);
         }
         record.detail = self.capture.finish(&record, now);
         let process = &self.worker.process;

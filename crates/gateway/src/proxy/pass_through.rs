@@ -9,8 +9,7 @@ use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::route::{MayUse, Resolved, Target, resolve};
 use hale_core::snapshot::Snapshot;
-use hale_core::tenancy::access::{KeyAccess, UserRole};
-use hale_core::tenancy::end_user::EndUser;
+use hale_core::tenancy::access::{KeyAccess, More, UserRole};
 use hale_core::tenancy::rights::Route;
 use hale_wire::peek::Peek;
 use http::request::Parts;
@@ -133,11 +132,11 @@ impl PassThrough {
     /// The refusal: a budget or a limit of tokens counts it, and the key's routes do not name the path.
     pub(super) fn check_measured(
         &self,
-        (access, end_user): (&KeyAccess, Option<&EndUser>),
+        (access, more): (&KeyAccess, &More<'_>),
         whole: &str,
     ) -> Result<(), Refusal> {
         let route = Route { path: whole, is_of_models: true };
-        match access.measures(end_user) && !self.reads_models() && !access.names_route(route) {
+        match access.measures(more) && !self.reads_models() && !access.names_route(route) {
             true => Err(refusal::passed_unmeasured(self.provider)),
             false => Ok(()),
         }

@@ -16,7 +16,7 @@ use crate::http::reply::Reply;
 use crate::pages::{
     PageRequest, Waiting, alerting, budgets, cache, callbacks, customers, dashboard, explain,
     health, home, keys, metrics, model_groups, models, router, router_settings, services, spend,
-    teams, users,
+    tags, teams, users,
 };
 
 /// One row.
@@ -130,6 +130,11 @@ const PAGES: &[Endpoint] = &[
     post("customerblock", &["/customer/block", "/end_user/block"], Role::Admin, WaitingPage(customers::block)),
     post("customerunblock", &["/customer/unblock", "/end_user/unblock"], Role::Admin, WaitingPage(customers::unblock)),
     get("customerinfo", &["/customer/info", "/end_user/info"], Role::Admin, WaitingPage(customers::info)),
+    post("tagnew", &["/tag/new"], Role::Admin, WaitingPage(tags::new)),
+    post("tagupdate", &["/tag/update"], Role::Admin, WaitingPage(tags::update)),
+    post("tagdelete", &["/tag/delete"], Role::Admin, WaitingPage(tags::delete)),
+    post("taginfo", &["/tag/info"], Role::Admin, WaitingPage(tags::info)),
+    get("taglist", &["/tag/list"], Role::Admin, WaitingPage(tags::list)),
     get("customerlist", &["/customer/list", "/end_user/list"], Role::Admin, WaitingPage(customers::list)),
     get("teaminfo", &["/team/info"], Role::Key, WaitingPage(teams::info)),
     get("teamlist", &["/team/list"], Role::Admin, WaitingPage(teams::list)),

@@ -6,8 +6,9 @@
 use hale_core::money::Money;
 use hale_core::operation::Operation;
 use hale_core::record::{BilledCall, Ending, RequestRecord, Said};
+use hale_core::tenancy::Charged;
 use hale_core::usage::CountedBy;
-use hale_store::{SpentCall, SpentRequest, SpentTexts, Store};
+use hale_store::{SpentCall, SpentPeriod, SpentRequest, SpentTexts, Store};
 use serde_json::{Value, json};
 
 use crate::keys::Keys;
@@ -33,15 +34,30 @@ pub(super) fn write(store: &Store, keys: &Keys, prompts: Prompts, batch: &[Reque
         let calls: Vec<SpentCall<'_>> =
             record.calls.iter().map(|call| spent_call(record, call)).collect();
         let tags = tags(record);
-        let request = spent_request(record, &tags, &calls);
+        let to = record.billed_to.as_deref();
+        let charged = to.map_or(&[][..], |to| &to.charged);
+        let counters: Vec<SpentPeriod<'_>> = charged.iter().filter_map(period).collect();
+        let request = SpentRequest { counters: &counters, ..spent_request(record, &tags, &calls) };
         let cost = Money::of_parts(request.cost_nano());
         if let Some(number) = store.put_spent(&request, || texts(record, prompts))
             && let Some(identity) = &record.identity
         {
-            let end_user = record.billed_to.as_deref().and_then(|to| to.end_user.as_deref());
-            keys.handed(identity, end_user, (cost, number));
+            let end_user = to.and_then(|to| to.end_user.as_deref());
+            keys.handed(identity, (end_user, &tags, charged), (cost, number));
         }
     }
+}
+
+/// The period that a level was charged for, if it has a counter.
+fn period(charged: &Charged) -> Option<SpentPeriod<'_>> {
+    let counter = charged.level.counter.as_ref()?;
+    Some(SpentPeriod {
+        kind: counter.kind,
+        id: &counter.id,
+        model: &counter.model,
+        period: &counter.period,
+        ends: charged.ends?.0,
+    })
 }
 
 /// Whether a record is of a request that has a row: it called an upstream, was answered by the cache, or its key is known.
@@ -123,6 +139,7 @@ fn spent_request<'r>(
         end_user: to.and_then(|to| to.end_user.as_deref()),
         session: to.and_then(|to| to.session.as_deref()),
         tags,
+        counters: &[],
         requested_model: record.requested_model.as_deref(),
         model_group: record.model_group.as_deref(),
         is_failed: record.ending != Ending::Success,

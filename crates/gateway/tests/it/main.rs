@@ -79,6 +79,7 @@ mod input;
 mod keepalive;
 mod kept_connections;
 mod keys;
+mod keys_budgets;
 mod keys_ending;
 mod keys_evaded;
 mod keys_reference;

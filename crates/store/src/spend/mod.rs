@@ -14,6 +14,6 @@ pub(crate) use self::day::day_of;
 pub(crate) use self::kinds::Calls;
 pub(crate) use self::past::{CALLS, CORRECTIONS, SINGLE, SUMMED};
 pub use self::past::{ModelDay, PastCall};
-pub use self::request::{SpendRows, SpentCall, SpentRequest, SpentTexts};
+pub use self::request::{SpendRows, SpentCall, SpentPeriod, SpentRequest, SpentTexts};
 pub(crate) use self::rows::summed;
 pub(crate) use self::sums::Sums;

@@ -34,6 +34,8 @@ pub struct SpentRequest<'a> {
     pub session: Option<&'a str>,
     /// Its tags.
     pub tags: &'a [Box<str>],
+    /// The periods with counters of their own that it is charged to.
+    pub counters: &'a [SpentPeriod<'a>],
     /// The model as the client named it.
     pub requested_model: Option<&'a str>,
     /// The group that answered.
@@ -46,6 +48,21 @@ pub struct SpentRequest<'a> {
     pub is_correction: bool,
     /// Its calls of upstreams, in order.
     pub calls: &'a [SpentCall<'a>],
+}
+
+/// A period that has a counter of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpentPeriod<'a> {
+    /// Whose: `key`, `team`, `user` or `end_user`.
+    pub kind: &'a str,
+    /// The id of it.
+    pub id: &'a str,
+    /// The model; empty is all of them.
+    pub model: &'a str,
+    /// The period: `1d`.
+    pub period: &'a str,
+    /// When it ends, milliseconds since 1970.
+    pub ends: u64,
 }
 
 /// A call of an upstream, as it is billed. Times are milliseconds since 1970.

@@ -98,9 +98,24 @@ impl Sum {
 impl Sums {
     /// Counts a request.
     pub(crate) fn count(&mut self, request: &SpentRequest<'_>, calls: Calls) {
+        self.periods(request);
         self.kinds.count(request, calls);
         if self.kinds.len() >= KINDS_MAX {
             self.spread();
+        }
+    }
+
+    /// Counts a request for the periods with counters of their own.
+    fn periods(&mut self, request: &SpentRequest<'_>) {
+        let nano = if request.counters.is_empty() { 0 } else { request.cost_nano() };
+        if nano == 0 {
+            return;
+        }
+        let sum = Sum { nano, ..Sum::default() };
+        for one in request.counters {
+            let ends = one.ends.to_string();
+            let key = [one.kind, one.id, one.model, one.period, &ends];
+            self.add(Table::BudgetCounters, &key, &sum);
         }
     }
 
@@ -241,6 +256,10 @@ fn row(table: Table, key: &str, sum: &Sum, id: &mut dyn FnMut() -> String) -> Ro
         }
         Table::AttemptSums => {
             row.extend([sum.calls, sum.input, sum.output, sum.nano].map(Value::from));
+        }
+        Table::BudgetCounters => {
+            let ends = row.pop().and_then(|ends| ends.text()?.parse::<i64>().ok());
+            row.extend([Value::from(ends.unwrap_or(0)), sum.nano.into()]);
         }
         Table::OfKey => row.extend([Value::from(sum.usd()), sum.at.into()]),
         Table::OfTeam

@@ -68,6 +68,16 @@ pub(super) const SPEND_DAYS: Columns = &[
     ("cost_nano", Type::Integer),
 ];
 
+/// What was spent in a period by a key, a team, ..., in all or on a model.
+pub(super) const BUDGET_COUNTERS: Columns = &[
+    ("kind", Type::Text),
+    ("id", Type::Text),
+    ("model", Type::Text),
+    ("period", Type::Text),
+    ("ends", Type::Integer),
+    ("cost_nano", Type::Integer),
+];
+
 /// A finished request.
 pub(super) const SPEND_LOGS: Columns = &[
     ("request_id", Type::Text),

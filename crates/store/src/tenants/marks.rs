@@ -17,6 +17,7 @@ const fn kind_of(table: TenantTable) -> Option<&'static str> {
         TenantTable::Users => Some("user"),
         TenantTable::Organizations => Some("organization"),
         TenantTable::EndUsers => Some("end_user"),
+        TenantTable::Tags => Some("tag"),
         TenantTable::DeprecatedKeys
         | TenantTable::DeletedKeys
         | TenantTable::DeletedTeams
@@ -24,7 +25,8 @@ const fn kind_of(table: TenantTable) -> Option<&'static str> {
         | TenantTable::TeamAliases
         | TenantTable::AccessGroups
         | TenantTable::AuditLog
-        | TenantTable::SpendLogs => None,
+        | TenantTable::SpendLogs
+        | TenantTable::BudgetCounters => None,
     }
 }
 
@@ -35,6 +37,7 @@ pub(super) const fn id_columns(table: TenantTable) -> &'static [&'static str] {
         TenantTable::Teams => &["team_id"],
         TenantTable::Memberships => &["user_id", "team_id"],
         TenantTable::Organizations => &["organization_id"],
+        TenantTable::Tags => &["tag_name"],
         _ => &["user_id"],
     }
 }

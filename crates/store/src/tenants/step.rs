@@ -43,11 +43,12 @@ pub(crate) enum Place {
 }
 
 /// Rows that name a budget, and are reset with it.
-const OF_BUDGETS: [TenantTable; 4] = [
+const OF_BUDGETS: [TenantTable; 5] = [
     TenantTable::Keys,
     TenantTable::Memberships,
     TenantTable::Organizations,
     TenantTable::EndUsers,
+    TenantTable::Tags,
 ];
 
 /// The statements of changes.
@@ -125,6 +126,9 @@ fn quoted(names: &[&str]) -> String {
 
 impl Place {
     pub(super) fn name(&self, table: TenantTable) -> String {
+        if table.is_own() {
+            return self.own(table.name());
+        }
         match self {
             Place::File => format!("\"{}\"", table.name()),
             Place::Server { schema, .. } => format!("{schema}.\"{}\"", table.name()),
@@ -157,7 +161,7 @@ impl Place {
         table.column(column).is_some()
             && match self {
                 Place::File => true,
-                Place::Server { columns, .. } => columns.has(table, column),
+                Place::Server { columns, .. } => table.is_own() || columns.has(table, column),
             }
     }
 
@@ -293,6 +297,7 @@ impl Place {
     pub(crate) fn query(&self, find: &Find) -> Option<(String, Vec<Value>)> {
         let table = find.table;
         if let Place::Server { columns, .. } = self
+            && !table.is_own()
             && !columns.has_table(table)
         {
             return None;

@@ -34,6 +34,10 @@ pub enum TenantTable {
     AuditLog,
     /// Finished requests.
     SpendLogs,
+    /// Tags of requests.
+    Tags,
+    /// What was spent in periods; Hale's own table.
+    BudgetCounters,
 }
 
 /// The type of a column.
@@ -189,9 +193,20 @@ const SPEND_LOGS: Columns = &[
     ("proxy_server_request", Json), ("litellm_call_id", Text), ("created_at", Time), ("updated_at", Time),
 ];
 
+#[rustfmt::skip] // A list of names.
+const TAGS: Columns = &[
+    ("tag_name", Text), ("description", Text), ("models", List), ("model_info", Json), ("spend", Real),
+    ("budget_id", Text), ("created_at", Time), ("created_by", Text), ("updated_at", Time),
+];
+
+#[rustfmt::skip] // A list of names.
+const BUDGET_COUNTERS: Columns = &[
+    ("kind", Text), ("id", Text), ("model", Text), ("period", Text), ("ends", Integer), ("cost_nano", Integer),
+];
+
 impl TenantTable {
     /// All of them.
-    pub const ALL: [TenantTable; 14] = [
+    pub const ALL: [TenantTable; 16] = [
         TenantTable::Keys,
         TenantTable::DeprecatedKeys,
         TenantTable::DeletedKeys,
@@ -206,7 +221,14 @@ impl TenantTable {
         TenantTable::AccessGroups,
         TenantTable::AuditLog,
         TenantTable::SpendLogs,
+        TenantTable::Tags,
+        TenantTable::BudgetCounters,
     ];
+
+    /// Whether it is Hale's own, wherever the others are.
+    pub(crate) const fn is_own(self) -> bool {
+        matches!(self, TenantTable::BudgetCounters)
+    }
 
     /// Its name.
     #[must_use]
@@ -226,6 +248,8 @@ impl TenantTable {
             TenantTable::AccessGroups => "LiteLLM_AccessGroupTable",
             TenantTable::AuditLog => "LiteLLM_AuditLog",
             TenantTable::SpendLogs => "LiteLLM_SpendLogs",
+            TenantTable::Tags => "LiteLLM_TagTable",
+            TenantTable::BudgetCounters => "budget_counters",
         }
     }
 
@@ -247,6 +271,8 @@ impl TenantTable {
             TenantTable::AccessGroups => ACCESS_GROUPS,
             TenantTable::AuditLog => AUDIT_LOG,
             TenantTable::SpendLogs => SPEND_LOGS,
+            TenantTable::Tags => TAGS,
+            TenantTable::BudgetCounters => BUDGET_COUNTERS,
         }
     }
 

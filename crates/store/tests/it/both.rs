@@ -37,7 +37,7 @@ fn the_tables_have_the_columns_that_rows_have() {
         running.store.put_requests([request("c")].into_iter());
         // The six, the request, its minute and its day.
         running.until_figures(|figures| figures.written == 9).await;
-        let spent = [Table::Attempts, Table::AttemptSums, Table::SpendDays];
+        let spent = [Table::Attempts, Table::AttemptSums, Table::SpendDays, Table::BudgetCounters];
         for table in Table::ALL.into_iter().filter(|table| !spent.contains(table)) {
             assert!(count(&address, table).await > 0, "{table:?}");
         }

@@ -8,7 +8,7 @@ use crate::tenancy::account::{Account, Budget, Terms};
 
 fn level(kind: SubjectKind, id: &str, terms: Terms) -> Arc<Level> {
     let account = Arc::default();
-    Arc::new(Level { subject: Subject::new(kind, id), terms, account, clock: None })
+    Arc::new(Level { subject: Subject::new(kind, id), terms, account, clock: None, counter: None })
 }
 
 fn access(levels: Vec<Arc<Level>>) -> KeyAccess {
@@ -25,7 +25,8 @@ fn access(levels: Vec<Arc<Level>>) -> KeyAccess {
         models: Vec::new(),
         aliases: Default::default(),
         levels,
-        of_models: BTreeMap::new(),
+        of_models: OfModels::default(),
+        budget_fallbacks: BTreeMap::new(),
         tags: Vec::new(),
         unserved: Vec::new(),
     }
@@ -117,7 +118,9 @@ fn a_level_that_refuses_leaves_the_others_as_they_were() {
     let key = level(SubjectKind::Key, "h", Terms { rpm: Some(1), ..Terms::default() });
     let team = level(SubjectKind::Team, "t", Terms { parallel: Some(0), ..Terms::default() });
     let both = Arc::new(access(vec![key.clone(), team]));
-    let denied = both.admit("m", (Claim::default(), None), at(0)).unwrap_err();
+    let denied = both
+        .admit(of_models::names("m", "m"), (Claim::default(), &More::default()), at(0))
+        .unwrap_err();
     assert_eq!((denied.status, denied.retry_after_s), (429, Some(1)));
     assert_eq!(denied.limit.unwrap().of, "max_parallel_requests");
     assert_eq!(key.account.balance(None, at(0)), Default::default());
@@ -127,8 +130,14 @@ fn a_level_that_refuses_leaves_the_others_as_they_were() {
 fn a_limit_of_requests_is_told_with_its_text_and_the_real_wait() {
     let key = level(SubjectKind::Key, "h", Terms { rpm: Some(1), ..Terms::default() });
     let access = Arc::new(access(vec![key]));
-    drop(access.admit("m", (Claim::default(), None), at(0)).unwrap());
-    let denied = access.admit("m", (Claim::default(), None), at(1_500)).unwrap_err();
+    drop(
+        access
+            .admit(of_models::names("m", "m"), (Claim::default(), &More::default()), at(0))
+            .unwrap(),
+    );
+    let denied = access
+        .admit(of_models::names("m", "m"), (Claim::default(), &More::default()), at(1_500))
+        .unwrap_err();
     let text = "Rate limit exceeded for api_key: h. Limit type: requests. Current limit: 1, Remaining: 0. Limit resets at: ";
     assert!(denied.message.starts_with(text), "{denied:?}");
     assert_eq!((denied.kind, denied.retry_after_s), ("throttling_error", Some(59)));
@@ -146,7 +155,9 @@ fn a_spent_budget_is_reported_before_a_limit_and_the_key_before_the_team() {
     );
     let team = level(SubjectKind::Team, "t", Terms { budget: budget(0.0), ..Terms::default() });
     let access = Arc::new(access(vec![key.clone(), team]));
-    let denied = |claim| access.admit("m", (claim, None), at(0)).unwrap_err();
+    let denied = |claim| {
+        access.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).unwrap_err()
+    };
     let text = "Budget has been exceeded! Team=t Current cost: 0.0, Max budget: 0.0";
     let found = denied(Claim::default());
     assert_eq!((found.status, found.kind, &*found.message), (422, "budget_exceeded", text));
@@ -191,12 +202,13 @@ fn what_was_admitted_is_settled_once_also_when_it_is_dropped() {
     let key = level(SubjectKind::Key, "h", Terms { parallel: Some(1), budget, ..Terms::default() });
     let access = Arc::new(access(vec![key.clone()]));
     let claim = Claim { cost: usd(0.5), ..Claim::default() };
-    let admitted = access.admit("m", (claim, None), at(0)).unwrap();
-    assert!(access.admit("m", (claim, None), at(0)).is_err());
+    let admitted =
+        access.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).unwrap();
+    assert!(access.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).is_err());
     let mut dirty = Vec::new();
     admitted.settle(Used { tokens: 3, cost: usd(0.25) }, |level| dirty.push(level.subject.clone()));
     assert!(dirty.is_empty(), "what was spent is written with its request: {dirty:?}");
-    drop(access.admit("m", (claim, None), at(0)).unwrap());
+    drop(access.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).unwrap());
     let balance = key.account.balance(key.terms.budget.as_ref(), at(0));
     assert_eq!((balance.spent, balance.reserved, balance.in_flight), (usd(0.25), Money::ZERO, 0));
 }
@@ -209,11 +221,12 @@ fn what_goes_on_is_spent_while_it_does_and_never_twice() {
         let budget = Some(Budget { max: usd(max), duration: None, raised: None, zone });
         let terms = Terms { budget, ..Terms::default() };
         let subject = Subject::new(SubjectKind::Key, "k");
-        Arc::new(Level { subject, terms, account: account.clone(), clock: None })
+        Arc::new(Level { subject, terms, account: account.clone(), clock: None, counter: None })
     };
     let own = Arc::new(access(vec![level(1.0)]));
     let claim = Claim { cost: usd(0.3), ..Claim::default() };
-    let mut admission = own.admit("m", (claim, None), at(0)).unwrap();
+    let mut admission =
+        own.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).unwrap();
     let used = |cost: f64| Used { tokens: 0, cost: usd(cost) };
     let balance = || {
         let balance = account.balance(None, at(0));
@@ -234,7 +247,13 @@ fn what_goes_on_is_spent_while_it_does_and_never_twice() {
     admission.settle(used(1.25), |_| {});
     assert_eq!(balance(), (usd(1.25), Money::ZERO));
 
-    let mut dropped = own.admit("m", (Claim { is_free: true, ..claim }, None), at(0)).unwrap();
+    let mut dropped = own
+        .admit(
+            of_models::names("m", "m"),
+            (Claim { is_free: true, ..claim }, &More::default()),
+            at(0),
+        )
+        .unwrap();
     dropped.spend(used(0.5), |_| {});
     drop(dropped);
     assert_eq!(balance(), (usd(1.75), Money::ZERO), "what is spent stays spent");
@@ -242,13 +261,18 @@ fn what_goes_on_is_spent_while_it_does_and_never_twice() {
 
 #[test]
 fn a_limit_of_one_model_counts_under_each_of_its_names() {
-    let of = |name: &str| {
-        let limited = level(SubjectKind::ModelOfKey, "h:al", Terms::default());
-        KeyAccess { of_models: BTreeMap::from([(name.into(), limited)]), ..access(Vec::new()) }
-    };
-    assert_eq!(of("al").limited_name(["a", "al"]), "al");
-    assert_eq!(of("a").limited_name(["a", "al"]), "a");
-    assert_eq!(of("b").limited_name(["a", "al"]), "a");
+    for (name, counts) in
+        [("group", true), ("openai/written", true), ("written", true), ("b", false)]
+    {
+        let limited =
+            level(SubjectKind::ModelOfKey, "h:x", Terms { rpm: Some(0), ..Terms::default() });
+        let mut of_models = OfModels::default();
+        of_models.rates[0].insert(name.into(), limited);
+        let access = Arc::new(KeyAccess { of_models, ..access(Vec::new()) });
+        let names = of_models::names("group", "openai/written");
+        let admitted = access.admit(names, (Claim::default(), &More::default()), at(0));
+        assert_eq!(admitted.is_err(), counts, "{name}");
+    }
 }
 
 #[test]
@@ -256,11 +280,20 @@ fn a_request_that_is_refused_before_any_call_leaves_its_place_to_the_next() {
     let limited = level(SubjectKind::Key, "h", Terms { rpm: Some(1), ..Terms::default() });
     let access = Arc::new(access(vec![limited]));
     for _ in 0..3 {
-        access.admit("m", (Claim::default(), None), at(0)).unwrap().refund();
+        access
+            .admit(of_models::names("m", "m"), (Claim::default(), &More::default()), at(0))
+            .unwrap()
+            .refund();
     }
-    drop(access.admit("m", (Claim::default(), None), at(0)).unwrap());
+    drop(
+        access
+            .admit(of_models::names("m", "m"), (Claim::default(), &More::default()), at(0))
+            .unwrap(),
+    );
     assert!(
-        access.admit("m", (Claim::default(), None), at(0)).is_err(),
+        access
+            .admit(of_models::names("m", "m"), (Claim::default(), &More::default()), at(0))
+            .is_err(),
         "one that called has taken it"
     );
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
+use super::super::access::More;
+use super::super::of_models::names;
 use super::super::rights::Model;
 use super::super::time_of_tests::at;
 use super::*;
@@ -194,10 +196,11 @@ fn a_blocked_key_a_blocked_team_and_a_deactivated_user_close_it() {
 #[test]
 fn what_limits_a_key_and_is_not_served_is_named() {
     let access = loaded(&of_key(json!({
-        "model_max_budget": {"a": {"max_budget": 1}}, "router_settings": {}, "budget_limits": null,
+        "model_max_budget": {"a": {"max_budget": 1}}, "router_settings": {}, "budget_limits": null, "tpd_limit": 1,
         "metadata": {"guardrails": ["g"], "tags": ["t0"], "anything": 1},
     })));
-    assert_eq!(access.unserved, ["model_max_budget".into(), "metadata.guardrails".into()]);
+    let unserved = ["tpd_limit", "metadata.guardrails", "model_max_budget.a"];
+    assert_eq!(access.unserved, unserved.map(Box::from));
     assert_eq!(access.tags, ["t0".into()]);
 }
 
@@ -217,7 +220,6 @@ fn what_limits_all_that_a_key_belongs_to_and_is_not_served_is_named_with_where_i
         "team.tpd_limit",
         "team.metadata.guardrails",
         "member_budget.model_max_budget",
-        "user.model_max_budget",
         "organization_budget.tpd_limit",
     ];
     assert_eq!(loaded(&rows).unserved, named.map(Box::from));
@@ -236,10 +238,10 @@ fn a_row_without_a_hash_is_no_key() {
 fn limits_of_single_models_are_the_keys_own() {
     let access = Arc::new(loaded(&of_key(json!({"metadata": {"model_rpm_limit": {"a": 1}}}))));
     let claim = super::super::account::Claim::default();
-    assert!(access.admit("a", (claim, None), at(0)).is_ok());
-    let denied = access.admit("a", (claim, None), at(1)).unwrap_err();
+    assert!(access.admit(names("a", "a"), (claim, &More::default()), at(0)).is_ok());
+    let denied = access.admit(names("a", "a"), (claim, &More::default()), at(1)).unwrap_err();
     assert!(denied.message.contains("model_per_key"), "{denied:?}");
-    assert!(access.admit("b", (claim, None), at(1)).is_ok());
+    assert!(access.admit(names("b", "b"), (claim, &More::default()), at(1)).is_ok());
 }
 
 #[test]
@@ -260,8 +262,8 @@ fn subjects_share_their_account_over_keys() {
     rows.key.insert("token".to_owned(), json!(TOKEN.replace('7', "8")));
     let second = load(&rows);
     let claim = super::super::account::Claim::default();
-    assert!(first.admit("a", (claim, None), at(0)).is_ok());
-    let denied = second.admit("a", (claim, None), at(1)).unwrap_err();
+    assert!(first.admit(names("a", "a"), (claim, &More::default()), at(0)).is_ok());
+    let denied = second.admit(names("a", "a"), (claim, &More::default()), at(1)).unwrap_err();
     assert!(denied.message.starts_with("Rate limit exceeded for team: t."), "{denied:?}");
 }
 
@@ -289,7 +291,10 @@ fn a_budget_row_with_a_clock_alone_is_the_clock_of_the_keys_own_budget() {
     assert!(level.terms.budget.as_ref().unwrap().duration.is_some());
     assert_eq!(level.clock.as_deref(), Some("b"));
     let claim = crate::tenancy::account::Claim::default();
-    assert!(Arc::new(access).admit("m", (claim, None), at(0)).is_ok(), "its border has passed");
+    assert!(
+        Arc::new(access).admit(names("m", "m"), (claim, &More::default()), at(0)).is_ok(),
+        "its border has passed"
+    );
 }
 
 #[test]
@@ -337,4 +342,165 @@ fn a_name_of_the_keys_own_behind_one_of_the_teams_is_judged_by_the_team() {
     rows.team = Some(record(json!({"team_id": "t", "models": ["a"]})));
     rows.team_aliases = Some(record(json!({"aliases": {"t1": "x", "t2": "c"}})));
     assert_eq!(verdicts(&loaded(&rows), &["b", "t1", "t2", "a"]), [TEAM, TEAM, "in", "in"]);
+}
+
+fn usd(usd: f64) -> Money {
+    Money::of_usd(usd).unwrap()
+}
+
+/// Admits, settles with that cost, and says how the next one is refused.
+fn spend(access: &Arc<KeyAccess>, model: &str, cost: f64) -> Result<(), super::super::Denied> {
+    let claim = super::super::account::Claim::default();
+    let admission = access.admit(names(model, model), (claim, &More::default()), at(0))?;
+    admission.settle(super::super::account::Used { tokens: 0, cost: usd(cost) }, |_| {});
+    Ok(())
+}
+
+#[test]
+fn a_budget_of_a_model_refuses_that_model_alone_whoever_has_it() {
+    let budgets = json!({
+        "a": {"budget_limit": "1", "time_period": "1d"}, "free": {"rpm_limit": 9}, "never": {"max_budget": 1},
+        "spare": {"max_budget": 5, "budget_duration": "30d"},
+    });
+    let with = |column: &str| {
+        let mut rows =
+            of_key(json!({"team_id": "t", "user_id": "u", "key_alias": "al", "budget_id": "b"}));
+        let row = |id: &str| Some(record(json!({id: "x", "model_max_budget": budgets})));
+        match column {
+            "key" => drop(rows.key.insert("model_max_budget".to_owned(), budgets.clone())),
+            "budget" => rows.budget = row("budget_id"),
+            "team" => rows.team = row("team_id"),
+            _ => rows.user = row("user_id"),
+        }
+        Arc::new(loaded(&rows))
+    };
+    for (column, whose) in [
+        ("key", "Virtual Key: 738c"),
+        ("budget", "Virtual Key: 738c"),
+        ("team", "Team: t"),
+        ("user", "User: u"),
+    ] {
+        let access = with(column);
+        spend(&access, "openai/a", 1.0).unwrap();
+        let denied = spend(&access, "a", 0.0).unwrap_err();
+        assert_eq!((denied.status, denied.kind), (422, "budget_exceeded"), "{column}");
+        let text = format!("LiteLLM {whose}");
+        assert!(denied.message.starts_with(&text), "{}", denied.message);
+        assert!(denied.message.contains("exceeded budget for model=a"), "{}", denied.message);
+        assert!(denied.retry_after_s.is_some_and(|seconds| seconds <= 86_400), "{denied:?}");
+        spend(&access, "b", 9.0).unwrap();
+        spend(&access, "spare", 1.0).unwrap();
+        let unused = access.unserved.iter().filter(|name| name.ends_with("model_max_budget.never"));
+        assert_eq!(unused.count(), 1, "{:?}", access.unserved);
+    }
+}
+
+#[test]
+fn what_a_key_has_of_its_own_for_a_model_takes_the_place_of_its_teams() {
+    let mut rows = of_key(json!({
+        "team_id": "t", "model_max_budget": {"a": {"budget_limit": 9, "time_period": "1d", "rpm_limit": 4}},
+    }));
+    rows.team = Some(record(json!({
+        "team_id": "t", "metadata": {"model_rpm_limit": {"a": 1, "b": 1}, "model_tpm_limit": {"a": 7}},
+        "model_max_budget": {"a": {"budget_limit": 0, "time_period": "1d"}, "b": {"budget_limit": 0, "time_period": "1d"}},
+    })));
+    let access = loaded(&rows);
+    let kinds = |model: &str| -> Vec<(SubjectKind, Option<u64>, Option<u64>)> {
+        let levels = access.of_models.of(names(model, model));
+        levels.iter().map(|it| (it.subject.kind, it.terms.rpm, it.terms.tpm)).collect()
+    };
+    let own = [
+        (SubjectKind::ModelBudgetOfKey, None, None),
+        (SubjectKind::ModelOfKey, Some(4), None),
+        (SubjectKind::ModelOfTeam, None, Some(7)),
+    ];
+    assert_eq!(kinds("a"), own);
+    let of_team =
+        [(SubjectKind::ModelBudgetOfTeam, None, None), (SubjectKind::ModelOfTeam, Some(1), None)];
+    assert_eq!(kinds("b"), of_team);
+    assert!(kinds("c").is_empty());
+}
+
+#[test]
+fn several_periods_refuse_each_by_itself_and_begin_with_what_their_counters_have() {
+    let limits = json!([
+        {"budget_duration": "1d", "max_budget": 1.0, "reset_at": "2026-11-29T00:00:00Z"},
+        {"budget_duration": "30d", "max_budget": 10.0},
+    ]);
+    let mut rows =
+        of_key(json!({"budget_limits": limits, "metadata": {"hale_former_keys": ["old"]}}));
+    let now = at(0).unix_ms;
+    rows.read_at = now;
+    let counter = |period: &str, ends: UnixMs, usd: f64| {
+        record(
+            json!({"kind": "key", "id": "old", "model": "", "period": period, "ends": ends.0, "cost_nano": usd * 1e9}),
+        )
+    };
+    let day = BudgetDuration::parse("", "1d").unwrap().next(now, &TimeZone::UTC);
+    rows.counters = vec![
+        counter("1d", UnixMs(day.0 - 86_400_000), 5.0),
+        counter("1d", day, 0.75),
+        counter("7d", day, 9.0),
+    ];
+    let access = Arc::new(loaded(&rows));
+    spend(&access, "m", 0.5).unwrap();
+    let denied = spend(&access, "m", 0.5).unwrap_err();
+    let text = "ExceededBudget: Key over 1d budget. Spend=$1.2500, Limit=$1.00; ";
+    assert!(denied.message.starts_with(text), "{}", denied.message);
+    assert_eq!((denied.status, denied.kind), (422, "budget_exceeded"));
+    let window = access.levels.iter().find(|level| level.subject.kind == SubjectKind::WindowOfKey);
+    let counter = window.and_then(|level| level.counter.as_ref()).unwrap();
+    assert_eq!((&*counter.id, &*counter.period), ("old", "1d"));
+    rows.team = Some(record(
+        json!({"team_id": "t", "budget_limits": [{"budget_duration": "1h", "max_budget": 0}]}),
+    ));
+    rows.key = key(json!({"team_id": "t"}));
+    let denied = spend(&Arc::new(loaded(&rows)), "m", 0.5).unwrap_err();
+    assert!(
+        denied.message.starts_with("ExceededBudget: Team=t over 1h budget. "),
+        "{}",
+        denied.message
+    );
+}
+
+#[test]
+fn a_request_is_charged_to_the_counters_of_its_own_model_and_tags() {
+    let rows = of_key(json!({
+        "budget_limits": [{"budget_duration": "1d", "max_budget": 1}],
+        "model_max_budget": {"a": {"budget_limit": 1, "time_period": "1d"}, "b": {"budget_limit": 1, "time_period": "1d"}},
+    }));
+    let access = Arc::new(loaded(&rows));
+    let budget = record(json!({"budget_id": "b", "max_budget": 1.0}));
+    let row = record(json!({"tag_name": "x", "budget_id": "b", "spend": 1.0}));
+    let tag =
+        load_tag(&row, Some(&budget), |_, opening| Arc::new(Account::new(opening.0, opening.1)));
+    let claim = super::super::account::Claim::default();
+    let admission = access.admit(names("a", "a"), (claim, &More::default()), at(0)).unwrap();
+    let charged = admission.charged();
+    let charged: Vec<&str> = charged.iter().map(|one| one.level.subject.model()).collect();
+    assert_eq!(charged, ["1d", "a"]);
+    let tags = [tag.unwrap()];
+    let more = More { tags: &tags, ..More::default() };
+    let denied = access.admit(names("c", "c"), (claim, &more), at(0)).unwrap_err();
+    assert!(
+        denied.message.starts_with("Budget has been exceeded! Tag=x Current cost: 1.0"),
+        "{denied:?}"
+    );
+    assert!(
+        load_tag(&row, None, |_, _| Arc::default()).is_none(),
+        "a tag without a budget is not limited"
+    );
+}
+
+#[test]
+fn a_spent_budget_of_a_model_gives_way_to_the_first_cheaper_one_with_room() {
+    let rows = of_key(json!({
+        "model_max_budget": {"a": {"budget_limit": 1, "time_period": "1d"}, "b": {"budget_limit": 0, "time_period": "1d"}},
+        "budget_fallbacks": {"a": ["b", "c"]},
+    }));
+    let access = Arc::new(loaded(&rows));
+    assert_eq!(access.cheaper("a", at(0)), None);
+    spend(&access, "a", 1.0).unwrap();
+    assert_eq!(access.cheaper("a", at(0)), Some("c"));
+    assert_eq!((access.cheaper("b", at(0)), access.cheaper("d", at(0))), (None, None));
 }

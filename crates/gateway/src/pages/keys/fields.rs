@@ -5,13 +5,14 @@
 
 use hale_core::tenancy::duration::BudgetDuration;
 use hale_core::tenancy::load::FORMER_KEYS;
-use hale_core::tenancy::{Money, Record, Row};
+use hale_core::tenancy::{Record, Row};
 use hale_core::time::UnixMs;
 use hale_store::TenantTable;
 use http::StatusCode;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::budgets;
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::BAD_REQUEST;
@@ -35,6 +36,12 @@ enum Kind {
     InMetadata,
     /// A member of `metadata`: counts by name.
     CountsInMetadata,
+    /// A column with budgets by the names of models.
+    ModelBudgets,
+    /// A column with budgets of several periods.
+    Windows,
+    /// A column with lists of models by the names of models.
+    Fallbacks,
 }
 
 const OF_KEYS: &[(&str, Kind)] = &[
@@ -57,20 +64,20 @@ const OF_KEYS: &[(&str, Kind)] = &[
     ("tags", Kind::InMetadata),
     ("model_rpm_limit", Kind::CountsInMetadata),
     ("model_tpm_limit", Kind::CountsInMetadata),
+    ("model_max_budget", Kind::ModelBudgets),
+    ("budget_limits", Kind::Windows),
+    ("budget_fallbacks", Kind::Fallbacks),
 ];
 
 /// Fields of the reference that limit or change something, and are not served yet.
 const NOT_OF_KEYS: &[&str] = &[
     "soft_budget",
-    "budget_limits",
     "project_id",
     "agent_id",
     "tpd_limit",
     "rpm_limit_type",
     "tpm_limit_type",
     "tag_rpm_limit",
-    "model_max_budget",
-    "budget_fallbacks",
     "config",
     "permissions",
     "allowed_cache_controls",
@@ -102,6 +109,10 @@ const OF_TEAMS: &[(&str, Kind)] = &[
     ("max_parallel_requests", Kind::Count),
     ("blocked", Kind::Flag),
     ("tags", Kind::InMetadata),
+    ("model_rpm_limit", Kind::CountsInMetadata),
+    ("model_tpm_limit", Kind::CountsInMetadata),
+    ("model_max_budget", Kind::ModelBudgets),
+    ("budget_limits", Kind::Windows),
 ];
 
 const NOT_OF_TEAMS: &[&str] = &[
@@ -109,14 +120,10 @@ const NOT_OF_TEAMS: &[&str] = &[
     "admins",
     "members",
     "soft_budget",
-    "budget_limits",
     "tpd_limit",
     "rpm_limit_type",
     "tpm_limit_type",
     "model_aliases",
-    "model_max_budget",
-    "model_rpm_limit",
-    "model_tpm_limit",
     "router_settings",
     "default_team_member_models",
     "team_member_permissions",
@@ -141,6 +148,7 @@ const OF_USERS: &[(&str, Kind)] = &[
     ("rpm_limit", Kind::Count),
     ("tpm_limit", Kind::Count),
     ("max_parallel_requests", Kind::Count),
+    ("model_max_budget", Kind::ModelBudgets),
 ];
 
 const NOT_OF_USERS: &[&str] = &[
@@ -149,7 +157,6 @@ const NOT_OF_USERS: &[&str] = &[
     "send_invite_email",
     "sso_user_id",
     "soft_budget",
-    "model_max_budget",
     "model_rpm_limit",
     "model_tpm_limit",
     "duration",
@@ -175,7 +182,19 @@ const OF_END_USERS: &[(&str, Kind)] = &[
     ("rpm_limit", Kind::Count),
     ("tpm_limit", Kind::Count),
     ("max_parallel_requests", Kind::Count),
+    ("model_max_budget", Kind::ModelBudgets),
 ];
+
+const OF_TAGS: &[(&str, Kind)] = &[
+    ("description", Kind::Text),
+    ("budget_id", Kind::Text),
+    ("max_budget", Kind::Money),
+    ("rpm_limit", Kind::Count),
+    ("tpm_limit", Kind::Count),
+    ("max_parallel_requests", Kind::Count),
+];
+
+const NOT_OF_TAGS: &[&str] = &["models", "model_info", "soft_budget", "model_max_budget"];
 
 const NOT_OF_END_USERS: &[&str] = &[
     "models",
@@ -183,7 +202,6 @@ const NOT_OF_END_USERS: &[&str] = &[
     "default_model",
     "soft_budget",
     "tpd_limit",
-    "model_max_budget",
     "object_permission",
 ];
 
@@ -208,13 +226,16 @@ impl Fields {
     /// Those of an end user, and of a budget of its own.
     pub(crate) const END_USER: Fields =
         Fields { table: TenantTable::EndUsers, served: OF_END_USERS, not_served: NOT_OF_END_USERS };
+    /// Those of a tag, and of a budget of its own.
+    pub(crate) const TAG: Fields =
+        Fields { table: TenantTable::Tags, served: OF_TAGS, not_served: NOT_OF_TAGS };
     /// Those of the budget of a member of a team.
     pub(crate) const MEMBER: Fields =
         Fields { table: TenantTable::Budgets, served: OF_MEMBERS, not_served: &[] };
 }
 
 /// Refuses a field.
-fn wrong(field: &str, expected: &str) -> Refusal {
+pub(super) fn wrong(field: &str, expected: &str) -> Refusal {
     let message = format!("`{field}` must be {expected}");
     let kind = "invalid_request_error";
     refusal::of_admin(StatusCode::UNPROCESSABLE_ENTITY, kind, message).param(field)
@@ -251,7 +272,15 @@ pub(crate) fn columns(
                 metadata.remove(FORMER_KEYS);
                 metadata.extend(former.map(|former| (FORMER_KEYS.to_owned(), former)));
             }
-            Kind::List | Kind::Text | Kind::Count | Kind::Money | Kind::Flag | Kind::Object => {
+            Kind::List
+            | Kind::Text
+            | Kind::Count
+            | Kind::Money
+            | Kind::Flag
+            | Kind::Object
+            | Kind::ModelBudgets
+            | Kind::Windows
+            | Kind::Fallbacks => {
                 row.insert((*name).to_owned(), value);
             }
         }
@@ -270,7 +299,9 @@ fn read(name: &str, kind: Kind, value: &Value) -> Result<Value, Refusal> {
     let is_none = value.is_null() || value.as_str() == Some("");
     Ok(match kind {
         Kind::List | Kind::InMetadata if is_none => json!([]),
-        Kind::Object | Kind::CountsInMetadata if is_none => json!({}),
+        Kind::Object | Kind::CountsInMetadata | Kind::ModelBudgets | Kind::Fallbacks if is_none => {
+            json!({})
+        }
         _ if is_none => Value::Null,
         Kind::List | Kind::InMetadata => {
             let texts = value.as_array().filter(|items| items.iter().all(is_clean));
@@ -289,12 +320,10 @@ fn read(name: &str, kind: Kind, value: &Value) -> Result<Value, Refusal> {
             }
             json!(count)
         }
-        Kind::Money => {
-            let usd = value.as_f64().filter(|usd| *usd >= 0.0);
-            // A number beyond all money is as if there were no budget, and no one means that.
-            let usd = usd.filter(|usd| Money::of_usd(*usd).is_some_and(|it| it.parts() < i64::MAX));
-            json!(usd.ok_or_else(|| wrong(name, "a number of dollars, 0 or more"))?)
-        }
+        Kind::Money => json!(budgets::usd(name, Some(value))?),
+        Kind::ModelBudgets => budgets::of_models(name, value)?,
+        Kind::Windows => budgets::windows(name, value)?,
+        Kind::Fallbacks => budgets::fallbacks(name, value)?,
         Kind::Flag => json!(value.as_bool().ok_or_else(|| wrong(name, "true or false"))?),
         Kind::Object => {
             let object = value.as_object().ok_or_else(|| wrong(name, "an object"))?;
@@ -314,7 +343,7 @@ fn read(name: &str, kind: Kind, value: &Value) -> Result<Value, Refusal> {
     })
 }
 
-fn is_clean(value: &Value) -> bool {
+pub(super) fn is_clean(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.len() <= 1_000 && !text.chars().any(char::is_control))
 }
 

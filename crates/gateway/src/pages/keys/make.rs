@@ -3,6 +3,7 @@
 //! Always true: only admins get here; a change that fails has changed nothing.
 
 use hale_core::tenancy::key_text::{check_custom, masked, new_key};
+use hale_core::tenancy::load::counted_as;
 use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
 use hale_store::{Change, Changed, Find, Store, TenantTable};
 use http::StatusCode;
@@ -15,7 +16,7 @@ use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{
     Audited, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
-    random, row_of, settle_spend, shown, store, turn,
+    random, row_of, settle_spend, shown, store, turn, without_counters,
 };
 use crate::pages::{PageRequest, Waiting};
 
@@ -293,6 +294,7 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             changes.push(Change::Insert { table: TenantTable::DeletedKeys, row: archived });
             let key = vec![("token", token.into())];
             changes.push(Change::Delete { table: TenantTable::Keys, key });
+            changes.push(without_counters("key", counted_as(Row(row), token)));
             let deleted = Audited {
                 table: TenantTable::Keys,
                 action: "deleted",

@@ -104,8 +104,9 @@ async fn new_text(store: &Store, body: &Record) -> Result<String, Refusal> {
 fn remembers(mut metadata: Record, hash: &str) -> Record {
     let mut former = Row(&metadata).list(FORMER_KEYS);
     former.push(hash.into());
+    // The first one names it in the counters of its budgets.
     let older = former.len().saturating_sub(FORMER_MAX);
-    former.drain(..older);
+    former.drain(1..=older);
     metadata.insert(FORMER_KEYS.to_owned(), json!(former));
     metadata
 }

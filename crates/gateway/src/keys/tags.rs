@@ -1,0 +1,109 @@
+//! The tags of requests that have limits or a budget.
+//!
+//! Asked by the proxy for each request with a key, while any tag has one. Always true: a tag without a budget costs nothing; what others
+//! change counts within two seconds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hale_core::tenancy::access::Level;
+use hale_core::tenancy::load::load_tag;
+use hale_core::tenancy::{Charged, Money, Record, Row, Subject, SubjectKind};
+use hale_store::{Error, Find, Store, TenantTable};
+use parking_lot::RwLock;
+
+use super::Keys;
+
+/// Tags with budgets that are kept in mind; more are named in the log.
+const TAGS_MAX: u32 = 10_000;
+
+/// Those that have limits, by their names.
+#[derive(Default)]
+pub(super) struct Tags {
+    limited: RwLock<HashMap<Box<str>, Arc<Level>>>,
+}
+
+impl Keys {
+    /// Whether any tag has a limit or a budget.
+    pub(crate) fn has_tags(&self) -> bool {
+        !self.tags.limited.read().is_empty()
+    }
+
+    /// Those of the tags that have one.
+    pub(crate) fn limited_tags(&self, tags: &[Box<str>]) -> Vec<Arc<Level>> {
+        let limited = self.tags.limited.read();
+        tags.iter().filter_map(|tag| limited.get(tag)).cloned().collect()
+    }
+
+    /// What a request cost is in the batch of that number: the accounts of tags follow it that it was not charged to.
+    pub(super) fn tags_handed(
+        &self,
+        (tags, charged): (&[Box<str>], &[Charged]),
+        (cost, batch): (Money, i64),
+    ) {
+        if !self.has_tags() {
+            return;
+        }
+        let is_charged = |tag: &str| {
+            charged.iter().any(|one| {
+                one.level.subject.kind == SubjectKind::Tag && *one.level.subject.id == *tag
+            })
+        };
+        for tag in tags.iter().filter(|tag| !is_charged(tag)) {
+            if let Some(account) = self.account_of(&Subject::new(SubjectKind::Tag, tag)) {
+                account.hand_besides(cost, batch);
+            }
+        }
+    }
+
+    /// Reads the tags with budgets.
+    pub(crate) async fn read_tags(&self) {
+        let Some(store) = self.store() else { return };
+        let done = store.progress().done;
+        let marks: HashMap<Box<str>, u64> = {
+            let limited = self.tags.limited.read();
+            limited.iter().map(|(tag, level)| (tag.clone(), level.account.mark(done))).collect()
+        };
+        let Ok((rows, budgets)) = tag_rows(store).await else { return };
+        let begun = store.progress().begun;
+        let limited = rows.iter().filter_map(|row| {
+            let budget = Row(row).text("budget_id")?;
+            let linked = budgets.iter().find(|row| Row(row).text("budget_id") == Some(budget));
+            let level = load_tag(row, linked, |subject, opening| {
+                let account = self.account(subject, opening);
+                if let Some(mark) = marks.get(&*subject.id) {
+                    account.reload(opening, (*mark, begun));
+                }
+                account
+            })?;
+            Some((Box::from(&*level.subject.id), level))
+        });
+        let limited = limited.collect();
+        *self.tags.limited.write() = limited;
+    }
+
+    /// A tag was deleted.
+    pub(crate) fn tag_removed(&self, tag: &str) {
+        self.tags.limited.write().remove(tag);
+        self.forget(|subject| subject.kind == SubjectKind::Tag && *subject.id == *tag);
+    }
+}
+
+/// The rows of tags, and of the budgets that they name.
+async fn tag_rows(store: &Store) -> Result<(Vec<Record>, Vec<Record>), Error> {
+    let all = Find { sorted_by: Some("tag_name"), limit: TAGS_MAX, ..Find::all(TenantTable::Tags) };
+    let rows = store.find(&all).await?;
+    if rows.len() >= TAGS_MAX as usize {
+        tracing::warn!(
+            most = TAGS_MAX,
+            "there are more tags than are looked at: the others are not limited"
+        );
+    }
+    let named: Vec<Box<str>> =
+        rows.iter().filter_map(|row| Row(row).text("budget_id")).map(Box::from).collect();
+    if named.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let find = Find { limit: TAGS_MAX, ..Find::with(TenantTable::Budgets, "budget_id", named) };
+    Ok((rows, store.find(&find).await?))
+}

@@ -217,6 +217,15 @@ impl Database {
         }
     }
 
+    /// The tables of LiteLLM with their columns, where LiteLLM made them.
+    pub(crate) async fn their_tables(&self) -> Result<Vec<(Box<str>, Vec<Box<str>>)>, Error> {
+        let Kind::Postgres(postgres) = &self.0 else { return Ok(Vec::new()) };
+        match postgres.tenants().await? {
+            Place::Server { schema, columns } if schema != "\"hale\"" => Ok(columns.all()),
+            Place::Server { .. } | Place::File => Ok(Vec::new()),
+        }
+    }
+
     /// Whose rows of finished requests there are.
     pub(crate) async fn spend_logs(&self) -> Result<SpendLogs, Error> {
         match &self.0 {

@@ -28,6 +28,7 @@ mod store;
 mod table;
 mod tenants;
 mod tls;
+mod unread;
 mod value;
 mod watch;
 
@@ -53,5 +54,6 @@ pub use self::tenants::{
     By, Change, Changed, ColumnType, DayFilter, DaySum, DaysOf, Find, LogFilter, LogOrder, Once,
     Record, RowKey, TenantTable, Tokens,
 };
+pub use self::unread::Unread;
 pub use self::value::Value;
 pub use self::watch::{Call, Watch};

@@ -220,6 +220,7 @@ impl Book {
                 }
                 Kind::ProbeBudget
                 | Kind::BudgetSpent
+                | Kind::SoftBudget
                 | Kind::ReloadRefused
                 | Kind::RedisTrouble
                 | Kind::StoreTrouble => false,

@@ -391,6 +391,7 @@ impl Incident {
             Kind::SlowRequests => format!("requests of {name} are slow: {cause}"),
             Kind::ProbeBudget => "the day's budget of probes is spent".to_owned(),
             Kind::BudgetSpent => format!("the budget of {name} is spent"),
+            Kind::SoftBudget => format!("Soft Budget Crossed: {name}"),
             Kind::ReloadRefused => "a changed config is refused, the one before stays".to_owned(),
             Kind::RedisTrouble => "Redis is not reached".to_owned(),
             Kind::StoreTrouble => format!("the store has trouble: {cause}"),

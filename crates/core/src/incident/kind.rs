@@ -14,6 +14,8 @@ pub enum Kind {
     ProbeBudget,
     /// A budget of a provider, a deployment, a tag or of all requests is spent.
     BudgetSpent,
+    /// What a key or a team spent reached the sum from which on operators are told.
+    SoftBudget,
     /// A changed config is refused; the one before stays in force.
     ReloadRefused,
     /// Redis is configured and not reached.
@@ -77,9 +79,10 @@ pub const OTHER_TYPES: &[&str] = &[
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::ProbeBudget,
         Kind::BudgetSpent,
+        Kind::SoftBudget,
         Kind::ReloadRefused,
         Kind::RedisTrouble,
         Kind::StoreTrouble,
@@ -95,6 +98,7 @@ impl Kind {
         let (name, severity, types, by_effect): (_, _, &'static [&'static str], _) = match self {
             Kind::ProbeBudget => ("probe_budget", Info, &["budget_alerts"], false),
             Kind::BudgetSpent => ("budget_spent", Warning, &["budget_alerts"], false),
+            Kind::SoftBudget => ("soft_budget", Info, &["budget_alerts"], false),
             Kind::ReloadRefused => ("reload_refused", Warning, &[], false),
             Kind::RedisTrouble => ("redis_trouble", Warning, &["db_exceptions"], false),
             Kind::StoreTrouble => ("store_trouble", Warning, &["db_exceptions"], false),
@@ -158,6 +162,7 @@ impl Kind {
             Kind::SlowRequests | Kind::FallbacksExhausted | Kind::GroupDown => true,
             Kind::ProbeBudget
             | Kind::BudgetSpent
+            | Kind::SoftBudget
             | Kind::ReloadRefused
             | Kind::RedisTrouble
             | Kind::StoreTrouble
@@ -174,6 +179,7 @@ impl Kind {
             Kind::SlowRequests | Kind::FallbacksExhausted => true,
             Kind::ProbeBudget
             | Kind::BudgetSpent
+            | Kind::SoftBudget
             | Kind::ReloadRefused
             | Kind::RedisTrouble
             | Kind::StoreTrouble => false,

@@ -27,6 +27,8 @@ pub struct Terms {
     pub parallel: Option<u64>,
     /// Money.
     pub budget: Option<Budget>,
+    /// Money from which on operators are told, and nothing is refused.
+    pub soft: Option<Money>,
 }
 
 /// What a subject may spend.
@@ -340,6 +342,13 @@ impl Account {
     /// When its budget begins anew.
     pub fn ends(&self) -> Option<UnixMs> {
         self.0.lock().ends
+    }
+
+    /// What is spent, if that is as much as operators want to be told of.
+    pub fn beyond_soft(&self, terms: &Terms) -> Option<Money> {
+        let soft = terms.soft?;
+        let inner = self.0.lock();
+        Some(inner.known()).filter(|known| *known >= soft)
     }
 
     /// What it shows.

@@ -7,78 +7,32 @@ use crate::money::Money;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::access::{Closed, Identity, KeyAccess, Level, ModelRule, UserRole};
 use super::account::{Account, Budget, Terms};
-use super::duration::BudgetDuration;
 use super::key_text::KeyHash;
 use super::rights::{ALL_TEAM_MODELS, NO_DEFAULT_MODELS};
 use super::row::{Record, Row};
 use super::subject::{Subject, SubjectKind};
-use crate::time::UnixMs;
 
 mod end_users;
 mod models;
+mod rows;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use self::end_users::{load_end_user, load_tag};
 pub use self::models::counted_as;
-
-/// The rows of a key. What is not there is `None`: ids without a row are legal.
-#[derive(Clone, Debug, Default)]
-pub struct KeyRows {
-    /// The key.
-    pub key: Record,
-    /// What its client presents instead, if the key was replaced a while ago: the hash of the key before, and until when it is good.
-    pub before: Option<(KeyHash, UnixMs)>,
-    /// The budget that it names.
-    pub budget: Option<Record>,
-    /// Its team.
-    pub team: Option<Record>,
-    /// The team's names of models.
-    pub team_aliases: Option<Record>,
-    /// Its user in that team.
-    pub member: Option<Record>,
-    /// The member's budget.
-    pub member_budget: Option<Record>,
-    /// The budget of the team's members that have none.
-    pub default_member_budget: Option<Record>,
-    /// Its user.
-    pub user: Option<Record>,
-    /// Its organization, or its team's.
-    pub organization: Option<Record>,
-    /// The organization's budget.
-    pub organization_budget: Option<Record>,
-    /// The access groups that key and team name.
-    pub access_groups: Vec<Record>,
-    /// What was spent in periods that are not over, of models and of several periods.
-    pub counters: Vec<Record>,
-    /// When they were read.
-    pub read_at: UnixMs,
-}
-
-/// What the accounts of subjects are made of: the row's spend, and when the budget begins anew.
-pub type Opening = (Money, Option<UnixMs>);
-
-/// The member of a key's metadata with the hashes that it had before it was replaced: what it made under them is its own.
-pub const FORMER_KEYS: &str = "hale_former_keys";
+pub use self::rows::{FORMER_KEYS, KeyRows, Opening};
+use self::terms::{budget, duration, raised, soft, terms};
 
 /// Columns of a row, and members of its metadata, that limit something and that this version does not serve.
-const UNSERVED: &[&str] = &[
-    "soft_budget",
-    "tpd_limit",
-    "router_settings",
-    "object_permission_id",
-    "project_id",
-    "agent_id",
-];
-/// The same of budgets that members and organizations name: the reference, too, limits no model by them.
-const UNSERVED_SHARED: &[&str] = &["model_max_budget"];
+const UNSERVED: &[&str] =
+    &["tpd_limit", "router_settings", "object_permission_id", "project_id", "agent_id"];
+/// The same of budgets that members and organizations name: the reference, too, limits no model and tells no one by them.
+pub const UNSERVED_SHARED: &[&str] = &["model_max_budget", "soft_budget"];
 const UNSERVED_METADATA: &[&str] = &[
     "guardrails",
     "policies",
@@ -191,13 +145,19 @@ fn unserved(rows: &KeyRows) -> Vec<Box<str>> {
     let others = others.into_iter().filter_map(|(of, row, more)| Some((of, row.as_ref()?, more)));
     let mut found = Vec::new();
     for (of, row, more) in std::iter::once(("", &rows.key, &[][..])).chain(others) {
-        let (row, metadata) = (Row(row), Row(row).object("metadata"));
-        let columns = UNSERVED.iter().chain(more).filter(|column| row.has(column));
-        found.extend(columns.map(|name| Box::<str>::from(format!("{of}{name}"))));
-        let members = UNSERVED_METADATA.iter().filter(|name| Row(&metadata).has(name));
-        found.extend(members.map(|name| Box::<str>::from(format!("{of}metadata.{name}"))));
+        found.extend(unserved_rules(of, row, more));
     }
     found
+}
+
+/// The rules of one row that are not served, and those of `more`; `place` is before their names.
+#[must_use]
+pub fn unserved_rules(place: &str, row: &Record, more: &[&str]) -> Vec<Box<str>> {
+    let (row, metadata) = (Row(row), Row(row).object("metadata"));
+    let columns = UNSERVED.iter().chain(more).filter(|column| row.has(column));
+    let columns = columns.map(|name| format!("{place}{name}").into());
+    let members = UNSERVED_METADATA.iter().filter(|name| Row(&metadata).has(name));
+    columns.chain(members.map(|name| format!("{place}metadata.{name}").into())).collect()
 }
 
 fn aliases(object: &Record) -> BTreeMap<Box<str>, Box<str>> {
@@ -209,48 +169,6 @@ fn aliases(object: &Record) -> BTreeMap<Box<str>, Box<str>> {
 /// Whether a list of models is that of the team.
 fn is_team_list(models: &[Box<str>]) -> bool {
     models.iter().any(|name| &**name == ALL_TEAM_MODELS)
-}
-
-/// The columns of limits of a row, each from the next row where it is not set.
-fn terms(own: Row<'_>, linked: Option<Row<'_>>) -> Terms {
-    let count =
-        |column: &str| own.count(column).or_else(|| linked.and_then(|row| row.count(column)));
-    Terms {
-        rpm: count("rpm_limit"),
-        tpm: count("tpm_limit"),
-        parallel: count("max_parallel_requests"),
-        budget: None,
-    }
-}
-
-/// A budget in the columns of a row.
-fn budget(row: Row<'_>) -> Option<Budget> {
-    let max = row.money("max_budget")?;
-    Some(Budget { max, duration: duration(row), raised: None, zone: TimeZone::UTC })
-}
-
-/// How long the budget of a row lasts. A text of others that is not understood is none: such a budget never begins anew.
-fn duration(row: Row<'_>) -> Option<BudgetDuration> {
-    BudgetDuration::parse("budget_duration", row.text("budget_duration")?).ok()
-}
-
-/// A moment as a text: one without a zone is of UTC, as the reference stores it.
-fn moment(text: &str) -> Option<UnixMs> {
-    let civil = |text: &str| {
-        let zoned = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
-        Some(zoned.timestamp())
-    };
-    let at = text.parse::<Timestamp>().ok().or_else(|| civil(text))?;
-    at.as_millisecond().try_into().ok().map(UnixMs)
-}
-
-/// A temporary raise, in the metadata of a key or in the columns of a budget.
-fn raised(row: Row<'_>) -> Option<(Money, UnixMs)> {
-    let until = match row.text("temp_budget_expiry") {
-        Some(text) => moment(text),
-        None => row.time("temp_budget_expiry"),
-    };
-    Some((row.money("temp_budget_increase")?, until?))
 }
 
 impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
@@ -289,6 +207,7 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         if terms.budget.is_none() {
             terms.budget = linked.and_then(budget);
         }
+        terms.soft = linked.and_then(soft);
         if key.text("budget_duration").is_none()
             && let (Some(own), Some(row)) = (&mut terms.budget, linked)
         {
@@ -362,6 +281,7 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         };
         let mut terms = terms(team, None);
         terms.budget = budget(team);
+        terms.soft = soft(team);
         let opening = (team.money("spend").unwrap_or_default(), team.time("budget_reset_at"));
         self.level(Subject::new(SubjectKind::Team, id), terms, opening, None);
         let mut models = team.list("models");

@@ -206,6 +206,7 @@ impl Own {
             None => {}
         }
         troubles.extend(of_budgets(&process.serving().snapshot, now));
+        troubles.extend(of_soft_budgets(process));
         troubles
     }
 
@@ -251,6 +252,16 @@ impl Own {
 /// How many configs were put in force while the process ran.
 fn applied(process: &Process) -> u64 {
     process.metrics.reloads_applied.load(Ordering::Relaxed)
+}
+
+/// Keys and teams whose spend reached their soft budget.
+fn of_soft_budgets(process: &Process) -> impl Iterator<Item = Trouble> + use<> {
+    process.keys.soft.crossed(crate::keys::now()).into_iter().map(|one| {
+        let words = format!("Total Soft Budget: {} USD, spent: {} USD", one.soft, one.spent);
+        let fix = "nothing is refused; raise soft_budget, or ask its owner what it is used for";
+        let subject = format!("soft_budget:{}", one.id);
+        own(Kind::SoftBudget, &subject, &one.name, ("budget", &words), fix)
+    })
 }
 
 fn of_budgets(snapshot: &Snapshot, now: Millis) -> impl Iterator<Item = Trouble> + use<'_> {

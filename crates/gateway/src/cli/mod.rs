@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod logs;
+pub(crate) mod migrate;
 mod options;
 mod running;
 pub(crate) mod spend;
@@ -26,6 +27,7 @@ use self::db::DbOptions;
 use self::explain::ExplainOptions;
 use self::init::InitOptions;
 use self::logs::LogsOptions;
+use self::migrate::MigrateOptions;
 pub(crate) use self::options::{CheckOptions, ConfigFile};
 use self::running::Running;
 use self::spend::SpendOptions;
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Manual(ManualOptions),
     /// Look at the store, or copy it.
     Db(DbOptions),
+    /// Look at the database of a LiteLLM.
+    Migrate(MigrateOptions),
     /// Compare what was spent, or price it again.
     Spend(SpendOptions),
     /// Simulate an outage, without keys or network.
@@ -96,6 +100,8 @@ enum Sub {
     Init(InitOptions),
     /// Look at the store, make its tables, or copy it
     Db(DbOptions),
+    /// Look at the database of a LiteLLM before the switch: what would be kept, and what not
+    Migrate(MigrateOptions),
     /// Compare what was spent with itself or with a provider's report, or price it again
     Spend(SpendOptions),
     /// Simulate an outage: four simulated providers, no key, no network
@@ -240,6 +246,7 @@ pub(crate) fn parse() -> Command {
         Some(Sub::Check(options)) => Command::Check(options),
         Some(Sub::Doctor(options)) => Command::Doctor(options),
         Some(Sub::Db(options)) => Command::Db(options),
+        Some(Sub::Migrate(options)) => Command::Migrate(options),
         Some(Sub::Spend(options)) => Command::Spend(options),
         Some(Sub::Demo(options)) => Command::Demo(options),
     }

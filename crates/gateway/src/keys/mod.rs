@@ -6,8 +6,10 @@
 //! has spent.
 
 mod end_users;
+mod handed;
 mod hashes;
 mod read;
+mod soft;
 mod standing;
 mod tags;
 mod task;
@@ -16,11 +18,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hale_core::tenancy::access::{Admission, Identity, KeyAccess, Level};
+use hale_core::tenancy::access::{Admission, KeyAccess, Level};
 use hale_core::tenancy::account::{Account, Used};
 use hale_core::tenancy::key_text::masked;
 use hale_core::tenancy::load::{KeyRows, Opening};
-use hale_core::tenancy::{Charged, Denied, KeyHash, Money, Subject, SubjectKind};
+use hale_core::tenancy::{Denied, KeyHash, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs, WallClock};
 use hale_store::{Address, Status, Store};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
@@ -68,6 +70,8 @@ pub(crate) struct Keys {
     wanted: Mutex<HashSet<KeyHash>>,
     end_users: end_users::EndUsers,
     tags: tags::Tags,
+    /// Those whose spend reached the sum from which on operators are told.
+    pub(crate) soft: soft::Soft,
     /// How often keys were made, changed or deleted here: what was read before the last change is not kept.
     changes: AtomicU64,
     /// Levels with a reset to write, by their accounts: a subject that was deleted and made again has two for a while.
@@ -182,6 +186,7 @@ impl Default for Keys {
             wanted: Mutex::default(),
             end_users: end_users::EndUsers::default(),
             tags: tags::Tags::default(),
+            soft: soft::Soft::default(),
             changes: AtomicU64::new(0),
             dirty: Mutex::default(),
             verified: AtomicU64::new(0),
@@ -365,6 +370,7 @@ impl Keys {
     fn begin_change(&self) -> RwLockWriteGuard<'_, HashMap<KeyHash, Known>> {
         let known = self.known.write();
         self.changes.fetch_add(1, Ordering::AcqRel);
+        self.soft.forget();
         known
     }
 
@@ -442,62 +448,18 @@ impl Keys {
         admission.spend(used, |level| self.note(level));
     }
 
-    /// What a request cost is in the batch of that number: the accounts of all that it belongs to follow their rows.
-    pub(crate) fn handed(
-        &self,
-        identity: &Identity,
-        (end_user, tags, charged): (Option<&str>, &[Box<str>], &[Charged]),
-        (cost, batch): (Money, i64),
-    ) {
-        if cost == Money::ZERO {
-            return;
-        }
-        charged.iter().for_each(|one| one.level.account.hand(cost, batch));
-        self.tags_handed((tags, charged), (cost, batch));
-        let end_user = end_user.map(|id| Subject::new(SubjectKind::EndUser, id));
-        if let Some(account) = end_user.and_then(|subject| self.account_of(&subject)) {
-            account.hand(cost, batch);
-        }
-        let known = KeyHash::parse(&identity.key)
-            .and_then(|hash| Some(self.known.read().get(&hash)?.access.clone()));
-        let levels = known.as_ref().map_or(&[][..], |access| &access.levels);
-        for subject in subjects(identity) {
-            // Settled against an account, whether or not it is the newest one.
-            match levels.iter().find(|level| level.subject == subject) {
-                Some(level) => level.account.hand(cost, batch),
-                None => {
-                    if let Some(account) = self.account_of(&subject) {
-                        account.hand_besides(cost, batch);
-                    }
-                }
-            }
-        }
-    }
-
     /// Replaces what a request had reserved by what it has used.
     pub(crate) fn settle(&self, admission: Admission, used: Used) {
+        let soft: Vec<Arc<Level>> =
+            admission.levels().filter(|level| level.terms.soft.is_some()).cloned().collect();
         admission.settle(used, |level| self.note(level));
+        self.soft.look(&soft);
     }
 
     /// Whether the store works now.
     fn works(&self) -> bool {
         self.store().is_some_and(|store| store.status() == Status::Connected)
     }
-}
-
-/// All whose counters a request of that key raises.
-fn subjects(identity: &Identity) -> impl Iterator<Item = Subject> {
-    let of = |kind, id: &Option<Arc<str>>| id.as_deref().map(|id| Subject::new(kind, id));
-    let member = identity.team.as_deref().zip(identity.user.as_deref());
-    [
-        Some(Subject::new(SubjectKind::Key, &identity.key)),
-        of(SubjectKind::Team, &identity.team),
-        member.map(|(team, user)| Subject::of_member(team, user)),
-        of(SubjectKind::User, &identity.user),
-        of(SubjectKind::Organization, &identity.organization),
-    ]
-    .into_iter()
-    .flatten()
 }
 
 #[cfg(test)]

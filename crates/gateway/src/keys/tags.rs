@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hale_core::tenancy::access::Level;
 use hale_core::tenancy::load::load_tag;
-use hale_core::tenancy::{Charged, Money, Record, Row, Subject, SubjectKind};
+use hale_core::tenancy::{Record, Row, SubjectKind};
 use hale_store::{Error, Find, Store, TenantTable};
 use parking_lot::RwLock;
 
@@ -33,27 +33,6 @@ impl Keys {
     pub(crate) fn limited_tags(&self, tags: &[Box<str>]) -> Vec<Arc<Level>> {
         let limited = self.tags.limited.read();
         tags.iter().filter_map(|tag| limited.get(tag)).cloned().collect()
-    }
-
-    /// What a request cost is in the batch of that number: the accounts of tags follow it that it was not charged to.
-    pub(super) fn tags_handed(
-        &self,
-        (tags, charged): (&[Box<str>], &[Charged]),
-        (cost, batch): (Money, i64),
-    ) {
-        if !self.has_tags() {
-            return;
-        }
-        let is_charged = |tag: &str| {
-            charged.iter().any(|one| {
-                one.level.subject.kind == SubjectKind::Tag && *one.level.subject.id == *tag
-            })
-        };
-        for tag in tags.iter().filter(|tag| !is_charged(tag)) {
-            if let Some(account) = self.account_of(&Subject::new(SubjectKind::Tag, tag)) {
-                account.hand_besides(cost, batch);
-            }
-        }
     }
 
     /// Reads the tags with budgets.

@@ -155,6 +155,23 @@ pub(super) fn without_counters(kind: &str, id: Box<str>) -> Change {
     Change::Delete { table: TenantTable::BudgetCounters, key }
 }
 
+/// Whether several keys, tags, ... name the budget, so that none of them may change it.
+pub(super) async fn is_shared(store: &Store, budget: &str) -> Result<bool, Refusal> {
+    let tables = [
+        TenantTable::Tags,
+        TenantTable::Keys,
+        TenantTable::Memberships,
+        TenantTable::Organizations,
+        TenantTable::EndUsers,
+    ];
+    let mut owners = 0;
+    for table in tables {
+        let named = Find::with(table, "budget_id", vec![budget.into()]);
+        owners += store.find(&named).await.map_err(|error| failed(&error))?.len();
+    }
+    Ok(owners > 1)
+}
+
 /// Makes changes together with their rows of the audit log.
 pub(super) async fn make(
     request: &PageRequest<'_>,

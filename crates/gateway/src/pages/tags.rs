@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::admin::{
-    Audited, INTERNAL, actor, bad, body, failed, make, new_id, page, settle_spend, shown, store,
-    turn,
+    Audited, INTERNAL, actor, bad, body, failed, is_shared, make, new_id, page, settle_spend,
+    shown, store, turn,
 };
 use super::keys::fields::{self, Fields};
 use super::{PageRequest, Waiting};
@@ -190,22 +190,6 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
     })
 }
 
-/// Whether something besides one tag names the budget.
-async fn is_shared(store: &Store, budget: &str) -> Result<bool, Refusal> {
-    let tables = [
-        TenantTable::Tags,
-        TenantTable::Keys,
-        TenantTable::Memberships,
-        TenantTable::Organizations,
-        TenantTable::EndUsers,
-    ];
-    let mut owners = 0;
-    for table in tables {
-        owners += find(store, Find::with(table, "budget_id", vec![budget.into()])).await?.len();
-    }
-    Ok(owners > 1)
-}
-
 /// `POST /tag/delete`.
 pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
@@ -256,8 +240,7 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             true => Vec::new(),
             false => find(store, Find::with(TenantTable::Tags, "tag_name", names.clone())).await?,
         };
-        let has =
-            |name: &&Box<str>| rows.iter().any(|row| Row(row).text("tag_name") == Some(&***name));
+        let has = |name: &str| rows.iter().any(|row| Row(row).text("tag_name") == Some(name));
         let missing: Vec<String> =
             names.iter().filter(|name| !has(name)).map(|name| format!("'{name}'")).collect();
         if !missing.is_empty() {

@@ -14,6 +14,7 @@ use super::admin::{
     Audited, INTERNAL, actor, archived, bad, body, failed, make, new_id, page, shown, store, turn,
     without_counters,
 };
+use super::keys::budgets;
 use super::keys::fields::{self, Fields};
 use super::{PageRequest, Waiting};
 use crate::clock;
@@ -57,6 +58,7 @@ pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
         let body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let mut row = fields::columns(&body, None, &Fields::TEAM)?;
+        budgets::check_soft(None, &row)?;
         let id = Row(&body).text("team_id").map_or_else(new_id, str::to_owned);
         let now = clock::unix_ms();
         row.insert("team_id".to_owned(), json!(id));
@@ -210,6 +212,7 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         let store = store(&request)?;
         let before = named(store, &body).await?;
         let columns = fields::columns(&body, Some(&before), &Fields::TEAM)?;
+        budgets::check_soft(Some(&before), &columns)?;
         let after = set(&request, &before, (columns, "updated"), Vec::new()).await?;
         let id = after["team_id"].clone();
         Ok(page(&json!({"team_id": id, "data": shown(TenantTable::Teams, &after)})))

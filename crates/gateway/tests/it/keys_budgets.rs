@@ -4,7 +4,7 @@ use hale_testkit::{FakeUpstream, Hale, Response, TempDir, openai};
 use serde_json::{Value, json};
 
 use crate::keys::{ask, make};
-use crate::support::{CHAT, client, error, expect_error, lone};
+use crate::support::{CHAT, client, error, eventually, expect_error, lone};
 
 /// Less than any call costs.
 const LITTLE: f64 = 0.000_000_001;
@@ -75,7 +75,7 @@ fn budgets_of_models_and_of_periods_refuse_by_themselves_and_are_known_after_a_r
         let text = error(&answer)["message"].to_string();
         assert!(text.contains("key_alias: one, exceeded budget for model=m"), "{text}");
         assert!(answer.header("retry-after").is_some());
-        spent(&ask(hale, &of_windows, "m"), "ExceededBudget: Key over 1d budget. Spend=$0.0000");
+        spent(&ask(hale, &of_windows, "m"), "ExceededBudget: Key over 1d budget. Spend=$0.000");
         spent(&ask(hale, &of_windows, "b"), "ExceededBudget: Key over 1d budget. ");
         spent(&ask(hale, &of_team, "m"), "LiteLLM Team: t, exceeded budget for model=m");
         spent(&ask(hale, &of_user, "m"), "LiteLLM User: u, exceeded budget for model=m");
@@ -199,4 +199,42 @@ fn budgets_that_would_limit_nothing_are_refused_by_name() {
         );
     }
     assert_eq!(client(&hale).get("/key/list").json()["total_count"], 0);
+}
+
+#[test]
+fn soft_budgets_stand_where_the_reference_has_them_and_are_told_of_while_nothing_is_refused() {
+    let upstream = FakeUpstream::start();
+    let hook = FakeUpstream::start();
+    let alerts = json!({"alerting": ["webhook"], "alert_types": ["budget_alerts"]});
+    let url = hook.url();
+    let hale = lone(&upstream).general(alerts).launch().env("WEBHOOK_URL", &url).start();
+    let (key, made) = make(&hale, &json!({"key_alias": "ci", "soft_budget": LITTLE}));
+    assert_eq!(made["soft_budget"], LITTLE);
+    let budget = made["budget_id"].as_str().unwrap().to_owned();
+    for _ in 0..3 {
+        assert_eq!(ask(&hale, &key, "m").status, 200);
+    }
+    let told = eventually("the alert", || {
+        let bodies = hook
+            .requests()
+            .into_iter()
+            .map(|request| String::from_utf8_lossy(&request.body).into_owned());
+        bodies.into_iter().find(|body| body.contains("Soft Budget Crossed: key ci (sk-..."))
+    });
+    assert!(told.contains("Total Soft Budget: "), "{told}");
+    let (other, _) = make(&hale, &json!({"budget_id": budget}));
+    for (path, body, field) in [
+        ("/key/update", json!({"key": other, "soft_budget": 1}), "soft_budget"),
+        ("/key/generate", json!({"budget_id": budget, "soft_budget": 1}), "soft_budget"),
+        ("/team/new", json!({"team_id": "t", "soft_budget": 2, "max_budget": 1}), "soft_budget"),
+    ] {
+        let answer = post(&hale, path, &body);
+        assert_eq!(
+            (answer.status, &error(&answer)["param"]),
+            (400, &json!(field)),
+            "{path}: {}",
+            answer.text()
+        );
+    }
+    done(&hale, "/team/new", &json!({"team_id": "t", "soft_budget": 1, "max_budget": 2}));
 }

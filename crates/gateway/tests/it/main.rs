@@ -88,6 +88,7 @@ mod limits;
 mod messages;
 mod messages_strange;
 mod metrics;
+mod migrate_check;
 mod mislabelled;
 mod model_lists;
 mod model_servers;

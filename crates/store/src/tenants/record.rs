@@ -30,6 +30,12 @@ impl Columns {
         self.0.get(table).is_some_and(|columns| columns.contains(column))
     }
 
+    /// All tables with their columns.
+    pub(crate) fn all(&self) -> Vec<(Box<str>, Vec<Box<str>>)> {
+        let all = self.0.iter();
+        all.map(|(table, columns)| (table.clone(), columns.iter().cloned().collect())).collect()
+    }
+
     pub(crate) fn has_table(&self, table: TenantTable) -> bool {
         self.0.contains_key(table.name())
     }

@@ -9,8 +9,10 @@ use super::super::end_user::EndUser;
 use super::super::level::Level;
 use super::super::row::{Record, Row};
 use super::super::subject::{Subject, SubjectKind};
+use super::models;
 use super::models::{Counters, Owner};
-use super::{Opening, budget, models, terms};
+use super::rows::Opening;
+use super::terms::{budget, terms};
 use crate::time::UnixMs;
 
 /// Columns of an end user that are not served.

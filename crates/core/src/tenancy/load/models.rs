@@ -16,7 +16,7 @@ use super::super::level::{Counter, Level};
 use super::super::of_models::{ByModel, OfModels, bare};
 use super::super::row::{Record, Row, count_of};
 use super::super::subject::{Subject, SubjectKind};
-use super::{FORMER_KEYS, KeyRows, Opening};
+use super::rows::{FORMER_KEYS, KeyRows, Opening};
 use crate::money::Money;
 use crate::time::UnixMs;
 

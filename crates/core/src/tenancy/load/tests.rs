@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::super::access::More;
+use super::super::duration::BudgetDuration;
 use super::super::of_models::names;
 use super::super::rights::Model;
 use super::super::time_of_tests::at;
 use super::*;
+use crate::time::UnixMs;
 
 const TOKEN: &str = "738cfe3475315764b19b429b121b456d50ab9e5249d08a4b387d76af971faef3";
 
@@ -216,7 +219,6 @@ fn what_limits_all_that_a_key_belongs_to_and_is_not_served_is_named_with_where_i
     rows.organization_budget = Some(record(json!({"tpd_limit": 1})));
     let named = [
         "tpd_limit",
-        "budget.soft_budget",
         "team.tpd_limit",
         "team.metadata.guardrails",
         "member_budget.model_max_budget",
@@ -357,7 +359,7 @@ fn spend(access: &Arc<KeyAccess>, model: &str, cost: f64) -> Result<(), super::s
 }
 
 #[test]
-fn a_budget_of_a_model_refuses_that_model_alone_whoever_has_it() {
+fn a_budget_of_a_model_refuses_that_model_alone_at_every_level() {
     let budgets = json!({
         "a": {"budget_limit": "1", "time_period": "1d"}, "free": {"rpm_limit": 9}, "never": {"max_budget": 1},
         "spare": {"max_budget": 5, "budget_duration": "30d"},

@@ -3,16 +3,18 @@
 //! Used by [`super::fields`]. Always true: what is accepted is enforced: a budget without a period is refused, because the reference
 //! keeps it and limits nothing by it.
 
-use hale_core::tenancy::Money;
 use hale_core::tenancy::duration::BudgetDuration;
+use hale_core::tenancy::{Money, Record, Row};
 use hale_core::time::UnixMs;
+use hale_store::{Change, TenantTable};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::fields::{is_clean, wrong};
 use crate::clock;
 use crate::http::refusal::Refusal;
-use crate::pages::admin::bad;
+use crate::pages::PageRequest;
+use crate::pages::admin::{actor, bad, is_shared, new_id, store};
 
 /// Models, or periods, of one row at most.
 const ENTRIES_MAX: usize = 1_000;
@@ -87,4 +89,57 @@ pub(super) fn fallbacks(field: &str, value: &Value) -> Result<Value, Refusal> {
     let lists = value.as_object().filter(|lists| lists.values().all(is_list));
     let expected = "an object of lists of models by the names of models";
     Ok(json!(lists.ok_or_else(|| wrong(field, expected))?))
+}
+
+/// The changes that put the soft budget of a key where the reference has it: in the row of budgets that the key names, which is made if
+/// there is none. `before` is the row of the key, if it is there; `columns` get the name of a row that is made.
+pub(super) async fn soft(
+    request: &PageRequest<'_>,
+    body: &Record,
+    (before, columns): (Option<&Record>, &mut Record),
+) -> Result<Option<Change>, Refusal> {
+    let field = "soft_budget";
+    let Some(value) = body.get(field) else { return Ok(None) };
+    let soft = if value.is_null() { None } else { Some(usd(field, Some(value))?) };
+    if Row(columns).has("budget_id") && soft.is_some() {
+        let message = "`soft_budget` would change the budget in `budget_id`, which others may name: leave one of them out";
+        return Err(bad(message.to_owned()).param(field));
+    }
+    let named = before.and_then(|row| Row(row).text("budget_id"));
+    if let Some(id) = named {
+        if is_shared(store(request)?, id).await? {
+            let message = format!(
+                "the budget {id} of this key has other owners too: its `soft_budget` is not changed here"
+            );
+            return Err(bad(message).param(field));
+        }
+        let row = Record::from_iter([(field.to_owned(), json!(soft))]);
+        let key = vec![("budget_id", id.into())];
+        return Ok(Some(Change::Update { table: TenantTable::Budgets, key, row }));
+    }
+    let Some(soft) = soft else { return Ok(None) };
+    let (id, by, now) = (new_id(), actor(request).0, clock::unix_ms());
+    let row = json!({
+        "budget_id": id, field: soft, "created_at": now, "created_by": by, "updated_at": now, "updated_by": by,
+    });
+    let Value::Object(row) = row else { return Ok(None) };
+    columns.insert("budget_id".to_owned(), json!(id));
+    Ok(Some(Change::Insert { table: TenantTable::Budgets, row }))
+}
+
+/// The soft budget of a team lies below its budget.
+pub(crate) fn check_soft(before: Option<&Record>, columns: &Record) -> Result<(), Refusal> {
+    let of = |name: &str| match columns.get(name) {
+        Some(value) => value.as_f64(),
+        None => before.and_then(|row| row.get(name)?.as_f64()),
+    };
+    match of("soft_budget").zip(of("max_budget")) {
+        Some((soft, max)) if soft >= max => {
+            let message = format!(
+                "{{'error': 'soft_budget ({soft}) must be strictly lower than max_budget ({max})'}}"
+            );
+            Err(bad(message).param("soft_budget"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }

@@ -71,7 +71,6 @@ const OF_KEYS: &[(&str, Kind)] = &[
 
 /// Fields of the reference that limit or change something, and are not served yet.
 const NOT_OF_KEYS: &[&str] = &[
-    "soft_budget",
     "project_id",
     "agent_id",
     "tpd_limit",
@@ -113,13 +112,13 @@ const OF_TEAMS: &[(&str, Kind)] = &[
     ("model_tpm_limit", Kind::CountsInMetadata),
     ("model_max_budget", Kind::ModelBudgets),
     ("budget_limits", Kind::Windows),
+    ("soft_budget", Kind::Money),
 ];
 
 const NOT_OF_TEAMS: &[&str] = &[
     "members_with_roles",
     "admins",
     "members",
-    "soft_budget",
     "tpd_limit",
     "rpm_limit_type",
     "tpm_limit_type",

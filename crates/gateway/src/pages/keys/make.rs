@@ -10,8 +10,8 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::fields;
 use super::fields::Fields;
+use super::{budgets, fields};
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{
@@ -38,6 +38,8 @@ pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<
         answer.insert("key".to_owned(), json!(key));
         answer.insert("token_id".to_owned(), row["token"].clone());
         answer.insert("litellm_budget_table".to_owned(), Value::Null);
+        answer
+            .insert("soft_budget".to_owned(), body.get("soft_budget").cloned().unwrap_or_default());
         Ok(page(&Value::Object(answer)))
     })
 }
@@ -75,6 +77,7 @@ pub(crate) async fn create(
     row.extend(made);
     row.entry("models").or_insert_with(|| json!([]));
     row.entry("spend").or_insert_with(|| json!(0.0));
+    let soft = budgets::soft(request, body, (None, &mut row)).await?;
     let added = Change::Insert { table: TenantTable::Keys, row: row.clone() };
     let object = hash.to_string();
     let audited = Audited {
@@ -84,7 +87,7 @@ pub(crate) async fn create(
         before: None,
         after: Some(&row),
     };
-    match make(request, vec![added], &[audited]).await? {
+    match make(request, soft.into_iter().chain([added]).collect(), &[audited]).await? {
         Changed::Done(_) => {}
         Changed::Exists(_) | Changed::Before => return Err(exists("key")),
     }
@@ -165,8 +168,8 @@ async fn named(store: &Store, body: &Record) -> Result<Record, Refusal> {
 async fn set(
     request: &PageRequest<'_>,
     before: &Record,
-    columns: Record,
-    action: &'static str,
+    (columns, action): (Record, &'static str),
+    besides: Option<Change>,
 ) -> Result<Record, Refusal> {
     let token = Row(before).text("token").unwrap_or_default().to_owned();
     let (by, now) = (actor(request).0, clock::unix_ms());
@@ -182,7 +185,7 @@ async fn set(
         before: Some(before),
         after: Some(&columns),
     };
-    make(request, vec![change], &[audited]).await?;
+    make(request, besides.into_iter().chain([change]).collect(), &[audited]).await?;
     let keys = &request.arrival.worker.process.keys;
     if let Some(hash) = KeyHash::parse(&token) {
         let subject = Subject::new(SubjectKind::Key, &token);
@@ -224,7 +227,8 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             // What was spent before is in the row before it is replaced.
             settle_spend(&request).await?;
         }
-        let after = set(&request, &before, columns, "updated").await?;
+        let soft = budgets::soft(&request, &body, (Some(&before), &mut columns)).await?;
+        let after = set(&request, &before, (columns, "updated"), soft).await?;
         let mut answer = shown(TenantTable::Keys, &after);
         let key = body.get("key").cloned();
         answer.insert("key".to_owned(), key.unwrap_or_else(|| after["token"].clone()));
@@ -254,7 +258,7 @@ async fn blocked(
     }
     let before = named(store(&request)?, &body).await?;
     let columns = Record::from_iter([("blocked".to_owned(), json!(is))]);
-    let after = set(&request, &before, columns, action).await?;
+    let after = set(&request, &before, (columns, action), None).await?;
     Ok(page(&Value::Object(shown(TenantTable::Keys, &after))))
 }
 

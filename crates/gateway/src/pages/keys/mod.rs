@@ -3,7 +3,7 @@
 //! Called by the router. Always true: the text of a key is shown once, when it is made; what is changed counts for the next request of
 //! this process.
 
-mod budgets;
+pub(super) mod budgets;
 pub(super) mod fields;
 mod make;
 mod replace;

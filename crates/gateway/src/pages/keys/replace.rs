@@ -12,6 +12,7 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::budgets;
 use super::fields::{self, Fields};
 use super::make::{check_chosen, check_names};
 use crate::clock;
@@ -119,6 +120,7 @@ async fn replace(
     let store = store(request)?;
     let grace_ms = grace_ms(body)?;
     let mut columns = fields::columns(body, Some(before), &Fields::KEY)?;
+    let soft = budgets::soft(request, body, (Some(before), &mut columns)).await?;
     let old = Row(before).text("token").unwrap_or_default();
     check_names(store, &columns, Some(old)).await?;
     let key = new_text(store, body).await?;
@@ -141,7 +143,7 @@ async fn replace(
     });
     let Value::Object(pointer) = pointer else { return Err(refusal::own_fault()) };
     let again = Record::from_iter([("active_token_id".to_owned(), json!(new))]);
-    let changes = vec![
+    let changes = [
         Change::Insert {
             table: TenantTable::DeletedKeys,
             row: archived(TenantTable::DeletedKeys, before, &by),
@@ -161,6 +163,7 @@ async fn replace(
         // It says where to add what calls in flight spend, also without grace.
         Change::Insert { table: TenantTable::DeprecatedKeys, row: pointer },
     ];
+    let changes: Vec<Change> = soft.into_iter().chain(changes).collect();
     let audited = Audited {
         table: TenantTable::Keys,
         action: "regenerated",

@@ -47,6 +47,8 @@ pub enum Purpose {
     Change,
     /// To look at it. Makes no tables.
     Look,
+    /// To look at what LiteLLM made, also where Hale made nothing.
+    LookAtTheirs,
 }
 
 /// A server of PostgreSQL.

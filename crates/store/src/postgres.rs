@@ -111,6 +111,12 @@ impl Postgres {
         let opened = Postgres { inner: Arc::new(open) };
         match purpose {
             Purpose::Serve | Purpose::Change => opened.migrate(now).await?,
+            Purpose::LookAtTheirs => {
+                opened.look_at_others().await?;
+                if !opened.tenants().await?.has_any() {
+                    return Err(opened.error(Kind::Incomplete, "it has no tables of LiteLLM"));
+                }
+            }
             Purpose::Look => {
                 let found = opened
                     .found()

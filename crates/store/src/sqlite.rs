@@ -325,13 +325,13 @@ fn open(path: PathBuf, purpose: Purpose, now: i64) -> Result<Open, Error> {
     look_at(&path, purpose, &place)?;
     let lock = match purpose {
         Purpose::Serve => Some(lock(&path, &place)?),
-        Purpose::Change | Purpose::Look => None,
+        Purpose::Change | Purpose::Look | Purpose::LookAtTheirs => None,
     };
     let writes = match purpose {
         Purpose::Serve | Purpose::Change => {
             OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_READ_WRITE
         }
-        Purpose::Look => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Purpose::Look | Purpose::LookAtTheirs => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     if writes.contains(OpenFlags::SQLITE_OPEN_CREATE) {
         // SQLite would let others on the machine read it, and the files beside it get what it has.
@@ -349,7 +349,7 @@ fn open(path: PathBuf, purpose: Purpose, now: i64) -> Result<Open, Error> {
             }
             migrate(&mut writer, &place, now)?;
         }
-        Purpose::Look => {
+        Purpose::Look | Purpose::LookAtTheirs => {
             let found = found(&writer).map_err(failed)?.ok_or_else(|| no_tables(&place))?;
             drop(migrations::missing(found, &place)?);
         }
@@ -390,7 +390,9 @@ fn look_at(path: &Path, purpose: Purpose, place: &str) -> Result<(), Error> {
             }
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match purpose {
-            Purpose::Look => Err(Error::new(Kind::Empty, place, "there is no such file")),
+            Purpose::Look | Purpose::LookAtTheirs => {
+                Err(Error::new(Kind::Empty, place, "there is no such file"))
+            }
             Purpose::Serve | Purpose::Change => can_make(path, place),
         },
         Err(error) => Err(Error::new(Kind::NoPlace, place, error)),

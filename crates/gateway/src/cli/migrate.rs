@@ -99,7 +99,7 @@ fn look(address: &Address) -> Result<Looked, String> {
         now: clock::unix_ms,
     };
     let looked = runtime.block_on(async {
-        let database = Database::open(address, Purpose::Look, &means).await?;
+        let database = Database::open(address, Purpose::LookAtTheirs, &means).await?;
         rows::look(&database).await
     });
     runtime.shutdown_background();

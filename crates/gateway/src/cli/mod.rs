@@ -9,6 +9,7 @@ pub(crate) mod db;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod init;
+pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod migrate;
 mod options;
@@ -26,6 +27,7 @@ use self::completions::{CompletionsOptions, ManualOptions};
 use self::db::DbOptions;
 use self::explain::ExplainOptions;
 use self::init::InitOptions;
+use self::keys::KeyOptions;
 use self::logs::LogsOptions;
 use self::migrate::MigrateOptions;
 pub(crate) use self::options::{CheckOptions, ConfigFile};
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Manual(ManualOptions),
     /// Look at the store, or copy it.
     Db(DbOptions),
+    /// Make, show, block and delete keys of a running gateway.
+    Key(KeyOptions),
     /// Look at the database of a LiteLLM.
     Migrate(MigrateOptions),
     /// Compare what was spent, or price it again.
@@ -100,6 +104,8 @@ enum Sub {
     Init(InitOptions),
     /// Look at the store, make its tables, or copy it
     Db(DbOptions),
+    /// Make, show, block and delete keys of a running gateway
+    Key(KeyOptions),
     /// Look at the database of a LiteLLM before the switch: what would be kept, and what not
     Migrate(MigrateOptions),
     /// Compare what was spent with itself or with a provider's report, or price it again
@@ -246,6 +252,7 @@ pub(crate) fn parse() -> Command {
         Some(Sub::Check(options)) => Command::Check(options),
         Some(Sub::Doctor(options)) => Command::Doctor(options),
         Some(Sub::Db(options)) => Command::Db(options),
+        Some(Sub::Key(options)) => Command::Key(options),
         Some(Sub::Migrate(options)) => Command::Migrate(options),
         Some(Sub::Spend(options)) => Command::Spend(options),
         Some(Sub::Demo(options)) => Command::Demo(options),

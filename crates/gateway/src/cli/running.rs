@@ -1,6 +1,6 @@
 //! A gateway that runs: its address and key on the command line, and one call of one of its pages.
 //!
-//! Used by `hale health`, `hale explain` and `hale logs`. Always true: the key is sent to that address only and never
+//! Used by `hale health`, `hale explain`, `hale logs` and `hale key`. Always true: the key is sent to that address only and never
 //! printed; an answer is bounded.
 
 use std::time::Duration;

@@ -45,6 +45,9 @@ pub enum Role {
     Metrics,
     /// One with the master key; any client if none is configured. What it shows changes nothing.
     Viewer,
+    /// One with the master key, or with the key of an admin of the team that it is about, which the page checks; no client if no master
+    /// key is configured.
+    TeamAdmin,
     /// One with the master key; no client if none is configured.
     Admin,
 }
@@ -131,10 +134,10 @@ pub(crate) fn authenticate<'h>(
     let open = match role {
         Role::Public => true,
         Role::Key | Role::Viewer => false,
-        Role::Admin if settings.master_key.is_none() => {
+        Role::Admin | Role::TeamAdmin if settings.master_key.is_none() => {
             return Err(refusal::no_admin());
         }
-        Role::Admin => false,
+        Role::Admin | Role::TeamAdmin => false,
         Role::Metrics => !settings.metrics_need_key,
     };
     if open {

@@ -16,6 +16,7 @@ use super::admin::{
 };
 use super::keys::budgets;
 use super::keys::fields::{self, Fields};
+use super::managers::{manager, role_in};
 use super::{PageRequest, Waiting};
 use crate::clock;
 use crate::http::auth::Principal;
@@ -124,9 +125,14 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
         let Some(id) = named.or_else(|| own.as_deref().map(Box::from)) else {
             return Err(refusal::missing_parameter("/team/info", "team_id"));
         };
-        let sees = principal.sees(|access| access.identity.team.as_deref() == Some(&*id));
         let store = store(&request)?;
-        let found = team(store, &id).await?.filter(|_| sees);
+        let found = team(store, &id).await?.filter(|team| {
+            principal.sees(|access| {
+                let user = access.identity.user.as_deref();
+                access.identity.team.as_deref() == Some(&*id)
+                    || user.is_some_and(|user| role_in(team, user).is_some())
+            })
+        });
         let Some(row) = found else {
             let message = format!("{{'message': 'Team not found, passed team id: {id}.'}}");
             return Err(refusal::of_admin(StatusCode::NOT_FOUND, "auth_error", message));
@@ -442,6 +448,7 @@ pub(crate) fn member_add(request: PageRequest<'_>, incoming: Incoming) -> Waitin
         let body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let store = store(&request)?;
+        manager(&request)?.check_team(&request, store, Row(&body).text("team_id")).await?;
         let team = named(store, &body).await?;
         let members: Result<Vec<Member>, Refusal> = match body.get("member") {
             Some(Value::Array(members)) => members.iter().map(Member::of).collect(),

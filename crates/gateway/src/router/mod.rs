@@ -232,7 +232,7 @@ async fn principal(
                 Role::Viewer => Needed::AdminView,
                 Role::Admin if row.method == "GET" => Needed::AdminView,
                 Role::Admin => Needed::Admin,
-                Role::Public | Role::Key | Role::Metrics => Needed::AnyKey,
+                Role::Public | Role::Key | Role::Metrics | Role::TeamAdmin => Needed::AnyKey,
             };
             let route = Route { path: head.uri.path(), is_of_models };
             // A box: most requests have the master key or a key that is known.

@@ -59,7 +59,7 @@ const HOUSES: [House; 4] = [
             &["rollup", "spool"],
             &["pending", "postgres", "sqlite"],
             &["database", "shared_table"],
-            &["audit", "retention"],
+            &["audit", "retention", "unread"],
             &["copy", "store"],
         ],
         circle_max: 2,

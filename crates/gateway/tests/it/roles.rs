@@ -72,7 +72,7 @@ fn every_path_answers_each_kind_of_client_as_the_page_says() {
                 .collect();
             let expected = match row.role {
                 Role::Public => ["in", "in", "in", "in"],
-                Role::Key | Role::Metrics | Role::Viewer | Role::Admin => {
+                Role::Key | Role::Metrics | Role::Viewer | Role::TeamAdmin | Role::Admin => {
                     ["401", "401", "401", "in"]
                 }
             };

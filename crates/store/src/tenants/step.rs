@@ -149,6 +149,14 @@ impl Place {
         }
     }
 
+    /// Whether there is any table about keys.
+    pub(crate) fn has_any(&self) -> bool {
+        match self {
+            Place::File => true,
+            Place::Server { columns, .. } => columns.has_table(TenantTable::Keys),
+        }
+    }
+
     /// The name of a table of Hale's own.
     pub(super) fn own(&self, table: &str) -> String {
         match self {

@@ -151,15 +151,8 @@ fn of_team(of: &mut Of<'_>, row: Row<'_>) {
     of.all(&unserved_rules("team.", row.0, &[]));
     of.periods(row, "team");
     of.if_set(row, "team", &["max_parallel_requests"], STRICTER);
-    let says = "lets members change nothing here: only admins do";
+    let says = "lets members change nothing here: only admins of the team and of the gateway do";
     of.if_set(row, "team", &["team_member_permissions"], says);
-    let is_admin = |member: &Value| member.get("role").and_then(Value::as_str) == Some("admin");
-    if row.items("members_with_roles").iter().any(is_admin) {
-        of.add(
-            "team.members_with_roles",
-            "has admins, who manage nothing here: only proxy admins do",
-        );
-    }
     if Row(&row.object("metadata")).has("soft_budget_alerting_emails") {
         of.add(
             "team.metadata.soft_budget_alerting_emails",

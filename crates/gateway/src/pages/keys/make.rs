@@ -18,6 +18,7 @@ use crate::pages::admin::{
     Audited, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
     random, row_of, settle_spend, shown, store, turn, without_counters,
 };
+use crate::pages::managers::{Makes, manager};
 use crate::pages::{PageRequest, Waiting};
 
 /// Keys of one deletion: their rows, archive and audit log are one transaction.
@@ -28,6 +29,11 @@ pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<
     Box::pin(async move {
         let body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
+        let team = Row(&body).text("team_id");
+        let manager = manager(&request)?;
+        let store = store(&request)?;
+        manager.check_team(&request, store, team).await?;
+        manager.check_body(&request, store, (&body, team, Makes::Key)).await?;
         let (key, row) = create(&request, &body).await?;
         let mut answer = shown(TenantTable::Keys, &row);
         let nothing =
@@ -216,7 +222,10 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         let body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let store = store(&request)?;
-        let before = named(store, &body).await?;
+        let manager = manager(&request)?;
+        let before = manager.check_key(&request, store, named(store, &body).await).await?;
+        let team = Row(&before).text("team_id");
+        manager.check_body(&request, store, (&body, team, Makes::Change)).await?;
         let mut columns = fields::columns(&body, Some(&before), &Fields::KEY)?;
         if Row(&body).text("key").is_none() {
             // It says which key.
@@ -256,7 +265,9 @@ async fn blocked(
     if Row(&body).text("key").is_none() {
         return Err(bad("Invalid key format.".to_owned()).param("key"));
     }
-    let before = named(store(&request)?, &body).await?;
+    let store = store(&request)?;
+    let manager = manager(&request)?;
+    let before = manager.check_key(&request, store, named(store, &body).await).await?;
     let columns = Record::from_iter([("blocked".to_owned(), json!(is))]);
     let after = set(&request, &before, (columns, action), None).await?;
     Ok(page(&Value::Object(shown(TenantTable::Keys, &after))))
@@ -285,9 +296,20 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         // The archive has what they spent to the end.
         in_use.write().await;
         let found = store.find(&find).await.map_err(|error| failed(&error))?;
-        if found.is_empty() {
+        let none = || {
             let message = "{'error': 'No keys found'}".to_owned();
-            return Err(refusal::of_admin(StatusCode::NOT_FOUND, INTERNAL, message));
+            refusal::of_admin(StatusCode::NOT_FOUND, INTERNAL, message)
+        };
+        let manager = manager(&request)?;
+        if found.is_empty() {
+            return Err(manager
+                .check_key(&request, store, Err(none()))
+                .await
+                .err()
+                .unwrap_or_else(none));
+        }
+        for row in &found {
+            manager.check_key(&request, store, Ok(row.clone())).await?;
         }
         let by = actor(&request);
         let mut changes = Vec::new();

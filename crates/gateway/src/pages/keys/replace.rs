@@ -22,6 +22,7 @@ use crate::pages::admin::{
     Audited, BAD_REQUEST, NOT_FOUND, actor, archived, bad, body, make, new_id, page, random,
     row_of, settle_spend, shown, store, turn,
 };
+use crate::pages::managers::{Makes, manager};
 use crate::pages::{PageRequest, Waiting};
 
 /// Earlier hashes of a key that are kept in mind; what it made under older ones is for admins.
@@ -32,7 +33,15 @@ pub(crate) fn regenerate(request: PageRequest<'_>, incoming: Incoming) -> Waitin
     Box::pin(async move {
         let body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
-        let (before, named) = row(&request, &body).await?;
+        let manager = manager(&request)?;
+        let store = store(&request)?;
+        let (found, named) = match row(&request, &body).await {
+            Ok((row, named)) => (Ok(row), named),
+            Err(refusal) => (Err(refusal), String::new()),
+        };
+        let before = manager.check_key(&request, store, found).await?;
+        let team = Row(&before).text("team_id");
+        manager.check_body(&request, store, (&body, team, Makes::Change)).await?;
         let (key, after) = replace(&request, &body, &before).await?;
         let mut answer = shown(TenantTable::Keys, &after);
         answer.insert("key".to_owned(), json!(key));

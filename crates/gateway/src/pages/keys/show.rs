@@ -12,6 +12,7 @@ use crate::clock;
 use crate::http::auth::Principal;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{NOT_FOUND, failed, is_own, page, row_of, shown, store};
+use crate::pages::managers::manager;
 use crate::pages::{PageRequest, Waiting};
 
 /// Keys of one page at most.
@@ -78,6 +79,14 @@ async fn budget_of(store: &Store, row: &Record) -> Result<Value, Refusal> {
     Ok(found.into_iter().next().map_or(Value::Null, Value::Object))
 }
 
+/// Whether the keys that are wanted are those of a team which the client manages.
+async fn is_of_own_team(request: &PageRequest<'_>, find: &Find) -> Result<bool, Refusal> {
+    let teams = find.with.iter().find(|(column, _)| *column == "team_id");
+    let Some([team]) = teams.map(|(_, teams)| &teams[..]) else { return Ok(false) };
+    let Ok(manager) = manager(request) else { return Ok(false) };
+    Ok(manager.check_team(request, store(request)?, Some(team)).await.is_ok())
+}
+
 /// `GET /key/list`.
 pub(crate) fn list(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
@@ -109,6 +118,8 @@ pub(crate) fn list(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             Principal::Operator => {}
             Principal::Anyone => return Err(refusal::no_admin()),
             Principal::Key(access) if access.role.sees_all() => {}
+            // An admin of a team sees all of its keys.
+            Principal::Key(_) if is_of_own_team(&request, &find).await? => {}
             Principal::Key(access) => match &access.identity.user {
                 Some(user) => find.with.push(("user_id", vec![(&**user).into()])),
                 None => find.with.push(("token", vec![(&*access.identity.key).into()])),

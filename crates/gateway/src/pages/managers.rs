@@ -1,0 +1,175 @@
+//! Who manages keys and members besides admins: users with the role `admin` in the roster of a team, for that team alone.
+//!
+//! Asked by the pages whose row has [`Role::TeamAdmin`](crate::http::auth::Role). Always true: such a user reaches no other team, no key
+//! without a team, and no key or user that may do more than it; what is not there is refused in the same words as what is another team's.
+
+use hale_core::tenancy::access::{KeyAccess, UserRole};
+use hale_core::tenancy::{Record, Row};
+use hale_store::{Find, Store, TenantTable};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::PageRequest;
+use super::admin::{bad, failed};
+use crate::http::auth::Principal;
+use crate::http::refusal::{self, Refusal};
+
+/// Fields of keys that only admins set: they widen what a key may do, or move it out of its team's sight.
+const OF_ADMINS: [&str; 8] = [
+    "allowed_routes",
+    "key_type",
+    "access_group_ids",
+    "organization_id",
+    "budget_id",
+    "spend",
+    "blocked",
+    "aliases",
+];
+/// Fields of keys that are there already that only admins set, as in the reference.
+const OF_ADMINS_LATER: [&str; 6] = [
+    "max_budget",
+    "budget_duration",
+    "budget_limits",
+    "soft_budget",
+    "model_max_budget",
+    "budget_fallbacks",
+];
+
+/// What a client may manage.
+pub(super) enum Manager<'a> {
+    /// Everything.
+    Admin,
+    /// The teams whose roster says that this user is their admin.
+    OfTeams(&'a KeyAccess, &'a str),
+}
+
+/// Whether a request makes a key or changes one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Makes {
+    /// A key.
+    Key,
+    /// A change.
+    Change,
+}
+
+/// What the client of a request may manage.
+///
+/// # Errors
+/// Nothing.
+pub(super) fn manager<'a>(request: &PageRequest<'a>) -> Result<Manager<'a>, Refusal> {
+    let access = match &request.arrival.principal {
+        Principal::Operator => return Ok(Manager::Admin),
+        Principal::Anyone => return Err(refusal::no_admin()),
+        Principal::Key(access) if access.role == UserRole::ProxyAdmin => return Ok(Manager::Admin),
+        Principal::Key(access) => access,
+    };
+    let is_viewer = matches!(
+        access.role,
+        UserRole::ProxyAdminViewer | UserRole::InternalUserViewer | UserRole::Customer
+    );
+    match access.identity.user.as_deref().filter(|_| !is_viewer) {
+        Some(user) => Ok(Manager::OfTeams(access, user)),
+        None => Err(refused(request, access)),
+    }
+}
+
+fn refused(request: &PageRequest<'_>, access: &KeyAccess) -> Refusal {
+    refusal::denied(access.admin_only(request.head.uri.path()))
+}
+
+/// Whether the roster of a team has the user, and with which role.
+pub(super) fn role_in<'t>(team: &'t Record, user: &str) -> Option<&'static str> {
+    let row: Row<'t> = Row(team);
+    let roster = row.items("members_with_roles");
+    let is_it = |one: &&Value| one.get("user_id").and_then(Value::as_str) == Some(user);
+    let member = roster.iter().find(is_it)?;
+    let is_admin = member.get("role").and_then(Value::as_str) == Some("admin");
+    Some(if is_admin { "admin" } else { "user" })
+}
+
+async fn row(
+    store: &Store,
+    table: TenantTable,
+    (column, id): (&'static str, &str),
+) -> Result<Option<Record>, Refusal> {
+    let find = Find::with(table, column, vec![id.into()]);
+    Ok(store.find(&find).await.map_err(|error| failed(&error))?.pop())
+}
+
+impl Manager<'_> {
+    /// Whether it may manage that team; its row, if it is asked of its roster.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) async fn check_team(
+        &self,
+        request: &PageRequest<'_>,
+        store: &Store,
+        team: Option<&str>,
+    ) -> Result<Option<Record>, Refusal> {
+        let Manager::OfTeams(access, user) = self else { return Ok(None) };
+        let found = match team {
+            Some(team) => row(store, TenantTable::Teams, ("team_id", team)).await?,
+            None => None,
+        };
+        let found = found.filter(|team| role_in(team, user) == Some("admin"));
+        found.map(Some).ok_or_else(|| refused(request, access))
+    }
+
+    /// Whether it may manage the key of that row.
+    ///
+    /// # Errors
+    /// It may not, or there is no such key.
+    pub(super) async fn check_key(
+        &self,
+        request: &PageRequest<'_>,
+        store: &Store,
+        found: Result<Record, Refusal>,
+    ) -> Result<Record, Refusal> {
+        let Manager::OfTeams(access, _) = self else { return found };
+        let Ok(key) = found else { return Err(refused(request, access)) };
+        self.check_team(request, store, Row(&key).text("team_id")).await?;
+        match Row(&key).text("user_id") {
+            Some(user) if is_above(store, user).await? => Err(refused(request, access)),
+            Some(_) | None => Ok(key),
+        }
+    }
+
+    /// Whether it may set what a body sets of a key of that team.
+    ///
+    /// # Errors
+    /// The field that only admins set, or the team or the user that is not its own.
+    pub(super) async fn check_body(
+        &self,
+        request: &PageRequest<'_>,
+        store: &Store,
+        (body, team, makes): (&Record, Option<&str>, Makes),
+    ) -> Result<(), Refusal> {
+        let Manager::OfTeams(..) = self else { return Ok(()) };
+        let later = if makes == Makes::Change { &OF_ADMINS_LATER[..] } else { &[] };
+        let mut fields = OF_ADMINS.iter().chain(later);
+        if let Some(field) = fields.find(|field| body.contains_key(**field)) {
+            let message = format!("only proxy admins set `{field}` of a key; leave it out");
+            let refusal = refusal::of_admin(StatusCode::FORBIDDEN, "auth_error", message);
+            return Err(refusal.param(field));
+        }
+        // A key that leaves the team goes to one that the same user manages.
+        let named = body.contains_key("team_id").then(|| Row(body).text("team_id"));
+        let roster = self.check_team(request, store, named.unwrap_or(team)).await?;
+        let (Some(user), Some(roster)) = (Row(body).text("user_id"), roster) else { return Ok(()) };
+        if role_in(&roster, user).is_none() || is_above(store, user).await? {
+            let message = format!(
+                "`user_id` must be a member of the team: {user} is none, or an admin of the gateway"
+            );
+            return Err(bad(message).param("user_id"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether keys of that user may do more than one who manages a team.
+async fn is_above(store: &Store, user: &str) -> Result<bool, Refusal> {
+    let found = row(store, TenantTable::Users, ("user_id", user)).await?;
+    let role = UserRole::named(found.as_ref().and_then(|row| Row(row).text("user_role")));
+    Ok(role.sees_all() || role == UserRole::OrgAdmin)
+}

@@ -129,6 +129,18 @@ fn an_admin_of_a_team_reaches_no_other_team_and_nothing_above_itself() {
         );
         assert!(refused["message"].as_str().unwrap().contains(text), "{refused}");
     }
+    let list = hale.client_with_key(&ada).get("/key/list?team_id=o").json();
+    assert_eq!(list["total_count"], 0, "a member sees none but its own");
+    for key in [&theirs, &alone, &roots, &own] {
+        assert_eq!(ask(&hale, key, "m").status, 200);
+    }
+}
+
+#[test]
+fn an_admin_of_a_team_sets_nothing_that_only_admins_of_the_gateway_set() {
+    let upstream = FakeUpstream::start();
+    let (hale, ada) = start(&upstream);
+    let (own, _) = make(&hale, &json!({"team_id": "t", "user_id": "max"}));
     for (path, body, status, field) in [
         (
             "/key/generate",
@@ -151,9 +163,5 @@ fn an_admin_of_a_team_reaches_no_other_team_and_nothing_above_itself() {
             answer.text()
         );
     }
-    let list = hale.client_with_key(&ada).get("/key/list?team_id=o").json();
-    assert_eq!(list["total_count"], 0, "a member sees none but its own");
-    for key in [&theirs, &alone, &roots, &own] {
-        assert_eq!(ask(&hale, key, "m").status, 200);
-    }
+    assert_eq!(ask(&hale, &own, "m").status, 200);
 }

@@ -61,3 +61,52 @@ fn the_keys_of_a_references_database_work_unchanged_and_its_changes_count_here()
         eventually(sql, || (ask(&hale, THEIRS, "m").status == status).then_some(()));
     }
 }
+
+/// Budgets of the key of [`SETUP`] besides its own, less than any call costs, and a tag.
+const BUDGETS: &str = "
+update \"LiteLLM_VerificationToken\" set budget_id = null, model_max_budget = '{\"m\": {\"budget_limit\": 1e-9, \"time_period\": \"1d\"}}';
+insert into \"LiteLLM_BudgetTable\" (budget_id, max_budget, created_by, updated_by) values ('tags', 1e-9, 'x', 'x');
+insert into \"LiteLLM_TagTable\" (tag_name, budget_id) values ('x', 'tags')";
+
+#[test]
+fn budgets_of_models_and_tags_of_a_references_database_hold_over_replicas() {
+    let server = Postgres::shared();
+    let url = server.database();
+    server.apply_reference_migrations(&url, "9");
+    server.sql(&url, SETUP);
+    server.sql(&url, BUDGETS);
+    let upstream = FakeUpstream::start();
+    let start = || lone(&upstream).launch().env("DATABASE_URL", &url).start();
+    let (one, other) = (start(), start());
+    assert_eq!(ask(&one, THEIRS, "m").status, 200);
+    let text = |answer: &hale_testkit::Response| {
+        error(answer)["message"].as_str().unwrap_or_default().to_owned()
+    };
+    for hale in [&one, &other] {
+        eventually("the budget of the model is spent", || {
+            let answer = ask(hale, THEIRS, "m");
+            let is_spent =
+                answer.status == 422 && text(&answer).contains("exceeded budget for model=m");
+            is_spent.then_some(())
+        });
+    }
+    let counted =
+        "select count(*) || ' ' || min(period) || ' ' || min(model) from hale.budget_counters";
+    eventually("the counter", || (server.sql(&url, counted) == "1 1d m").then_some(()));
+    // The tag's budget holds for a key of the gateway's own, too.
+    let (own, _) = make(&one, &json!({}));
+    let tagged = |hale: &hale_testkit::Hale| {
+        let mut body = hale_testkit::openai::chat_request("m", "hi");
+        body["metadata"] = json!({"tags": ["x"]});
+        hale.client_with_key(&own).post_json(crate::support::CHAT, &[], &body)
+    };
+    assert_eq!(tagged(&one).status, 200);
+    for hale in [&one, &other] {
+        eventually("the budget of the tag is spent", || {
+            let answer = tagged(hale);
+            (answer.status == 422 && text(&answer).contains("Tag=x")).then_some(())
+        });
+    }
+    server.sql(&url, "update \"LiteLLM_BudgetTable\" set max_budget = 9 where budget_id = 'tags'");
+    eventually("the tag has room", || (tagged(&other).status == 200).then_some(()));
+}

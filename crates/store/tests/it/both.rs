@@ -308,8 +308,8 @@ fn tables_of_others_in_the_same_database_are_not_touched() {
         assert_eq!(server.sql(&url, before), "4");
         assert_eq!(
             server.sql(&url, "select count(*) from pg_tables where schemaname = 'hale'"),
-            "15",
-            "eleven tables of rows, the writers, the marks, the schema, and what replicas share"
+            "16",
+            "twelve tables of rows, the writers, the marks, the schema, and what replicas share"
         );
     });
 }

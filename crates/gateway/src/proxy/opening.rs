@@ -11,7 +11,6 @@ use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation, Streaming};
 use hale_core::route::{Controls, MayUse, Resolved, RoutePlan, resolve};
 use hale_core::tenancy::Owner;
-use hale_core::tenancy::access::More;
 use hale_core::tenancy::end_user::EndUser;
 use hale_core::usage::Units;
 use hale_wire::peek::Peek;
@@ -324,9 +323,7 @@ impl Opening {
         let mut may_use = MayUse::default();
         if let Some(access) = self.arrival.principal.access() {
             let end_user = self.end_user.as_deref();
-            let tags = &limited_tags(&self.arrival, &self.head.headers, None)[..];
-            let more = More { end_user, tags };
-            passed.check_measured((access, &more), self.head.uri.path())?;
+            passed.check_measured((&self.arrival, access, end_user), &self.head)?;
             passed.check_models((access, snapshot), &self.head, &body).await?;
             may_use = MayUse::of(access);
         }

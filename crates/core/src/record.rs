@@ -119,6 +119,8 @@ pub struct RequestRecord {
     pub identity: Option<Arc<Identity>>,
     /// The model group that answered; if none did, the one that the request named.
     pub model_group: Option<Arc<str>>,
+    /// The name of that group in the config, if it stands for many models: `model_group` is then what the client named.
+    pub model_pattern: Option<Arc<str>>,
     /// The id of the deployment that answered, or failed last.
     pub deployment: Option<Arc<str>>,
     /// Its name for people.

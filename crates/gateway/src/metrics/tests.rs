@@ -27,6 +27,7 @@ fn record(ending: Ending) -> RequestRecord {
         user: None,
         identity: None,
         model_group: None,
+        model_pattern: None,
         deployment: None,
         deployment_name: None,
         status: 200,

@@ -161,6 +161,7 @@ impl Delivery {
                 user: None,
                 identity: arrival.principal.identity(),
                 model_group: None,
+                model_pattern: None,
                 deployment: None,
                 deployment_name: None,
                 status: 499,

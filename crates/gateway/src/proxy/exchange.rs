@@ -437,11 +437,12 @@ pub(super) fn note_group(arrival: &Arrival, plan: &RoutePlan, delivery: &mut Del
 
 /// Records the group whose metrics count the request.
 fn note_target(arrival: &Arrival, target: &Target, delivery: &mut Delivery) {
+    let of_config = &arrival.serving.snapshot.group(target.group).name;
     delivery.note(|record| {
-        record.model_group = Some(match &target.wildcard_name {
-            Some(name) => Arc::from(&**name),
-            None => arrival.serving.snapshot.group(target.group).name.clone(),
-        });
+        (record.model_group, record.model_pattern) = match &target.wildcard_name {
+            Some(name) => (Some(Arc::from(&**name)), Some(of_config.clone())),
+            None => (Some(of_config.clone()), None),
+        };
     });
 }
 

@@ -338,6 +338,7 @@ mod tests {
             user: None,
             identity: None,
             model_group: None,
+            model_pattern: None,
             deployment: None,
             deployment_name: None,
             status: 200,

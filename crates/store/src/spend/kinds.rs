@@ -114,7 +114,7 @@ impl Names {
             end_user: name(request.end_user),
             operation: request.operation.into(),
             endpoint: request.endpoint.into(),
-            model: request.model().into(),
+            model: request.counted_model().into(),
             provider: name(request.last().map(|call| call.provider)),
             model_group: name(request.model_group),
             tags: request.tags.into(),
@@ -126,10 +126,10 @@ impl Names {
 impl CallNames {
     fn of(call: &SpentCall<'_>) -> CallNames {
         CallNames {
-            model_group: call.model_group.into(),
+            model_group: call.counted_group().into(),
             deployment: call.deployment.into(),
             provider: call.provider.into(),
-            model: call.model.into(),
+            model: call.counted_model().into(),
         }
     }
 }
@@ -153,13 +153,13 @@ fn write_key(key: &mut Vec<u8>, request: &SpentRequest<'_>, calls: Calls) {
     push(request.endpoint);
     push(text(request.model_group));
     if request.calls.is_empty() {
-        push(text(request.requested_model));
+        push(request.counted_model());
     }
     for call in request.calls {
-        push(call.model_group);
+        push(call.counted_group());
         push(call.deployment);
         push(call.provider);
-        push(call.model);
+        push(call.counted_model());
     }
     // The last ones, so that their number needs no place.
     request.tags.iter().for_each(|tag| push(tag));

@@ -40,6 +40,8 @@ pub struct SpentRequest<'a> {
     pub requested_model: Option<&'a str>,
     /// The group that answered.
     pub model_group: Option<&'a str>,
+    /// The name of that group in the config, if it stands for many models.
+    pub pattern: Option<&'a str>,
     /// Whether it failed.
     pub is_failed: bool,
     /// Whether the cache of answers answered it.
@@ -76,6 +78,8 @@ pub struct SpentCall<'a> {
     pub provider: &'a str,
     /// The model's name there.
     pub model: &'a str,
+    /// What the config calls its deployment, if that stands for many models.
+    pub pattern: Option<&'a str>,
     /// Host and port.
     pub address: &'a str,
     /// The HTTP status of its answer.
@@ -130,8 +134,35 @@ impl SpentRequest<'_> {
         costs.fold(0, i64::saturating_add)
     }
 
+    /// The model that sums are kept by. Clients can make up names: one that no upstream was called with, or that no upstream billed,
+    /// counts for what the config calls it, else for none.
+    pub(super) fn counted_model(&self) -> &str {
+        match self.last() {
+            Some(call) => call.counted_model(),
+            None if self.is_from_cache => self.requested_model.unwrap_or_default(),
+            None => self.pattern.or(self.model_group).unwrap_or_default(),
+        }
+    }
+
     pub(super) fn sum(&self, of: impl Fn(&SpentCall<'_>) -> u64) -> i64 {
         let sum = self.calls.iter().map(of).fold(0, u64::saturating_add);
         i64::try_from(sum).unwrap_or(i64::MAX)
+    }
+}
+
+impl<'a> SpentCall<'a> {
+    /// The name that stands for it in sums, if its own is a client's and nothing was billed.
+    fn unproven(&self) -> Option<&'a str> {
+        self.pattern.filter(|_| self.counted_by == "none")
+    }
+
+    /// The model that sums are kept by.
+    pub(super) fn counted_model(&self) -> &'a str {
+        self.unproven().unwrap_or(self.model)
+    }
+
+    /// The group that sums are kept by.
+    pub(super) fn counted_group(&self) -> &'a str {
+        self.unproven().unwrap_or(self.model_group)
     }
 }

@@ -292,6 +292,7 @@ pub(crate) fn of_test(call_id: &str, arrived_unix_ms: u64) -> RequestRecord {
         user: Some("litellm:/health/services".into()),
         identity: None,
         model_group: Some(name.clone()),
+        model_pattern: None,
         deployment: Some(name.clone()),
         deployment_name: Some(name),
         status: 200,

@@ -128,3 +128,66 @@ fn each_payer_has_its_own_sum_however_many_there_are() {
     let calls = total(&rows, Table::AttemptSums, "cost_nano");
     assert!((calls - 7.0 * 5_003.0).abs() < 0.5, "{calls}");
 }
+
+/// A client can make up any number of names, and each of them would be a row of a day for ever.
+#[test]
+fn names_that_clients_make_up_make_no_rows_of_days() {
+    let mut sums = Sums::default();
+    for number in 0..100 {
+        let name = format!("invented-{number}");
+        let refused = SpentRequest {
+            key: "k",
+            user: Some("u"),
+            requested_model: Some(&name),
+            is_failed: true,
+            ..SpentRequest::default()
+        };
+        sums.count(&refused, Calls::Summed);
+        // The name is one of a group that stands for many models.
+        let of_many =
+            SpentRequest { model_group: Some(&name), pattern: Some("openai/*"), ..refused };
+        sums.count(&of_many, Calls::Summed);
+        let called = SpentCall {
+            model_group: &name,
+            model: &name,
+            provider: "openai",
+            pattern: Some("openai/*"),
+            counted_by: "none",
+            ..SpentCall::default()
+        };
+        sums.count(&SpentRequest { calls: &[called], ..of_many }, Calls::Summed);
+    }
+    let billed = SpentCall {
+        model: "gpt-4o",
+        provider: "openai",
+        pattern: Some("openai/*"),
+        counted_by: "provider",
+        cost_nano: Some(7),
+        ..SpentCall::default()
+    };
+    let answered =
+        SpentRequest { key: "k", user: Some("u"), calls: &[billed], ..SpentRequest::default() };
+    sums.count(&answered, Calls::Summed);
+    let cached = SpentRequest {
+        key: "k",
+        user: Some("u"),
+        requested_model: Some("m"),
+        is_from_cache: true,
+        ..SpentRequest::default()
+    };
+    sums.count(&cached, Calls::Summed);
+    let rows = sums.take(|| "id".to_owned());
+    let named = |table: Table, name: &str| -> Vec<&str> {
+        let at = table.names().iter().position(|known| *known == name).unwrap();
+        let rows = rows.iter().filter(|(of, _)| *of == table);
+        rows.map(|(_, row)| row[at].text().unwrap()).collect()
+    };
+    assert_eq!(named(Table::DailyUser, "model"), ["", "gpt-4o", "m", "openai/*", "openai/*"]);
+    assert_eq!(total(&rows, Table::DailyUser, "failed_requests"), 300.0);
+    assert_eq!(named(Table::AttemptSums, "model"), ["gpt-4o", "openai/*"]);
+    let of_models = rows
+        .iter()
+        .filter(|(table, row)| *table == Table::SpendDays && row[0].text() == Some("model"));
+    let of_models: Vec<&str> = of_models.map(|(_, row)| row[1].text().unwrap()).collect();
+    assert_eq!(of_models, ["gpt-4o", "m", "openai/*"]);
+}

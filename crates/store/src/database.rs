@@ -18,8 +18,8 @@ use crate::sqlite::Sqlite;
 pub use crate::sqlite::Threads;
 use crate::table::Table;
 use crate::tenants::{
-    Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Place, Record, TenantTable, Tokens,
-    of_json, of_values, steps,
+    Change, Changed, DayFilter, DaySum, Find, LogFilter, LogSum, Once, Place, Record, TenantTable,
+    Tokens, of_json, of_values, steps,
 };
 use crate::value::{Row, Value};
 
@@ -324,6 +324,24 @@ impl Database {
         };
         let count = count.first().and_then(|row| row.first()).and_then(Value::integer);
         Ok((rows, count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default()))
+    }
+
+    /// What finished requests come to, by model; the filter's order and limit do not count.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn log_sums(&self, filter: &LogFilter) -> Result<Vec<LogSum>, Error> {
+        let rows = match &self.0 {
+            Kind::Sqlite(sqlite) => match Place::File.log_sums(filter) {
+                Some((sql, values)) => sqlite.read(sql, values).await?,
+                None => Vec::new(),
+            },
+            Kind::Postgres(postgres) => match postgres.tenants().await?.log_sums(filter) {
+                Some((sql, values)) => postgres.read(&sql, &values).await?,
+                None => Vec::new(),
+            },
+        };
+        Ok(rows.iter().map(|row| LogSum::of(row)).collect())
     }
 
     /// Hashes of keys, sorted, at most `limit` of them: no other column is read.

@@ -51,8 +51,8 @@ pub use self::spend::{
 pub use self::store::{Figures, Options, Progress, Sample, Status, Store};
 pub use self::table::Table;
 pub use self::tenants::{
-    By, Change, Changed, ColumnType, DayFilter, DaySum, DaysOf, Find, LogFilter, LogOrder, Once,
-    Record, RowKey, TenantTable, Tokens,
+    By, Change, Changed, ColumnType, DayFilter, DaySum, DaysOf, Find, LogFilter, LogOrder, LogSum,
+    Once, Record, RowKey, TenantTable, Tokens,
 };
 pub use self::unread::Unread;
 pub use self::value::Value;

@@ -10,7 +10,9 @@ use crate::error::{Error, Kind};
 use crate::past::{PastChange, PastRequest, RequestFilter, TrafficRow, Width};
 use crate::rows::{IncidentRow, KeptResponse, ProbeFilter, ProbeResult, Setting, UsageRow};
 use crate::sql::Sql;
-use crate::tenants::{Change, Changed, DayFilter, DaySum, Find, LogFilter, Once, Record, Tokens};
+use crate::tenants::{
+    Change, Changed, DayFilter, DaySum, Find, LogFilter, LogSum, Once, Record, Tokens,
+};
 use crate::value::Row;
 
 /// How long a reader waits for rows.
@@ -129,6 +131,15 @@ impl Store {
     pub async fn logs(&self, filter: &LogFilter) -> Result<(Vec<Record>, u64), Error> {
         let database = self.database()?;
         self.called("read", (REPORT_MAX, SLOW_REPORT), database.logs(filter)).await
+    }
+
+    /// What finished requests come to, by model.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn log_sums(&self, filter: &LogFilter) -> Result<Vec<LogSum>, Error> {
+        let database = self.database()?;
+        self.called("read", (REPORT_MAX, SLOW_REPORT), database.log_sums(filter)).await
     }
 
     /// Hashes of keys, sorted, at most `limit` of them.

@@ -12,6 +12,6 @@ mod table;
 
 pub use self::change::{Change, Changed, Find, Once, Record, RowKey, Tokens};
 pub(crate) use self::record::{Columns, of_json, of_values};
-pub use self::report::{By, DayFilter, DaySum, DaysOf, LogFilter, LogOrder};
+pub use self::report::{By, DayFilter, DaySum, DaysOf, LogFilter, LogOrder, LogSum};
 pub(crate) use self::step::{Place, Run, Step, steps};
 pub use self::table::{ColumnType, TenantTable};

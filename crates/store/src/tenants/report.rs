@@ -171,6 +171,43 @@ pub struct LogFilter {
     pub skip: u32,
 }
 
+/// What finished requests of a model come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogSum {
+    /// The model.
+    pub model: Box<str>,
+    /// Requests.
+    pub requests: i64,
+    /// Those that failed.
+    pub failed: i64,
+    /// USD.
+    pub spend: f64,
+    /// Tokens of prompts.
+    pub prompt_tokens: i64,
+    /// Tokens of answers.
+    pub completion_tokens: i64,
+}
+
+impl LogSum {
+    /// From a row of [`Place::log_sums`].
+    pub(crate) fn of(row: &[Value]) -> LogSum {
+        let number = |at: usize| row.get(at).and_then(Value::integer).unwrap_or(0);
+        LogSum {
+            model: row.first().and_then(Value::text).unwrap_or_default().into(),
+            requests: number(1),
+            failed: number(2),
+            spend: row.get(3).and_then(Value::real).unwrap_or(0.0),
+            prompt_tokens: number(4),
+            completion_tokens: number(5),
+        }
+    }
+}
+
+/// Sums of finished requests by model.
+const LOG_SUMS: &str = "select coalesce(\"model\", ''), cast(count(*) as bigint), \
+    cast(coalesce(sum(case when \"status\" = 'failure' then 1 else 0 end), 0) as bigint), coalesce(sum(\"spend\"), 0), \
+    cast(coalesce(sum(\"prompt_tokens\"), 0) as bigint), cast(coalesce(sum(\"completion_tokens\"), 0) as bigint)";
+
 impl Place {
     /// The query of sums of days; `None` if a server lacks the table.
     pub(crate) fn days(&self, filter: &DayFilter) -> Option<(String, Vec<Value>)> {
@@ -235,6 +272,39 @@ impl Place {
     /// The query of finished requests, and that of their number; `None` if a server lacks the table.
     pub(crate) fn logs(&self, filter: &LogFilter) -> Option<[(String, Vec<Value>); 2]> {
         let table = TenantTable::SpendLogs;
+        let (found, values) = self.logs_that(filter)?;
+        let (select, count) =
+            (self.query(&Find { limit: 0, ..Find::all(table) })?, "select count(*)");
+        let order = match filter.order {
+            LogOrder::Start => "\"startTime\"",
+            LogOrder::End => "\"endTime\"",
+            LogOrder::Spend => "\"spend\"",
+            LogOrder::Tokens => "\"total_tokens\"",
+            LogOrder::Duration => "\"request_duration_ms\"",
+            LogOrder::Model => "\"model\"",
+        };
+        let way = if filter.ascends { "asc" } else { "desc" };
+        let head = select.0.split(" limit ").next().unwrap_or_default().to_owned();
+        let rows = format!(
+            "{head}{found} order by {order} {way}, \"request_id\" {way} limit {} offset {}",
+            filter.limit, filter.skip
+        );
+        let count = format!("{count} from {}{found}", self.named(table.name()));
+        Some([(self.written(rows), values.clone()), (self.written(count), values)])
+    }
+
+    /// The query of sums of finished requests by model; `None` if a server lacks the table.
+    pub(crate) fn log_sums(&self, filter: &LogFilter) -> Option<(String, Vec<Value>)> {
+        let table = TenantTable::SpendLogs;
+        self.query(&Find { limit: 0, ..Find::all(table) })?;
+        let (found, values) = self.logs_that(filter)?;
+        let sql = format!("{LOG_SUMS} from {}{found} group by 1", self.named(table.name()));
+        Some((self.written(sql), values))
+    }
+
+    /// The condition of finished requests, and its values.
+    fn logs_that(&self, filter: &LogFilter) -> Option<(String, Vec<Value>)> {
+        let table = TenantTable::SpendLogs;
         let mut values = Vec::new();
         let mut conditions = Vec::new();
         for (name, at) in [(">=", filter.from), ("<", filter.before)] {
@@ -253,28 +323,11 @@ impl Place {
             table.column(column)?;
             conditions.push(self.is_one_of(&format!("\"{column}\""), texts, &mut values));
         }
-        let (select, count) =
-            (self.query(&Find { limit: 0, ..Find::all(table) })?, "select count(*)");
         let found = match conditions.is_empty() {
             true => String::new(),
             false => format!(" where {}", conditions.join(" and ")),
         };
-        let order = match filter.order {
-            LogOrder::Start => "\"startTime\"",
-            LogOrder::End => "\"endTime\"",
-            LogOrder::Spend => "\"spend\"",
-            LogOrder::Tokens => "\"total_tokens\"",
-            LogOrder::Duration => "\"request_duration_ms\"",
-            LogOrder::Model => "\"model\"",
-        };
-        let way = if filter.ascends { "asc" } else { "desc" };
-        let head = select.0.split(" limit ").next().unwrap_or_default().to_owned();
-        let rows = format!(
-            "{head}{found} order by {order} {way}, \"request_id\" {way} limit {} offset {}",
-            filter.limit, filter.skip
-        );
-        let count = format!("{count} from {}{found}", self.named(table.name()));
-        Some([(self.written(rows), values.clone()), (self.written(count), values)])
+        Some((found, values))
     }
 
     fn named(&self, table: &str) -> String {

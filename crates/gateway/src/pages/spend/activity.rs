@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hale_core::tenancy::{Record, Row};
-use hale_store::{By, DaySum, DaysOf, Find, TenantTable};
+use hale_store::{By, DayFilter, DaySum, DaysOf, Find, TenantTable};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
@@ -162,24 +162,19 @@ async fn activity(
             (number(&request, "page", (1, 1_000_000))?, number(&request, "page_size", (50, 1_000))?)
         }
     };
-    let found = sums(&request, &filter).await?;
-    let mut by_day: BTreeMap<Box<str>, Day> = BTreeMap::new();
+    let days = sums(&request, &DayFilter { by: vec![By::Date], ..filter.clone() }).await?;
     let mut all = Metrics::default();
-    for sum in &found {
-        let Some(day) = sum.of.first() else { continue };
-        by_day.entry(day.clone()).or_default().add(sum);
-        all.add(sum);
-    }
-    let names = names(&request, &found).await?;
-    let count = u32::try_from(by_day.len()).unwrap_or(u32::MAX);
-    let pages = count.div_ceil(size).max(1);
-    let (skip, size) = ((at - 1).saturating_mul(size), size);
-    let shown = by_day.iter().rev().skip(skip as usize).take(size as usize).map(|(date, day)| {
-        let mut day = day.shown(&names);
-        day["date"] = json!(date);
-        day
-    });
-    let results: Vec<Value> = shown.collect();
+    days.iter().for_each(|day| all.add(day));
+    let pages = u32::try_from(days.len()).unwrap_or(u32::MAX).div_ceil(size).max(1);
+    let on_page = days.iter().skip((at - 1).saturating_mul(size) as usize).take(size as usize);
+    let on_page: Vec<&DaySum> = on_page.collect();
+    let results = match (on_page.first().map(|day| date_of(day)), on_page.last()) {
+        (Some(newest), Some(oldest)) => {
+            (filter.from, filter.to) = (date_of(oldest).into(), newest.into());
+            results(&request, &filter).await?
+        }
+        _ => Vec::new(),
+    };
     Ok(page(&json!({"results": results, "metadata": {
         "total_spend": all.0.spend, "total_prompt_tokens": all.0.prompt_tokens,
         "total_completion_tokens": all.0.completion_tokens,
@@ -189,6 +184,26 @@ async fn activity(
         "total_cache_creation_input_tokens": all.0.cache_write_tokens,
         "page": at, "total_pages": pages, "has_more": at < pages,
     }})))
+}
+
+fn date_of(sum: &DaySum) -> &str {
+    sum.of.first().map_or("", |date| date)
+}
+
+/// Each day of the filter with its breakdowns, the newest first.
+async fn results(request: &PageRequest<'_>, filter: &DayFilter) -> Result<Vec<Value>, Refusal> {
+    let found = sums(request, filter).await?;
+    let mut by_day: BTreeMap<&str, Day> = BTreeMap::new();
+    for sum in &found {
+        by_day.entry(date_of(sum)).or_default().add(sum);
+    }
+    let names = names(request, &found).await?;
+    let shown = by_day.iter().rev().map(|(date, day)| {
+        let mut day = day.shown(&names);
+        day["date"] = json!(date);
+        day
+    });
+    Ok(shown.collect())
 }
 
 /// Keeps a client that is no admin to what is its own.

@@ -7,13 +7,15 @@ use hale_store::{By, DayFilter, DaySum, DaysOf, Find, TenantTable};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
-use super::scope::{Days, Scope, keys, list, number, rows, sums};
+use super::scope::{Days, Scope, dearest, keys, list, number, rows, sums};
 use crate::http::refusal::Refusal;
 use crate::pages::admin::{bad, body, failed, page, shown, store};
 use crate::pages::{PageRequest, Waiting};
 
 /// Days of a report that names none.
 const LAST: i64 = 30;
+/// End users of one answer, as in LiteLLM.
+const END_USERS: u32 = 100;
 
 async fn by(
     request: &PageRequest<'_>,
@@ -39,6 +41,15 @@ fn restrict(request: &PageRequest<'_>, filter: &mut DayFilter) -> Result<(), Ref
         filter.with.push((By::Key, keys));
     }
     Ok(())
+}
+
+/// The dearest of the last days, as many as `limit` says.
+async fn dearest_by(request: &PageRequest<'_>, by: By) -> Result<Vec<DaySum>, Refusal> {
+    let limit = number(request, "limit", (10, 10_000))?;
+    let days = Days::asked(request)?.or_last(LAST);
+    let mut filter = days.filter(DaysOf::Users, &[by]);
+    restrict(request, &mut filter)?;
+    dearest(request, &filter, limit).await
 }
 
 fn first(sum: &DaySum) -> &str {
@@ -84,10 +95,7 @@ pub(crate) fn days(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
 pub(crate) fn by_key(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
-        let limit = number(&request, "limit", (10, 10_000))?;
-        let days = Days::asked(&request)?.or_last(LAST);
-        let mut found = by(&request, (DaysOf::Users, &[By::Key]), &days).await?;
-        found.truncate(limit as usize);
+        let found = dearest_by(&request, By::Key).await?;
         let names =
             keys_named(&request, found.iter().map(|sum| first(sum).into()).collect()).await?;
         let row = |sum: &DaySum| {
@@ -105,11 +113,9 @@ pub(crate) fn by_key(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
 pub(crate) fn by_model(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
-        let limit = number(&request, "limit", (10, 10_000))?;
-        let days = Days::asked(&request)?.or_last(LAST);
-        let found = by(&request, (DaysOf::Users, &[By::Model]), &days).await?;
+        let found = dearest_by(&request, By::Model).await?;
         let row = |sum: &DaySum| json!({"model": first(sum), "total_spend": sum.spend});
-        Ok(rows(&request, &found.iter().take(limit as usize).map(row).collect::<Vec<_>>()))
+        Ok(rows(&request, &found.iter().map(row).collect::<Vec<_>>()))
     })
 }
 
@@ -175,7 +181,7 @@ pub(crate) fn global_tags(request: PageRequest<'_>, incoming: Incoming) -> Waiti
 pub(crate) fn tag_names(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
-        let found = by(&request, (DaysOf::Tags, &[By::Entity]), &Days::default()).await?;
+        let found = by(&request, (DaysOf::Tags, &[By::Entity]), &Days::asked(&request)?).await?;
         Ok(page(&json!({"tag_names": found.iter().map(first).collect::<BTreeSet<_>>()})))
     })
 }
@@ -203,8 +209,7 @@ pub(crate) fn end_users(request: PageRequest<'_>, incoming: Incoming) -> Waiting
         if let Some(key) = Row(&body).text("api_key") {
             filter.with.push((By::Key, vec![key.into()]));
         }
-        filter.limit = 100;
-        let found = sums(&request, &filter).await?;
+        let found = dearest(&request, &filter, END_USERS).await?;
         let row = |sum: &DaySum| json!({"end_user": first(sum), "total_count": sum.requests, "total_spend": sum.spend});
         Ok(page(&json!(found.iter().map(row).collect::<Vec<_>>())))
     })
@@ -307,8 +312,13 @@ pub(crate) fn report(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
                 return Err(bad(message).param("group_by"));
             }
         };
-        let entity = if kind == "api_key" { By::Key } else { By::Entity };
-        let mut filter = days.filter(of, &[By::Date, entity, By::Model, By::Key]);
+        let is_csv = request.parameter("format").as_deref() == Some("csv");
+        let told_apart: &[By] = match (kind, is_csv) {
+            ("api_key", false) => &[By::Key, By::Model],
+            ("api_key", true) => &[By::Date, By::Key, By::Model, By::Key],
+            _ => &[By::Date, By::Entity, By::Model, By::Key],
+        };
+        let mut filter = days.filter(of, told_apart);
         restrict(&request, &mut filter)?;
         let parameter = match kind {
             "team" => "team_id",
@@ -321,7 +331,7 @@ pub(crate) fn report(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             filter.with.push((By::Entity, named));
         }
         let found = sums(&request, &filter).await?;
-        if request.parameter("format").as_deref() == Some("csv") {
+        if is_csv {
             let row = |sum: &DaySum| {
                 let text = |at: usize| sum.of.get(at).cloned().unwrap_or_default();
                 json!({
@@ -364,7 +374,7 @@ fn per_key(found: &[DaySum]) -> Value {
         to.completion_tokens += sum.completion_tokens;
     };
     for sum in found {
-        let [_, key, model, _] = &sum.of[..] else { continue };
+        let [key, model] = &sum.of[..] else { continue };
         let (total, models) = keys.entry(key).or_default();
         add(total, sum);
         add(models.entry(model).or_default(), sum);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hale_core::tenancy::{Record, Row};
-use hale_store::{By, DaysOf, LogFilter, LogOrder, TenantTable};
+use hale_store::{By, DaysOf, LogFilter, LogOrder, LogSum, TenantTable};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
@@ -72,7 +72,7 @@ pub(crate) fn logs(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
 /// What a day cost, by user, and by model.
 type SpentDay = (f64, Map<String, Value>, Map<String, Value>);
 
-/// Each day with its users and models.
+/// Each day with its users and models: two queries, so that neither has a sum for each user and model.
 async fn summary(
     request: &PageRequest<'_>,
     days: &Days,
@@ -81,7 +81,7 @@ async fn summary(
         true => DaysOf::EndUsers,
         false => DaysOf::Users,
     };
-    let mut filter = days.filter(of, &[By::Date, By::Entity, By::Key, By::Model]);
+    let mut filter = days.filter(of, &[By::Date, By::Entity]);
     let scope = Scope::of(request)?;
     if of == DaysOf::EndUsers && scope != Scope::All {
         return Err(bad("`end_user` is for admins".to_owned()).param("end_user"));
@@ -97,15 +97,16 @@ async fn summary(
     let mut by_day: BTreeMap<String, SpentDay> =
         days.each().iter().map(|day| (day.to_string(), Default::default())).collect();
     for sum in sums(request, &filter).await? {
-        let [day, user, _, model] = &sum.of[..] else { continue };
-        let (spend, users, models) = by_day.entry((**day).to_owned()).or_default();
+        let [day, user] = &sum.of[..] else { continue };
+        let (spend, users, _) = by_day.entry((**day).to_owned()).or_default();
         *spend += sum.spend;
-        let add = |to: &mut Map<String, Value>, name: &str| {
-            let known = to.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-            to.insert(name.to_owned(), json!(known + sum.spend));
-        };
-        add(users, user);
-        add(models, model);
+        users.insert((**user).to_owned(), json!(sum.spend));
+    }
+    filter.by = vec![By::Date, By::Model];
+    for sum in sums(request, &filter).await? {
+        let [day, model] = &sum.of[..] else { continue };
+        let (_, _, models) = by_day.entry((**day).to_owned()).or_default();
+        models.insert((**model).to_owned(), json!(sum.spend));
     }
     let row = |(day, (spend, users, models)): (String, SpentDay)| json!({"startTime": day, "spend": spend, "users": users, "models": models});
     Ok(rows(request, &by_day.into_iter().map(row).collect::<Vec<_>>()))
@@ -145,7 +146,8 @@ pub(crate) fn pages(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
     })
 }
 
-/// `GET /spend/logs/session/ui?session_id=`, `/spend/session`: the requests of a session, and what they come to.
+/// `GET /spend/logs/session/ui?session_id=`, `/spend/session`: the requests of a session, and what they come to. Sums are of all of
+/// them; `data` and `retries` are of the first ones, and `truncated` says that there are more.
 pub(crate) fn session(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
@@ -155,30 +157,23 @@ pub(crate) fn session(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'
         let filter = LogFilter { ascends: true, ..filter(&request, &Days::default())? };
         let (found, total) =
             store(&request)?.logs(&filter).await.map_err(|error| failed(&error))?;
-        let sum = |name: &str| found.iter().filter_map(|row| row.get(name)?.as_f64()).sum::<f64>();
-        let mut models: BTreeMap<String, (u64, f64)> = BTreeMap::new();
-        let mut retries = 0;
-        for row in &found {
-            let model = Row(row).text("model").unwrap_or_default().to_owned();
-            let (requests, spend) = models.entry(model).or_default();
-            *requests += 1;
-            *spend += row.get("spend").and_then(Value::as_f64).unwrap_or(0.0);
-            retries += Row(row)
-                .object("metadata")
-                .get("attempted_retries")
-                .and_then(Value::as_u64)
-                .unwrap_or(0);
-        }
-        let model = |(model, (requests, spend)): (String, (u64, f64))| {
-            (model, json!({"requests": requests, "spend": spend}))
+        let sums = store(&request)?.log_sums(&filter).await.map_err(|error| failed(&error))?;
+        let count = |of: fn(&LogSum) -> i64| sums.iter().map(of).fold(0, i64::saturating_add);
+        let retries = |row: &Record| Row(row).object("metadata").get("attempted_retries")?.as_u64();
+        let model = |sum: &LogSum| {
+            let name = sum.model.clone().into_string();
+            (name, json!({"requests": sum.requests, "spend": sum.spend}))
         };
-        let failures =
-            found.iter().filter(|row| Row(row).text("status") == Some("failure")).count();
         Ok(page(&json!({
-            "session_id": request.parameter("session_id"), "requests": total, "failed": failures, "retries": retries,
-            "spend": sum("spend"), "prompt_tokens": sum("prompt_tokens"), "completion_tokens": sum("completion_tokens"),
-            "models": models.into_iter().map(model).collect::<Map<_, _>>(),
+            "session_id": request.parameter("session_id"), "requests": count(|sum| sum.requests),
+            "failed": count(|sum| sum.failed),
+            "retries": found.iter().filter_map(retries).fold(0, u64::saturating_add),
+            "spend": sums.iter().fold(0.0, |spend, sum| spend + sum.spend),
+            "prompt_tokens": count(|sum| sum.prompt_tokens),
+            "completion_tokens": count(|sum| sum.completion_tokens),
+            "models": sums.iter().map(model).collect::<Map<_, _>>(),
             "data": found.iter().map(log).collect::<Vec<_>>(),
+            "truncated": total > found.len() as u64,
         })))
     })
 }

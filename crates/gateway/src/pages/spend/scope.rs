@@ -175,12 +175,36 @@ pub(super) fn number(
     })
 }
 
-/// The sums of days.
+/// The sums of days, all of them: a report that leaves some out would show less than was spent.
 pub(super) async fn sums(
     request: &PageRequest<'_>,
     filter: &DayFilter,
 ) -> Result<Vec<DaySum>, Refusal> {
-    store(request)?.days(filter).await.map_err(|error| failed(&error))
+    let one_more = DayFilter { limit: SUMS_MAX + 1, ..filter.clone() };
+    let found = store(request)?.days(&one_more).await.map_err(|error| failed(&error))?;
+    match found.len() > SUMS_MAX as usize {
+        true => Err(too_many()),
+        false => Ok(found),
+    }
+}
+
+/// The dearest sums of days, so many.
+pub(super) async fn dearest(
+    request: &PageRequest<'_>,
+    filter: &DayFilter,
+    count: u32,
+) -> Result<Vec<DaySum>, Refusal> {
+    let filter = DayFilter { limit: count, ..filter.clone() };
+    store(request)?.days(&filter).await.map_err(|error| failed(&error))
+}
+
+/// A report would have more sums than one answer has.
+fn too_many() -> Refusal {
+    let message = format!(
+        "this report has more than {SUMS_MAX} sums, and none is left out; ask for fewer days with `start_date` and \
+         `end_date`, or for some keys with `api_key`"
+    );
+    bad(message).param("start_date")
 }
 
 /// A page of rows: JSON, or CSV with `format=csv`.

@@ -1,7 +1,8 @@
 //! `hale spend reconcile`: the ledger beside a provider's report of costs.
 //!
 //! Sources: <https://platform.openai.com/docs/api-reference/usage/costs>,
-//! <https://platform.claude.com/docs/en/api/admin-api/usage-cost/get-cost-report>. Always true: only days that the report has are compared.
+//! <https://platform.claude.com/docs/en/api/admin-api/usage-cost/get-cost-report>. Always true: only days that the report has are compared; a
+//! line that cannot be read, or is not in dollars, is an error that names it: it is never taken for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,46 +31,72 @@ fn read(text: &str) -> Result<Report, String> {
     let buckets = value.get("data").and_then(Value::as_array).ok_or(wrong)?;
     let is_anthropic = buckets.iter().any(|bucket| bucket.get("starting_at").is_some());
     let mut costs = Costs::new();
-    for bucket in buckets {
-        let day = match bucket.get("start_time").and_then(Value::as_i64) {
-            Some(seconds) => {
-                let at =
-                    jiff::Timestamp::from_second(seconds).map_err(|error| error.to_string())?;
-                at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
-            }
-            None => {
-                let text = bucket.get("starting_at").and_then(Value::as_str).ok_or(wrong)?;
-                text.split('T').next().unwrap_or_default().to_owned()
-            }
-        };
-        for result in bucket.get("results").and_then(Value::as_array).ok_or(wrong)? {
-            let (model, usd) = match is_anthropic {
+    for (at, bucket) in buckets.iter().enumerate() {
+        let day = day(bucket).ok_or_else(|| {
+            format!("data[{at}] of the report has no day that can be read: {}", short(bucket))
+        })?;
+        let results = bucket.get("results").and_then(Value::as_array).ok_or(wrong)?;
+        for (number, result) in results.iter().enumerate() {
+            let line = match is_anthropic {
                 true => of_anthropic(result),
                 false => of_openai(result),
             };
+            let (model, usd) = line.map_err(|problem| {
+                format!(
+                    "data[{at}].results[{number}] of the report ({day}) {problem}: {}; fetch the report again, or correct that line",
+                    short(result)
+                )
+            })?;
             *costs.entry((day.clone(), model)).or_default() += usd;
         }
     }
     Ok(Report { provider: if is_anthropic { "anthropic" } else { "openai" }, costs })
 }
 
+/// The day of a bucket, UTC.
+fn day(bucket: &Value) -> Option<String> {
+    let at = match bucket.get("start_time") {
+        Some(seconds) => jiff::Timestamp::from_second(seconds.as_i64()?).ok()?,
+        None => bucket.get("starting_at")?.as_str()?.parse().ok()?,
+    };
+    Some(at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
+}
+
+/// The beginning of a value, for a message.
+fn short(value: &Value) -> String {
+    value.to_string().chars().take(200).collect()
+}
+
+/// What is wrong with a line, behind its name.
+type Wrong = &'static str;
+
 /// A line such as `gpt-4o-2024-08-06, input`, in dollars.
-fn of_openai(result: &Value) -> (String, f64) {
-    let line = result.get("line_item").and_then(Value::as_str).unwrap_or_default();
+fn of_openai(result: &Value) -> Result<(String, f64), Wrong> {
+    let line = result.get("line_item").and_then(Value::as_str).filter(|line| !line.is_empty());
+    let line = line.ok_or("has no line_item (ask for the report with group_by=line_item)")?;
     let model = line.split(',').next().unwrap_or_default().trim().to_owned();
-    let value = &result["amount"]["value"];
-    let usd = value.as_f64().or_else(|| value.as_str()?.parse().ok());
-    (model, usd.unwrap_or(0.0))
+    let amount = &result["amount"];
+    Ok((model, money((&amount["value"], &amount["currency"]))?))
 }
 
 /// An amount of cents, as text.
-fn of_anthropic(result: &Value) -> (String, f64) {
-    let model = result.get("model").and_then(Value::as_str);
-    let described = result.get("description").and_then(Value::as_str);
-    let amount = &result["amount"];
-    let cents: Option<f64> =
-        amount.as_str().and_then(|text| text.parse().ok()).or_else(|| amount.as_f64());
-    (model.or(described).unwrap_or_default().to_owned(), cents.unwrap_or(0.0) / 100.0)
+fn of_anthropic(result: &Value) -> Result<(String, f64), Wrong> {
+    let text = |name: &str| result.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
+    let model = text("model").or_else(|| text("description"));
+    let model = model.ok_or(
+        "has neither a model nor a description (ask for the report with group_by[]=description)",
+    )?;
+    Ok((model.to_owned(), money((&result["amount"], &result["currency"]))? / 100.0))
+}
+
+/// An amount, a number or a text, that is in dollars.
+fn money((amount, currency): (&Value, &Value)) -> Result<f64, Wrong> {
+    let is_usd = currency.as_str().is_some_and(|name| name.eq_ignore_ascii_case("usd"));
+    if !is_usd {
+        return Err("is not in USD");
+    }
+    let number = amount.as_f64().or_else(|| amount.as_str()?.parse().ok());
+    number.filter(|number| number.is_finite()).ok_or("has no amount that is a number")
 }
 
 /// Whether both are one model: a report has the date of a version that a name leaves out.
@@ -83,6 +110,9 @@ fn is_same(reported: &str, own: &str) -> bool {
 }
 
 pub(super) async fn run(database: &Database, text: &str, tolerance: f64) -> Done {
+    if !tolerance.is_finite() || tolerance < 0.0 {
+        return Err(format!("--tolerance must be a percentage from 0 on, and is {tolerance}"));
+    }
     let report = read(text)?;
     let days: BTreeSet<&String> = report.costs.keys().map(|(day, _)| day).collect();
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
@@ -145,6 +175,52 @@ mod tests {
         let place = ("2026-11-28".to_owned(), "claude-sonnet-4-5-20250929".to_owned());
         assert!((report.costs[&place] - 1.2345).abs() < 1e-12 && report.provider == "anthropic");
         assert!(read("{}").is_err() && read("no").is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_no_money_in_dollars_is_named_and_never_taken_for_nothing() {
+        let openai = |amount: &str, line: &str| {
+            format!(
+                r#"{{"data":[{{"start_time":1795824000,"results":[
+                    {{"amount":{{"value":0.06,"currency":"usd"}},"line_item":"gpt-4o, input"}},
+                    {{"amount":{amount},"line_item":{line}}}]}}]}}"#
+            )
+        };
+        let anthropic = |line: &str| {
+            format!(r#"{{"data":[{{"starting_at":"2026-11-28T00:00:00Z","results":[{line}]}}]}}"#)
+        };
+        let line = "\"gpt-4o, input\"";
+        let second = "data[0].results[1] of the report (2026-11-28)";
+        let first = "data[0].results[0] of the report (2026-11-28)";
+        for (text, place, problem) in [
+            (
+                openai(r#"{"value":"abc","currency":"usd"}"#, line),
+                second,
+                "no amount that is a number",
+            ),
+            (
+                openai(r#"{"value":"NaN","currency":"usd"}"#, line),
+                second,
+                "no amount that is a number",
+            ),
+            (
+                openai(r#"{"value":null,"currency":"usd"}"#, line),
+                second,
+                "no amount that is a number",
+            ),
+            (openai(r#"{"currency":"usd"}"#, line), second, "no amount that is a number"),
+            (openai(r#"{"value":1,"currency":"eur"}"#, line), second, "is not in USD"),
+            (openai(r#"{"value":1}"#, line), second, "is not in USD"),
+            (openai(r#"{"value":1,"currency":"usd"}"#, "null"), second, "group_by=line_item"),
+            (anthropic(r#"{"currency":"EUR","amount":"1","model":"m"}"#), first, "is not in USD"),
+            (anthropic(r#"{"currency":"USD","amount":"1,5","model":"m"}"#), first, "no amount"),
+            (anthropic(r#"{"currency":"USD","amount":"1"}"#), first, "group_by[]=description"),
+        ] {
+            let error = read(&text).err().unwrap_or_default();
+            assert!(error.contains(place) && error.contains(problem), "{text}: {error}");
+        }
+        let error = read(r#"{"data":[{"starting_at":"soon","results":[]}]}"#).err().unwrap();
+        assert!(error.contains("data[0]") && error.contains("soon"), "{error}");
     }
 
     #[test]

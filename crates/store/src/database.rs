@@ -12,7 +12,7 @@ use crate::address::{Address, Purpose};
 use crate::batch::{Batch, Committed};
 use crate::error::{self, Error};
 use crate::postgres::Postgres;
-use crate::spend::{CALLS, CORRECTIONS, ModelDay, PastCall, SINGLE, SUMMED, day_of};
+use crate::spend::{CALLS, CORRECTIONS, ModelDay, PastCall, SINGLE, SUMMED, SUMMED_CALLS, day_of};
 use crate::sql::Sql;
 use crate::sqlite::Sqlite;
 pub use crate::sqlite::Threads;
@@ -187,6 +187,16 @@ impl Database {
         let rows = self.read(Sql { text: CORRECTIONS, values: Vec::new() }).await?;
         let of = |row: &Row| Some((row.first()?.text()?.into(), row.get(1)?.integer()?));
         Ok(rows.iter().filter_map(of).collect())
+    }
+
+    /// How many billed calls of the days from `first` to `last` are kept as sums.
+    ///
+    /// # Errors
+    /// Why that cannot be read.
+    pub async fn summed_calls(&self, first: &str, last: &str) -> Result<i64, Error> {
+        let values = vec![first.into(), last.into()];
+        let rows = self.read(Sql { text: SUMMED_CALLS, values }).await?;
+        Ok(rows.first().and_then(|row| row.first()?.integer()).unwrap_or(0))
     }
 
     /// What was spent on the days from `first` to `last`, by provider and model.

@@ -375,6 +375,57 @@ fn calls_are_priced_again_once_and_sums_agree_before_and_after() {
     assert_eq!(activity["sum_api_requests"], 3, "a correction is no request");
 }
 
+/// An id that `model_info` does not state is made of the parameters, so that a corrected price is another deployment.
+#[test]
+fn a_corrected_price_is_found_where_the_id_of_its_deployment_changed_with_it() {
+    let upstream = upstream();
+    let directory = TempDir::new();
+    let store = directory.path().join("hale.db");
+    let store = store.to_str().unwrap();
+    // The price list has gpt-4o, the config states its own price.
+    let config = |name: &str, prices: &[f64]| {
+        let entry = |price: &f64| {
+            json!({"model_name": name, "litellm_params": {
+                "model": "openai/gpt-4o", "api_key": "sk-x", "api_base": upstream.api_base(), "input_cost_per_token": price,
+                "output_cost_per_token": 0.0,
+            }})
+        };
+        prices.iter().fold(Config::new(), |config, price| config.entry(entry(price)))
+    };
+    let mut hale = at(&config("m", &[0.001]), &directory).start();
+    assert_eq!(chat_with(&hale, &[], &openai::chat_request("m", "hi")).status, 200);
+    wait_for_logs(&hale, 1);
+    hale.stop();
+    let reprice = |config: &Config, more: &[&str]| {
+        let file = directory.path().join("other.yaml");
+        std::fs::write(&file, config.text()).unwrap();
+        let from = [&["reprice", "--config", file.to_str().unwrap()], more].concat();
+        spend(store, &from)
+    };
+    let all = ["--from", "2026-01-01", "--dry-run"];
+    let found = reprice(&config("m", &[0.003]), &all).stdout;
+    assert!(found.contains("openai/gpt-4o: 1 calls, 0.02 USD were 0.06"), "{found}");
+    for (config, why) in [
+        (
+            config("other", &[0.003]),
+            "no deployment of the config has that group, provider and model",
+        ),
+        (config("m", &[0.003, 0.004]), "have different prices"),
+    ] {
+        let found = reprice(&config, &all).stdout;
+        let named = "not priced: 1 calls of m (openai/gpt-4o) keep their cost: ";
+        assert!(found.contains(named) && found.contains(why), "{found}");
+        assert!(!found.contains("every call costs what it did"), "{found}");
+    }
+    let behind = reprice(&config("m", &[0.003]), &["--from", "2026-02-01", "--to", "2026-01-01"]);
+    assert_eq!(behind.code(), Some(2), "{}", behind.stdout);
+    assert!(
+        behind.stderr.contains("--from 2026-02-01 is behind --to 2026-01-01"),
+        "{}",
+        behind.stderr
+    );
+}
+
 #[test]
 fn a_cost_can_be_asked_for_before_it_is_made() {
     let upstream = upstream();
@@ -421,13 +472,13 @@ fn a_report_of_more_sums_than_an_answer_has_never_shows_less_than_was_spent() {
     assert_eq!(keys.as_array().map(Vec::len), Some(4_500));
     near(&keys[0]["total_cost"], 0.26);
     // Pages have a part of the days, and the sums of all.
-    let page = get(&hale, &format!("/user/daily/activity?{range}&page_size=10&page=3"));
+    let page = get(&hale, &format!("/user/daily/activity?{range}&page_size=1&page=26"));
     near(&page["metadata"]["total_spend"], total);
     assert_eq!(
-        (&page["metadata"]["total_pages"], &page["results"][5]["date"]),
-        (&json!(3), &json!("2026-10-01"))
+        (&page["metadata"]["total_pages"], &page["results"][0]["date"]),
+        (&json!(26), &json!("2026-10-01"))
     );
-    near(&page["results"][5]["metrics"]["spend"], 45.0);
+    near(&page["results"][0]["metrics"]["spend"], 45.0);
     for path in [
         "/global/spend/report?group_by=user&",
         "/user/daily/activity/aggregated?",
@@ -437,8 +488,8 @@ fn a_report_of_more_sums_than_an_answer_has_never_shows_less_than_was_spent() {
         assert_eq!(refused.status, 400, "{path}: {}", refused.text());
         let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(message.contains("100000 sums") && message.contains("fewer days"), "{message}");
-        let half = client(&hale).get(&format!("{path}start_date=2026-10-01&end_date=2026-10-13"));
-        assert_eq!(half.status, 200, "{path}: {}", half.text());
+        let less = client(&hale).get(&format!("{path}start_date=2026-10-01&end_date=2026-10-01"));
+        assert_eq!(less.status, 200, "{path}: {}", less.text());
     }
 }
 

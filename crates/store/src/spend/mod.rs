@@ -12,7 +12,7 @@ mod sums;
 
 pub(crate) use self::day::day_of;
 pub(crate) use self::kinds::Calls;
-pub(crate) use self::past::{CALLS, CORRECTIONS, SINGLE, SUMMED};
+pub(crate) use self::past::{CALLS, CORRECTIONS, SINGLE, SUMMED, SUMMED_CALLS};
 pub use self::past::{ModelDay, PastCall};
 pub use self::request::{SpendRows, SpentCall, SpentPeriod, SpentRequest, SpentTexts};
 pub(crate) use self::rows::summed;

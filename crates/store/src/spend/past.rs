@@ -68,6 +68,10 @@ pub(crate) const SINGLE: &str = "select at / 86400000, provider, model, cast(cou
 pub(crate) const SUMMED: &str = "select day, provider, model, cast(sum(calls) as bigint), cast(sum(cost_nano) as bigint) \
     from {hale}attempt_sums where day >= $1 and day < $2 group by 1, 2, 3";
 
+/// How many calls that something was counted of are kept as sums.
+pub(crate) const SUMMED_CALLS: &str = "select cast(coalesce(sum(calls), 0) as bigint) from {hale}attempt_sums \
+    where day >= $1 and day <= $2 and (input_tokens > 0 or output_tokens > 0 or cost_nano <> 0)";
+
 fn text(row: &Row, at: usize) -> Box<str> {
     row.get(at).and_then(Value::text).unwrap_or_default().into()
 }

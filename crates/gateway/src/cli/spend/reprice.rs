@@ -1,11 +1,13 @@
 //! `hale spend reprice`: what calls cost at the prices of now.
 //!
-//! Always true: a call whose price is not known, or that has no counts, stays as it is; a second run finds nothing more; a correction goes
-//! the way of all spend, so that sums agree after it.
+//! Always true: a call whose price is not known stays as it is, and is told; a second run finds nothing more; a correction goes the way of
+//! all spend, so that sums agree after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hale_core::deployment::Deployment;
+use hale_core::group::GroupIndex;
 use hale_core::money::Money;
 use hale_core::snapshot::Snapshot;
 use hale_core::usage::Usage;
@@ -17,6 +19,8 @@ use crate::clock;
 
 /// Calls that are read at once.
 const AT_ONCE: u32 = 5_000;
+/// How a day is written.
+const DAY: &str = "2026-11-28";
 
 /// What is to be priced again.
 pub(super) struct Asked {
@@ -28,12 +32,18 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn of(from: &str, to: Option<&str>, is_dry: bool) -> Result<Asked, String> {
         let day = |text: &str| {
-            text.parse::<Date>()
-                .map_err(|_| format!("a day is written as 2026-11-28, not as {text}"))
+            let day = text.parse::<Date>().ok().filter(|_| text.len() == DAY.len());
+            day.ok_or_else(|| format!("a day is written as {DAY}, not as {text}"))
         };
         let now = jiff::Timestamp::from_millisecond(i64::try_from(clock::unix_ms()).unwrap_or(0));
         let today = now.unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date();
-        Ok(Asked { from: day(from)?, to: to.map_or(Ok(today), day)?, is_dry })
+        let (from, to) = (day(from)?, to.map_or(Ok(today), day)?);
+        if from > to {
+            return Err(format!(
+                "--from {from} is behind --to {to}: name the earlier day in --from"
+            ));
+        }
+        Ok(Asked { from, to, is_dry })
     }
 
     /// When the first day begins and the last one ends, milliseconds since 1970.
@@ -50,20 +60,65 @@ impl Asked {
 /// How many calls of a model change, and what they cost before and after.
 type Changed = (u64, Money, Money);
 
-/// What a call costs now; `None` if that is not known.
-fn cost(call: &PastCall, snapshot: Option<&Snapshot>) -> Option<Money> {
-    let counts: serde_json::Value = serde_json::from_str(&call.counts).ok()?;
+/// Why a call keeps its cost, as a text behind its name.
+type Unpriced = &'static str;
+
+/// Calls that keep their cost: model group, provider, model, and why.
+type Kept = BTreeMap<(Box<str>, Box<str>, Box<str>, Unpriced), u64>;
+
+/// What a call costs now; `None` if nothing of it was counted, so that nothing was billed.
+///
+/// # Errors
+/// Why that is not known.
+fn cost(call: &PastCall, snapshot: Option<&Snapshot>) -> Result<Option<Money>, Unpriced> {
+    let counts: serde_json::Value =
+        serde_json::from_str(&call.counts).map_err(|_| "their counts cannot be read")?;
     let usage = Usage::of_counts(&counts);
     if usage == Usage::default() {
-        return None;
+        return Ok(None);
     }
-    let of_config = snapshot.and_then(|snapshot| {
-        snapshot.deployments.iter().find(|deployment| *deployment.id == *call.deployment)
-    });
-    match of_config {
-        Some(deployment) => deployment.facts_of(&call.model).cost(&usage),
-        None => hale_core::prices::priced(&call.provider, &call.model)?.cost(&usage),
+    let Some(snapshot) = snapshot else {
+        let listed = hale_core::prices::priced(&call.provider, &call.model);
+        let cost = listed.and_then(|facts| facts.cost(&usage));
+        return cost
+            .map(Some)
+            .ok_or("the price list has no price of it, and no --config states one");
+    };
+    let costs: BTreeSet<Option<Money>> = deployments(call, snapshot)
+        .iter()
+        .map(|deployment| deployment.facts_of(&call.model).cost(&usage))
+        .collect();
+    match (costs.first(), costs.len()) {
+        (Some(Some(cost)), 1) => Ok(Some(*cost)),
+        (Some(_), 1) => Err("neither the config nor the price list has a price of it"),
+        (None, _) => Err("no deployment of the config has that group, provider and model"),
+        _ => Err(
+            "deployments of the config with that group, provider and model have different prices",
+        ),
     }
+}
+
+/// The deployments of the config that a call may have been of: the one with its id; else, because an id without `model_info.id` changes
+/// with the price, those of its group, provider and model.
+fn deployments<'a>(call: &PastCall, snapshot: &'a Snapshot) -> Vec<&'a Arc<Deployment>> {
+    let is_of_model = |deployment: &&Arc<Deployment>| {
+        let endpoint = &deployment.endpoint;
+        let model = &*endpoint.upstream_model;
+        *endpoint.provider.name == *call.provider && (model.contains('*') || *model == *call.model)
+    };
+    let by_id = snapshot.by_id.get(&*call.deployment).map(|index| snapshot.deployment(*index));
+    if let Some(deployment) = by_id.filter(is_of_model) {
+        return vec![deployment];
+    }
+    let group = &*call.model_group;
+    let named = snapshot.by_name.get(group).or_else(|| snapshot.by_model.get(group)).copied();
+    let is_of_pattern = |index: &GroupIndex| {
+        let pattern = snapshot.group(*index).pattern.as_ref();
+        pattern.is_some_and(|pattern| pattern.captures(group).is_some())
+    };
+    let index = named.or_else(|| snapshot.wildcards.iter().copied().find(is_of_pattern));
+    let members = index.into_iter().flat_map(|index| &snapshot.group(index).members);
+    members.map(|index| snapshot.deployment(*index)).filter(is_of_model).collect()
 }
 
 pub(super) async fn run(database: &Database, snapshot: Option<&Snapshot>, asked: &Asked) -> Done {
@@ -71,6 +126,7 @@ pub(super) async fn run(database: &Database, snapshot: Option<&Snapshot>, asked:
     let failed = |error: hale_store::Error| error.to_string();
     let corrected = database.corrections().await.map_err(failed)?;
     let mut models: BTreeMap<(Box<str>, Box<str>), Changed> = BTreeMap::new();
+    let mut kept = Kept::new();
     let mut after: Box<str> = "".into();
     let mut writer = Writer::new();
     loop {
@@ -78,7 +134,16 @@ pub(super) async fn run(database: &Database, snapshot: Option<&Snapshot>, asked:
         let Some(last) = calls.last() else { break };
         after = last.id.clone();
         for call in calls.iter().filter(|call| !call.request.starts_with("reprice-")) {
-            let Some(now) = cost(call, snapshot) else { continue };
+            let now = match cost(call, snapshot) {
+                Ok(Some(now)) => now,
+                Ok(None) => continue,
+                Err(why) => {
+                    let names = [&call.model_group, &call.provider, &call.model].map(Clone::clone);
+                    let [group, provider, model] = names;
+                    *kept.entry((group, provider, model, why)).or_default() += 1;
+                    continue;
+                }
+            };
             let id = format!("reprice-{}", call.id);
             let known = corrected.get(&*id).copied().unwrap_or(0);
             let before = Money::of_parts(call.cost_nano.unwrap_or(0)).plus(Money::of_parts(known));
@@ -95,16 +160,40 @@ pub(super) async fn run(database: &Database, snapshot: Option<&Snapshot>, asked:
             }
         }
     }
+    let days = (asked.from.to_string(), asked.to.to_string());
+    let summed = database.summed_calls(&days.0, &days.1).await.map_err(failed)?;
+    Ok((told(&models, &kept, summed, asked.is_dry), true))
+}
+
+/// What changes, and which calls could not be priced.
+fn told(
+    models: &BTreeMap<(Box<str>, Box<str>), Changed>,
+    kept: &Kept,
+    summed: i64,
+    is_dry: bool,
+) -> String {
     let mut text = String::new();
-    for ((provider, model), (count, was, is)) in &models {
+    for ((provider, model), (count, was, is)) in models {
         text.push_str(&format!("{provider}/{model}: {count} calls, {was} USD were {is}\n"));
     }
-    text.push_str(match (models.is_empty(), asked.is_dry) {
-        (true, _) => "every call costs what it did\n",
-        (false, true) => "nothing was changed\n",
-        (false, false) => "corrected\n",
+    for ((group, provider, model, why), count) in kept {
+        text.push_str(&format!(
+            "not priced: {count} calls of {group} ({provider}/{model}) keep their cost: {why}\n"
+        ));
+    }
+    if summed > 0 {
+        text.push_str(&format!(
+            "not priced: {summed} calls are kept as sums and have no counts of their own\n"
+        ));
+    }
+    let is_whole = kept.is_empty() && summed == 0;
+    text.push_str(match (models.is_empty(), is_dry, is_whole) {
+        (true, _, true) => "every call costs what it did\n",
+        (true, _, false) => "no call that could be priced costs something else\n",
+        (false, true, _) => "nothing was changed\n",
+        (false, false, _) => "corrected\n",
     });
-    Ok((text, true))
+    text
 }
 
 /// Writes corrections under a name of its own.

@@ -135,6 +135,7 @@ mod sinks_kept;
 mod small_keys;
 mod small_providers;
 mod spend;
+mod spend_reports;
 mod spending;
 mod store;
 mod strategies;

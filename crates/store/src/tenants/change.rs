@@ -19,7 +19,7 @@ pub struct Find {
     pub with: Vec<(&'static str, Vec<Box<str>>)>,
     /// Whose column has this text in whatever letters.
     pub in_any_case: Option<(&'static str, Box<str>)>,
-    /// Sorted by this column, which is the newest first if it is a time.
+    /// Sorted by this column: the newest first if it is a time, the largest first if it is an amount.
     pub sorted_by: Option<&'static str>,
     /// At most so many.
     pub limit: u32,

@@ -349,7 +349,8 @@ impl Place {
         }
         if let Some(column) = find.sorted_by.filter(|column| self.has(table, column)) {
             let is_time = table.column(column) == Some(ColumnType::Time);
-            let order = if is_time { " desc nulls last" } else { "" };
+            let is_amount = table.column(column) == Some(ColumnType::Real);
+            let order = if is_time || is_amount { " desc nulls last" } else { "" };
             sql.push_str(&format!(" order by \"{column}\"{order}"));
             // Pages have each row once, also where several have the same moment.
             if let Some((first, _)) = table.columns().first().filter(|(first, _)| first != &column)

@@ -7,7 +7,9 @@ use hale_store::{By, DayFilter, DaySum, DaysOf, Find, TenantTable};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
-use super::scope::{Days, Scope, keys, list, number, sums};
+use super::days::Days;
+use super::form::Form;
+use super::scope::{Scope, keys, list, number, sums};
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{failed, page, store};
 use crate::pages::{PageRequest, Waiting};
@@ -143,6 +145,7 @@ async fn activity(
     request: PageRequest<'_>,
     (of, parameter): Subject,
 ) -> Result<http::Response<crate::http::reply::Reply>, Refusal> {
+    Form::must_be_json(&request)?;
     let days = Days::named(&request)?;
     let mut filter = days.filter(of, &BY);
     restrict(&request, of, &mut filter.with)?;

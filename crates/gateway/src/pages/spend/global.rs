@@ -7,13 +7,17 @@ use hale_store::{By, DayFilter, DaySum, DaysOf, Find, TenantTable};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
-use super::scope::{Days, Scope, dearest, keys, list, number, rows, sums};
+use super::days::Days;
+use super::form::Form;
+use super::scope::{Scope, dearest, hashed, keys, list, not_among, number, sums};
 use crate::http::refusal::Refusal;
 use crate::pages::admin::{bad, body, failed, page, shown, store};
 use crate::pages::{PageRequest, Waiting};
 
 /// Days of a report that names none.
 const LAST: i64 = 30;
+/// What a day of activity has.
+const ACTIVITY: [&str; 3] = ["date", "api_requests", "total_tokens"];
 /// End users of one answer, as in LiteLLM.
 const END_USERS: u32 = 100;
 
@@ -73,8 +77,9 @@ async fn keys_named(
 pub(crate) fn spend(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        Form::must_be_json(&request)?;
         let all = by(&request, (DaysOf::Users, &[]), &Days::asked(&request)?).await?;
-        let spend: f64 = all.iter().map(|sum| sum.spend).sum();
+        let spend = all.iter().fold(0.0, |spend, sum| spend + sum.spend);
         Ok(page(&json!({"spend": spend, "max_budget": 0.0})))
     })
 }
@@ -83,11 +88,12 @@ pub(crate) fn spend(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
 pub(crate) fn days(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let days = Days::asked(&request)?.or_last(LAST);
         let mut found = by(&request, (DaysOf::Users, &[By::Date]), &days).await?;
         found.reverse();
         let row = |sum: &DaySum| json!({"date": first(sum), "spend": sum.spend});
-        Ok(rows(&request, &found.iter().map(row).collect::<Vec<_>>()))
+        Ok(form.rows(&["date", "spend"], &found.iter().map(row).collect::<Vec<_>>()))
     })
 }
 
@@ -95,6 +101,7 @@ pub(crate) fn days(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
 pub(crate) fn by_key(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let found = dearest_by(&request, By::Key).await?;
         let names =
             keys_named(&request, found.iter().map(|sum| first(sum).into()).collect()).await?;
@@ -105,7 +112,8 @@ pub(crate) fn by_key(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
                 "key_name": row.and_then(|row| row.text("key_name")), "total_spend": sum.spend,
             })
         };
-        Ok(rows(&request, &found.iter().map(row).collect::<Vec<_>>()))
+        let columns = ["api_key", "key_alias", "key_name", "total_spend"];
+        Ok(form.rows(&columns, &found.iter().map(row).collect::<Vec<_>>()))
     })
 }
 
@@ -113,9 +121,10 @@ pub(crate) fn by_key(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
 pub(crate) fn by_model(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let found = dearest_by(&request, By::Model).await?;
         let row = |sum: &DaySum| json!({"model": first(sum), "total_spend": sum.spend});
-        Ok(rows(&request, &found.iter().map(row).collect::<Vec<_>>()))
+        Ok(form.rows(&["model", "total_spend"], &found.iter().map(row).collect::<Vec<_>>()))
     })
 }
 
@@ -123,11 +132,12 @@ pub(crate) fn by_model(request: PageRequest<'_>, incoming: Incoming) -> Waiting<
 pub(crate) fn by_provider(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let days = Days::asked(&request)?.or_last(LAST);
         let found = by(&request, (DaysOf::Users, &[By::Provider]), &days).await?;
         let found = found.iter().filter(|sum| !first(sum).is_empty());
         let row = |sum: &DaySum| json!({"provider": first(sum), "spend": sum.spend});
-        Ok(rows(&request, &found.map(row).collect::<Vec<_>>()))
+        Ok(form.rows(&["provider", "spend"], &found.map(row).collect::<Vec<_>>()))
     })
 }
 
@@ -135,8 +145,14 @@ pub(crate) fn by_provider(request: PageRequest<'_>, incoming: Incoming) -> Waiti
 pub(crate) fn by_team(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let days = Days::asked(&request)?.or_last(LAST);
         let found = by(&request, (DaysOf::Teams, &[By::Date, By::Entity]), &days).await?;
+        if form == Form::Csv {
+            let row = |sum: &DaySum| json!({"date": first(sum), "team_id": sum.of.get(1), "spend": sum.spend});
+            let found: Vec<Value> = found.iter().map(row).collect();
+            return Ok(form.rows(&["date", "team_id", "spend"], &found));
+        }
         let mut daily: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         let mut totals: BTreeMap<&str, f64> = BTreeMap::new();
         for sum in &found {
@@ -163,6 +179,7 @@ pub(crate) fn by_team(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'
 pub(crate) fn global_tags(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let days = Days::asked(&request)?.or_last(LAST);
         let mut filter = days.filter(DaysOf::Tags, &[By::Entity]);
         restrict(&request, &mut filter)?;
@@ -173,7 +190,11 @@ pub(crate) fn global_tags(request: PageRequest<'_>, incoming: Incoming) -> Waiti
         }
         let found = sums(&request, &filter).await?;
         let row = |sum: &DaySum| json!({"name": first(sum), "spend": sum.spend, "log_count": sum.requests});
-        Ok(page(&json!({"spend_per_tag": found.iter().map(row).collect::<Vec<_>>()})))
+        let found: Vec<Value> = found.iter().map(row).collect();
+        match form {
+            Form::Csv => Ok(form.rows(&["name", "spend", "log_count"], &found)),
+            Form::Json => Ok(page(&json!({"spend_per_tag": found}))),
+        }
     })
 }
 
@@ -181,8 +202,14 @@ pub(crate) fn global_tags(request: PageRequest<'_>, incoming: Incoming) -> Waiti
 pub(crate) fn tag_names(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let found = by(&request, (DaysOf::Tags, &[By::Entity]), &Days::asked(&request)?).await?;
-        Ok(page(&json!({"tag_names": found.iter().map(first).collect::<BTreeSet<_>>()})))
+        let names: BTreeSet<&str> = found.iter().map(first).collect();
+        if form == Form::Csv {
+            let names: Vec<Value> = names.iter().map(|name| json!({"tag_name": name})).collect();
+            return Ok(form.rows(&["tag_name"], &names));
+        }
+        Ok(page(&json!({"tag_names": names})))
     })
 }
 
@@ -190,9 +217,11 @@ pub(crate) fn tag_names(request: PageRequest<'_>, incoming: Incoming) -> Waiting
 pub(crate) fn tags(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let found = by(&request, (DaysOf::Tags, &[By::Entity]), &Days::asked(&request)?).await?;
         let row = |sum: &DaySum| json!({"individual_request_tag": first(sum), "log_count": sum.requests, "total_spend": sum.spend});
-        Ok(rows(&request, &found.iter().map(row).collect::<Vec<_>>()))
+        let columns = ["individual_request_tag", "log_count", "total_spend"];
+        Ok(form.rows(&columns, &found.iter().map(row).collect::<Vec<_>>()))
     })
 }
 
@@ -200,19 +229,28 @@ pub(crate) fn tags(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
 pub(crate) fn end_users(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let body = body(&request, incoming).await?;
-        let day = |name: &str| {
-            let text = Row(&body).text(name)?.split(['T', ' ']).next()?.to_owned();
-            text.parse::<jiff::civil::Date>().ok()
-        };
-        let days = Days { from: day("startTime"), to: day("endTime") }.or_last(LAST);
+        let form = Form::of(&request)?;
+        let (from, to) = (text(&body, "startTime")?, text(&body, "endTime")?);
+        let days = Days::of(("startTime", from), ("endTime", to))?.or_last(LAST);
         let mut filter = days.filter(DaysOf::EndUsers, &[By::Entity]);
-        if let Some(key) = Row(&body).text("api_key") {
-            filter.with.push((By::Key, vec![key.into()]));
+        restrict(&request, &mut filter)?;
+        if let Some(key) = text(&body, "api_key")? {
+            filter.with.push((By::Key, vec![hashed(key)]));
         }
         let found = dearest(&request, &filter, END_USERS).await?;
         let row = |sum: &DaySum| json!({"end_user": first(sum), "total_count": sum.requests, "total_spend": sum.spend});
-        Ok(page(&json!(found.iter().map(row).collect::<Vec<_>>())))
+        let columns = ["end_user", "total_count", "total_spend"];
+        Ok(form.rows(&columns, &found.iter().map(row).collect::<Vec<_>>()))
     })
+}
+
+/// A text of the body; an empty one is none.
+fn text<'a>(body: &'a Record, name: &str) -> Result<Option<&'a str>, Refusal> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(&**text).filter(|text| !text.is_empty())),
+        Some(other) => Err(bad(format!("`{name}` must be a text, and is {other}")).param(name)),
+    }
 }
 
 fn activity(found: &[DaySum], date: usize) -> Value {
@@ -232,8 +270,13 @@ fn activity(found: &[DaySum], date: usize) -> Value {
 pub(crate) fn all_activity(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        let form = Form::of(&request)?;
         let found = by(&request, (DaysOf::Users, &[By::Date]), &Days::named(&request)?).await?;
-        Ok(page(&activity(&found, 0)))
+        let shown = activity(&found, 0);
+        match (form, shown["daily_data"].as_array()) {
+            (Form::Csv, Some(days)) => Ok(form.rows(&ACTIVITY, days)),
+            _ => Ok(page(&shown)),
+        }
     })
 }
 
@@ -241,6 +284,7 @@ pub(crate) fn all_activity(request: PageRequest<'_>, incoming: Incoming) -> Wait
 pub(crate) fn model_activity(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
+        Form::must_be_json(&request)?;
         let found =
             by(&request, (DaysOf::Users, &[By::ModelGroup, By::Date]), &Days::named(&request)?)
                 .await?;
@@ -264,24 +308,26 @@ pub(crate) fn holders(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'
         let limit = number(&request, "limit", (100, 10_000))?;
         let is_keys = request.head.uri.path().ends_with("/keys");
         let table = if is_keys { TenantTable::Keys } else { TenantTable::Users };
-        let mut find = Find { sorted_by: Some("spend"), limit: u32::MAX, ..Find::all(table) };
+        let form = Form::of(&request)?;
+        let columns = table.columns().iter().map(|(name, _)| *name);
+        let columns: Vec<&str> = columns.filter(|name| *name != "password").collect();
+        let mut find = Find { sorted_by: Some("spend"), limit, ..Find::all(table) };
         match Scope::of(&request)? {
             Scope::All => {}
             Scope::User(user) => find.with.push(("user_id", vec![user])),
             Scope::Key(key) if is_keys => find.with.push(("token", vec![key])),
-            Scope::Key(_) => return Ok(page(&json!([]))),
+            Scope::Key(_) => return Ok(form.rows(&columns, &[])),
         }
         if let Some(users) = list(&request, "user_id") {
             find.with.push(("user_id", users));
         }
-        let mut found = store(&request)?.find(&find).await.map_err(|error| failed(&error))?;
-        found.reverse();
+        let found = store(&request)?.find(&find).await.map_err(|error| failed(&error))?;
         let row = |row: &Record| {
             let mut row = shown(table, row);
             row.remove("password");
             Value::Object(row)
         };
-        Ok(rows(&request, &found.iter().take(limit as usize).map(row).collect::<Vec<_>>()))
+        Ok(form.rows(&columns, &found.iter().map(row).collect::<Vec<_>>()))
     })
 }
 
@@ -307,12 +353,12 @@ pub(crate) fn report(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             "organization" => (DaysOf::Organizations, "organization_id", "organizations"),
             "api_key" => (DaysOf::Users, "api_key", "keys"),
             other => {
-                let message =
-                    format!("`group_by` must be team, customer or api_key, and is {other}");
-                return Err(bad(message).param("group_by"));
+                let allowed = ["team", "customer", "user", "organization", "api_key"];
+                return Err(not_among("group_by", other, allowed.into_iter()));
             }
         };
-        let is_csv = request.parameter("format").as_deref() == Some("csv");
+        let form = Form::of(&request)?;
+        let is_csv = form == Form::Csv;
         let told_apart: &[By] = match (kind, is_csv) {
             ("api_key", false) => &[By::Key, By::Model],
             ("api_key", true) => &[By::Date, By::Key, By::Model, By::Key],
@@ -339,7 +385,13 @@ pub(crate) fn report(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
                     "prompt_tokens": sum.prompt_tokens, "completion_tokens": sum.completion_tokens, "requests": sum.requests,
                 })
             };
-            return Ok(rows(&request, &found.iter().map(row).collect::<Vec<_>>()));
+            let tokens = ["prompt_tokens", "completion_tokens", "requests"];
+            let mut columns =
+                [["day", name, "model", "api_key", "spend"].as_slice(), &tokens].concat();
+            if name == "api_key" {
+                columns.remove(1);
+            }
+            return Ok(form.rows(&columns, &found.iter().map(row).collect::<Vec<_>>()));
         }
         if kind == "api_key" {
             return Ok(page(&per_key(&found)));

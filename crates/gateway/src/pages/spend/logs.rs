@@ -4,16 +4,37 @@ use std::collections::BTreeMap;
 
 use hale_core::tenancy::{Record, Row};
 use hale_store::{By, DaysOf, LogFilter, LogOrder, LogSum, TenantTable};
+use http::Response;
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
-use super::scope::{Days, Scope, keys, list, number, rows, sums};
+use super::days::Days;
+use super::form::Form;
+use super::scope::{Scope, amount, choice, keys, list, not_among, number, sums};
 use crate::http::refusal::Refusal;
+use crate::http::reply::Reply;
 use crate::pages::admin::{bad, failed, page, shown, store};
 use crate::pages::{PageRequest, Waiting};
 
 /// Requests of one answer without pages.
 const LOGS_MAX: u32 = 10_000;
+/// What chooses requests and no days.
+const OF_REQUESTS: [&str; 6] =
+    ["team_id", "session_id", "model_id", "status_filter", "min_spend", "max_spend"];
+/// How requests end.
+const STATES: [&str; 2] = ["success", "failure"];
+/// How a yes and a no are written.
+const FLAGS: [(&str, bool); 6] =
+    [("true", true), ("false", false), ("True", true), ("False", false), ("1", true), ("0", false)];
+/// By what requests are sorted.
+const ORDERS: [(&str, LogOrder); 6] = [
+    ("startTime", LogOrder::Start),
+    ("endTime", LogOrder::End),
+    ("spend", LogOrder::Spend),
+    ("total_tokens", LogOrder::Tokens),
+    ("request_duration_ms", LogOrder::Duration),
+    ("model", LogOrder::Model),
+];
 
 /// What of finished requests the query names, within what the client sees.
 fn filter(request: &PageRequest<'_>, days: &Days) -> Result<LogFilter, Refusal> {
@@ -35,14 +56,17 @@ fn filter(request: &PageRequest<'_>, days: &Days) -> Result<LogFilter, Refusal> 
             with.push((column, texts));
         }
     }
-    let usd = |name: &str| request.parameter(name).and_then(|text| text.parse().ok());
+    let mut states = list(request, "status_filter").into_iter().flatten();
+    if let Some(other) = states.find(|state| !STATES.contains(&&**state)) {
+        return Err(not_among("status_filter", &other, STATES.into_iter()));
+    }
     let (from, before) = days.ms();
     Ok(LogFilter {
         from,
         before,
         with,
-        least_usd: usd("min_spend"),
-        most_usd: usd("max_spend"),
+        least_usd: amount(request, "min_spend")?,
+        most_usd: amount(request, "max_spend")?,
         limit: LOGS_MAX,
         ..LogFilter::default()
     })
@@ -52,20 +76,30 @@ fn log(row: &Record) -> Value {
     Value::Object(shown(TenantTable::SpendLogs, row))
 }
 
+/// Finished requests as rows.
+fn csv_of(found: &[Record]) -> Response<Reply> {
+    let names: Vec<&str> = TenantTable::SpendLogs.columns().iter().map(|(name, _)| *name).collect();
+    Form::Csv.rows(&names, &found.iter().map(log).collect::<Vec<_>>())
+}
+
 /// `GET /spend/logs`: days with what users and models spent on them, or with `summarize=false`, or an id, requests.
 pub(crate) fn logs(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         drop(incoming);
         let days = Days::asked(&request)?;
-        let has_days = days.from.is_some() && days.to.is_some();
+        let form = Form::of(&request)?;
         let names_one = request.parameter("request_id").is_some_and(|id| !id.is_empty());
-        let summarizes = request.parameter("summarize").is_none_or(|it| &*it != "false");
-        if has_days && summarizes && !names_one {
-            return summary(&request, &days).await;
-        }
+        let summarizes = choice(&request, "summarize", &FLAGS)?.unwrap_or(true);
+        // Also of a report without them: what cannot be read is refused.
         let filter = filter(&request, &days)?;
+        if days.has_both() && summarizes && !names_one {
+            return summary(&request, &days, form).await;
+        }
         let (found, _) = store(&request)?.logs(&filter).await.map_err(|error| failed(&error))?;
-        Ok(rows(&request, &found.iter().map(log).collect::<Vec<_>>()))
+        match form {
+            Form::Csv => Ok(csv_of(&found)),
+            Form::Json => Ok(page(&json!(found.iter().map(log).collect::<Vec<_>>()))),
+        }
     })
 }
 
@@ -76,7 +110,8 @@ type SpentDay = (f64, Map<String, Value>, Map<String, Value>);
 async fn summary(
     request: &PageRequest<'_>,
     days: &Days,
-) -> Result<http::Response<crate::http::reply::Reply>, Refusal> {
+    form: Form,
+) -> Result<Response<Reply>, Refusal> {
     let of = match request.parameter("end_user").is_some_and(|it| !it.is_empty()) {
         true => DaysOf::EndUsers,
         false => DaysOf::Users,
@@ -89,6 +124,17 @@ async fn summary(
     filter.with.extend(scope.of_days());
     if let Some(keys) = keys(request, "api_key") {
         filter.with.push((By::Key, keys));
+    }
+    if let Some(models) = list(request, "model") {
+        filter.with.push((By::Model, models));
+    }
+    for name in OF_REQUESTS {
+        if request.parameter(name).is_some_and(|text| !text.is_empty()) {
+            let message = format!(
+                "`{name}` chooses requests, and days are not kept by it; add summarize=false"
+            );
+            return Err(bad(message).param(name));
+        }
     }
     let entity = if of == DaysOf::EndUsers { "end_user" } else { "user_id" };
     if let Some(named) = list(request, entity) {
@@ -109,7 +155,8 @@ async fn summary(
         models.insert((**model).to_owned(), json!(sum.spend));
     }
     let row = |(day, (spend, users, models)): (String, SpentDay)| json!({"startTime": day, "spend": spend, "users": users, "models": models});
-    Ok(rows(request, &by_day.into_iter().map(row).collect::<Vec<_>>()))
+    let columns = ["startTime", "spend", "users", "models"];
+    Ok(form.rows(&columns, &by_day.into_iter().map(row).collect::<Vec<_>>()))
 }
 
 /// `GET /spend/logs/v2`, `/spend/logs/ui`: a page of requests.
@@ -119,26 +166,20 @@ pub(crate) fn pages(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
         let days = Days::named(&request)?;
         let (at, size) =
             (number(&request, "page", (1, 1_000_000))?, number(&request, "page_size", (50, 100))?);
-        let order = match request.parameter("sort_by").as_deref() {
-            None | Some("" | "startTime") => LogOrder::Start,
-            Some("endTime") => LogOrder::End,
-            Some("spend") => LogOrder::Spend,
-            Some("total_tokens") => LogOrder::Tokens,
-            Some("request_duration_ms") => LogOrder::Duration,
-            Some("model") => LogOrder::Model,
-            Some(other) => {
-                return Err(bad(format!("`sort_by` '{other}' is not served")).param("sort_by"));
-            }
-        };
+        let form = Form::of(&request)?;
+        let ascends = choice(&request, "sort_order", &[("asc", true), ("desc", false)])?;
         let filter = LogFilter {
-            order,
-            ascends: request.parameter("sort_order").is_some_and(|it| &*it == "asc"),
+            order: choice(&request, "sort_by", &ORDERS)?.unwrap_or_default(),
+            ascends: ascends.unwrap_or(false),
             limit: size,
             skip: (at - 1).saturating_mul(size),
             ..filter(&request, &days)?
         };
         let (found, total) =
             store(&request)?.logs(&filter).await.map_err(|error| failed(&error))?;
+        if form == Form::Csv {
+            return Ok(csv_of(&found));
+        }
         Ok(page(&json!({
             "data": found.iter().map(log).collect::<Vec<_>>(), "total": total, "page": at, "page_size": size,
             "total_pages": total.div_ceil(size.into()),
@@ -154,9 +195,13 @@ pub(crate) fn session(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'
         if request.parameter("session_id").is_none_or(|id| id.is_empty()) {
             return Err(bad("session_id is required".to_owned()).param("session_id"));
         }
-        let filter = LogFilter { ascends: true, ..filter(&request, &Days::default())? };
+        let form = Form::of(&request)?;
+        let filter = LogFilter { ascends: true, ..filter(&request, &Days::asked(&request)?)? };
         let (found, total) =
             store(&request)?.logs(&filter).await.map_err(|error| failed(&error))?;
+        if form == Form::Csv {
+            return Ok(csv_of(&found));
+        }
         let sums = store(&request)?.log_sums(&filter).await.map_err(|error| failed(&error))?;
         let count = |of: fn(&LogSum) -> i64| sums.iter().map(of).fold(0, i64::saturating_add);
         let retries = |row: &Record| Row(row).object("metadata").get("attempted_retries")?.as_u64();

@@ -5,6 +5,8 @@
 
 pub(crate) mod activity;
 pub(crate) mod calculate;
+mod days;
+mod form;
 pub(crate) mod global;
 pub(crate) mod logs;
 mod scope;

@@ -1,20 +1,16 @@
-//! Whose spend a client sees, which days it asks for, and in which form it gets them.
+//! Whose spend a client sees, and how its parameters are read.
 //!
-//! Used by all reports. Always true: a client that is no admin sees what its own key and its own user spent, whatever it names; the last
-//! day is included.
+//! Used by all reports. Always true: a client that is no admin sees what its own key and its own user spent, whatever it names; a parameter
+//! that cannot be read is refused with its name, its value and what is allowed, so that it never widens a report.
 
 use hale_core::tenancy::KeyHash;
-use hale_store::{By, DayFilter, DaySum, DaysOf};
-use http::{HeaderValue, Response, StatusCode};
-use jiff::civil::Date;
-use serde_json::{Value, json};
+use hale_store::{By, DayFilter, DaySum};
+use http::StatusCode;
 
-use crate::clock;
 use crate::http::auth::Principal;
 use crate::http::refusal::{self, Refusal};
-use crate::http::reply::{self, Reply};
 use crate::pages::PageRequest;
-use crate::pages::admin::{bad, failed, page, store};
+use crate::pages::admin::{bad, failed, store};
 
 /// Sums of one report at most.
 pub(super) const SUMS_MAX: u32 = 100_000;
@@ -62,87 +58,6 @@ impl Scope {
     }
 }
 
-/// The days that a report is about, both included.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Days {
-    pub(super) from: Option<Date>,
-    pub(super) to: Option<Date>,
-}
-
-impl Days {
-    /// Those that the query names.
-    pub(super) fn asked(request: &PageRequest<'_>) -> Result<Days, Refusal> {
-        let day = |name: &str| {
-            let text = request.parameter(name).filter(|text| !text.is_empty());
-            let date = |text: Box<str>| {
-                let day = text.split(['T', ' ']).next().unwrap_or_default();
-                day.parse::<Date>().map_err(|_| {
-                    bad(format!("`{name}` must be a day, as 2026-11-28, and is {text}")).param(name)
-                })
-            };
-            text.map(date).transpose()
-        };
-        Ok(Days { from: day("start_date")?, to: day("end_date")? })
-    }
-
-    /// Those that the query must name.
-    pub(super) fn named(request: &PageRequest<'_>) -> Result<Days, Refusal> {
-        let days = Days::asked(request)?;
-        if days.from.is_none() || days.to.is_none() {
-            let message = "Please provide start_date and end_date".to_owned();
-            return Err(bad(message).param("start_date"));
-        }
-        Ok(days)
-    }
-
-    /// The last `count` days, if the query names none.
-    pub(super) fn or_last(self, count: i64) -> Days {
-        if self.from.is_some() || self.to.is_some() {
-            return self;
-        }
-        let today = today();
-        let from = today.checked_sub(jiff::Span::new().days(count - 1)).unwrap_or(today);
-        Days { from: Some(from), to: Some(today) }
-    }
-
-    /// A filter of users' days that are told apart by `by`.
-    pub(super) fn filter(&self, of: DaysOf, by: &[By]) -> DayFilter {
-        let text = |day: Option<Date>| day.map_or_else(String::new, |day| day.to_string()).into();
-        DayFilter {
-            of,
-            from: text(self.from),
-            to: text(self.to),
-            with: Vec::new(),
-            by: by.to_vec(),
-            limit: SUMS_MAX,
-            skip: 0,
-        }
-    }
-
-    /// All of them, the first first; bounded.
-    pub(super) fn each(&self) -> Vec<Date> {
-        let (Some(from), Some(to)) = (self.from, self.to) else { return Vec::new() };
-        from.series(jiff::Span::new().days(1)).take_while(|day| *day <= to).take(3_660).collect()
-    }
-
-    /// When the first one begins and the last one ends, milliseconds since 1970.
-    pub(super) fn ms(&self) -> (Option<i64>, Option<i64>) {
-        let start = |day: Date| {
-            let at = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-            Some(at.timestamp().as_millisecond())
-        };
-        let behind = |day: Date| day.checked_add(jiff::Span::new().days(1)).ok();
-        (self.from.and_then(start), self.to.and_then(behind).and_then(start))
-    }
-}
-
-/// The day that it is, UTC.
-fn today() -> Date {
-    let ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
-    let now = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
-    now.to_zoned(jiff::tz::TimeZone::UTC).date()
-}
-
 /// Texts of a list in the query: one parameter, with commas.
 pub(super) fn list(request: &PageRequest<'_>, name: &str) -> Option<Vec<Box<str>>> {
     let text = request.parameter(name).filter(|text| !text.is_empty())?;
@@ -151,11 +66,54 @@ pub(super) fn list(request: &PageRequest<'_>, name: &str) -> Option<Vec<Box<str>
 
 /// Keys that the query names by their text or their hash.
 pub(super) fn keys(request: &PageRequest<'_>, name: &str) -> Option<Vec<Box<str>>> {
-    let hash = |key: Box<str>| match key.starts_with("sk-") {
-        true => KeyHash::of(&key).to_string().into(),
-        false => key,
+    list(request, name).map(|keys| keys.iter().map(|key| hashed(key)).collect())
+}
+
+/// The hash of a key that is named by its text or its hash.
+pub(super) fn hashed(key: &str) -> Box<str> {
+    match key.starts_with("sk-") {
+        true => KeyHash::of(key).to_string().into(),
+        false => key.into(),
+    }
+}
+
+/// Which of some texts the query names; `None` if it names none.
+pub(super) fn choice<T: Copy>(
+    request: &PageRequest<'_>,
+    name: &str,
+    allowed: &[(&str, T)],
+) -> Result<Option<T>, Refusal> {
+    let Some(text) = request.parameter(name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
     };
-    list(request, name).map(|keys| keys.into_iter().map(hash).collect())
+    match allowed.iter().find(|(known, _)| *known == &*text) {
+        Some((_, chosen)) => Ok(Some(*chosen)),
+        None => Err(not_among(name, &text, allowed.iter().map(|(known, _)| *known))),
+    }
+}
+
+/// A text that is none of those that are allowed.
+pub(super) fn not_among<'a>(
+    name: &str,
+    text: &str,
+    allowed: impl Iterator<Item = &'a str>,
+) -> Refusal {
+    let allowed = allowed.collect::<Vec<_>>().join(", ");
+    bad(format!("`{name}` must be one of {allowed}, and is {text}")).param(name)
+}
+
+/// An amount in the query, USD.
+pub(super) fn amount(request: &PageRequest<'_>, name: &str) -> Result<Option<f64>, Refusal> {
+    let Some(text) = request.parameter(name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    match text.parse::<f64>().ok().filter(|usd| usd.is_finite()) {
+        Some(usd) => Ok(Some(usd)),
+        None => {
+            let message = format!("`{name}` must be an amount in USD, as 0.01, and is {text}");
+            Err(bad(message).param(name))
+        }
+    }
 }
 
 /// A whole number in the query.
@@ -169,7 +127,7 @@ pub(super) fn number(
     };
     let number = text.parse::<u32>().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| {
-        let message = format!("`{name}` must be a whole number from 1 to {most}");
+        let message = format!("`{name}` must be a whole number from 1 to {most}, and is {text}");
         refusal::of_admin(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request_error", message)
             .param(name)
     })
@@ -205,66 +163,4 @@ fn too_many() -> Refusal {
          `end_date`, or for some keys with `api_key`"
     );
     bad(message).param("start_date")
-}
-
-/// A page of rows: JSON, or CSV with `format=csv`.
-pub(super) fn rows(request: &PageRequest<'_>, rows: &[Value]) -> Response<Reply> {
-    match request.parameter("format").as_deref() {
-        Some("csv") => csv(rows),
-        _ => page(&json!(rows)),
-    }
-}
-
-/// Rows as CSV (RFC 4180): a column for each member of the first row.
-fn csv(rows: &[Value]) -> Response<Reply> {
-    let names: Vec<&String> =
-        rows.first().and_then(Value::as_object).into_iter().flat_map(|row| row.keys()).collect();
-    let mut text = names.iter().map(|name| field(name)).collect::<Vec<_>>().join(",") + "\r\n";
-    for row in rows {
-        let value = |name: &&String| match &row[name.as_str()] {
-            Value::Null => String::new(),
-            Value::String(text) => field(text),
-            other => field(&other.to_string()),
-        };
-        text.push_str(&(names.iter().map(value).collect::<Vec<_>>().join(",") + "\r\n"));
-    }
-    reply::text(StatusCode::OK, HeaderValue::from_static("text/csv; charset=utf-8"), text)
-}
-
-/// A field that no program of tables takes for a formula.
-fn field(text: &str) -> String {
-    let is_formula =
-        text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_field_is_quoted_and_is_no_formula() {
-        for (text, expected) in [
-            ("a", "a"),
-            ("a,b", "\"a,b\""),
-            ("say \"x\"", "\"say \"\"x\"\"\""),
-            ("=1+1", "'=1+1"),
-            ("-1.5", "-1.5"),
-            ("@x,y", "\"'@x,y\""),
-        ] {
-            assert_eq!(field(text), expected);
-        }
-    }
-
-    #[test]
-    fn the_last_day_is_included() {
-        let day = |text: &str| text.parse::<Date>().ok();
-        let days = Days { from: day("2026-11-28"), to: day("2026-11-30") };
-        assert_eq!(days.each().len(), 3);
-        assert_eq!(days.ms(), (Some(1_795_824_000_000), Some(1_796_083_200_000)));
-    }
 }

@@ -203,11 +203,6 @@ impl LogSum {
     }
 }
 
-/// Sums of finished requests by model.
-const LOG_SUMS: &str = "select coalesce(\"model\", ''), cast(count(*) as bigint), \
-    cast(coalesce(sum(case when \"status\" = 'failure' then 1 else 0 end), 0) as bigint), coalesce(sum(\"spend\"), 0), \
-    cast(coalesce(sum(\"prompt_tokens\"), 0) as bigint), cast(coalesce(sum(\"completion_tokens\"), 0) as bigint)";
-
 impl Place {
     /// The query of sums of days; `None` if a server lacks the table.
     pub(crate) fn days(&self, filter: &DayFilter) -> Option<(String, Vec<Value>)> {
@@ -298,7 +293,20 @@ impl Place {
         let table = TenantTable::SpendLogs;
         self.query(&Find { limit: 0, ..Find::all(table) })?;
         let (found, values) = self.logs_that(filter)?;
-        let sql = format!("{LOG_SUMS} from {}{found} group by 1", self.named(table.name()));
+        // Older versions of LiteLLM lack the column.
+        let has_status = match self {
+            Place::File => true,
+            Place::Server { columns, .. } => columns.has(table, "status"),
+        };
+        let is_failed = if has_status { "\"status\" = 'failure'" } else { "false" };
+        let sum = |column: &str| format!("cast(coalesce(sum({column}), 0) as bigint)");
+        let sql = format!(
+            "select coalesce(\"model\", ''), cast(count(*) as bigint), {}, coalesce(sum(\"spend\"), 0), {}, {} from {}{found} group by 1",
+            sum(&format!("case when {is_failed} then 1 else 0 end")),
+            sum("\"prompt_tokens\""),
+            sum("\"completion_tokens\""),
+            self.named(table.name())
+        );
         Some((self.written(sql), values))
     }
 

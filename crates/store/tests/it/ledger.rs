@@ -136,6 +136,12 @@ async fn agrees(database: &Database, requests: i64) {
         database.logs(&LogFilter { limit: 10, ..LogFilter::default() }).await.unwrap();
     assert_eq!((logs.len() as i64, found as i64), (requests, requests));
     near(logs.iter().map(|log| log["spend"].as_f64().unwrap()).sum(), 0.75);
+    // Sums are of all, whatever the limit of rows is.
+    let sums = database.log_sums(&LogFilter { limit: 1, ..LogFilter::default() }).await.unwrap();
+    let [sum] = &sums[..] else { panic!("{sums:?}") };
+    near(sum.spend, 0.75);
+    assert_eq!((&*sum.model, sum.requests, sum.failed), ("gpt-4o", requests, 0));
+    assert_eq!((sum.prompt_tokens, sum.completion_tokens), (30, 15));
     assert_eq!((&logs[0]["startTime"], &logs[0]["metadata"]), (&json!(AT), &json!({"x": 1})));
     assert_eq!(
         (&logs[0]["status"], &logs[0]["request_tags"]),

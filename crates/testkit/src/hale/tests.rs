@@ -11,7 +11,10 @@ fn script(text: &str) -> Launch {
 /// `/bin/sh` takes the script before the arguments that `start` adds; so this runs it by hand.
 fn start(text: &str) -> Hale {
     let mut launch = script(text);
-    let (child, output) = launch.spawn(Command::new("/bin/sh"));
+    // A shell cannot trap what was ignored when it began, as SIGHUP is below `nohup`.
+    let mut shell = Command::new("/usr/bin/env");
+    shell.args(["--default-signal", "/bin/sh"]);
+    let (child, output) = launch.spawn(shell);
     let line = output.wait_for(0, LISTENING).unwrap();
     launch.args.clear();
     Hale {

@@ -99,13 +99,14 @@ impl<'e> Google<'e> {
             400 | 413 | 422 => "INVALID_ARGUMENT",
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
-            404 | 405 => "NOT_FOUND",
+            404 => "NOT_FOUND",
+            405 | 501 => "UNIMPLEMENTED",
+            408 | 504 => "DEADLINE_EXCEEDED",
             409 => "ABORTED",
             429 => "RESOURCE_EXHAUSTED",
             499 => "CANCELLED",
-            501 => "UNIMPLEMENTED",
-            503 => "UNAVAILABLE",
-            504 => "DEADLINE_EXCEEDED",
+            // 529 is Anthropic's for an overload.
+            502 | 503 | 529 => "UNAVAILABLE",
             _ => "INTERNAL",
         };
         let info = GoogleDetail::Info { reason: reply.reason, domain: "hale", metadata: reply };

@@ -139,6 +139,8 @@ fn write_key(key: &mut Vec<u8>, request: &SpentRequest<'_>, calls: Calls) {
     key.clear();
     key.extend((request.at / DAY_MS).to_le_bytes());
     key.push(u8::from(calls == Calls::Summed));
+    // So that no tag is taken for the name of a call.
+    key.extend(request.calls.len().to_le_bytes());
     let mut push = |name: &str| {
         key.extend(name.len().to_le_bytes());
         key.extend(name.as_bytes());
@@ -161,6 +163,5 @@ fn write_key(key: &mut Vec<u8>, request: &SpentRequest<'_>, calls: Calls) {
         push(call.provider);
         push(call.counted_model());
     }
-    // The last ones, so that their number needs no place.
     request.tags.iter().for_each(|tag| push(tag));
 }

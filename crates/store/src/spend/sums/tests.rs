@@ -112,6 +112,13 @@ fn each_payer_has_its_own_sum_however_many_there_are() {
         sums.count(&request, Calls::InRows);
         sums.count(&request, Calls::Summed);
     }
+    // Nor are the tags of a request taken for a call.
+    let two = [call[0], SpentCall { deployment: "d", ..call[0] }];
+    let tags: Vec<Box<str>> = ["", "d", "", "m", "t"].map(Box::from).into();
+    for (calls, tags) in [(&two[..], &tags[4..]), (&two[..1], &tags[..])] {
+        let request = SpentRequest { user: Some("u"), tags, calls, ..SpentRequest::default() };
+        sums.count(&request, Calls::Summed);
+    }
     for number in 0..5_000 {
         let key = number.to_string();
         let request = SpentRequest { key: &key, calls: &call, ..SpentRequest::default() };
@@ -123,10 +130,16 @@ fn each_payer_has_its_own_sum_however_many_there_are() {
         .filter(|(table, _)| *table == Table::OfUser)
         .map(|(table, row)| (row[0].text().unwrap(), number(*table, row, "spend") * 1e9))
         .collect();
-    assert_eq!(users, [("a", 14.0), ("ab", 14.0), ("abc", 14.0)]);
+    assert_eq!(users, [("a", 14.0), ("ab", 14.0), ("abc", 14.0), ("u", 21.0)]);
+    let tagged: Vec<(&str, f64)> = rows
+        .iter()
+        .filter(|(table, _)| *table == Table::OfTag)
+        .map(|(table, row)| (row[0].text().unwrap(), number(*table, row, "spend") * 1e9))
+        .collect();
+    assert_eq!(tagged, [("d", 7.0), ("m", 7.0), ("t", 21.0)]);
     assert_eq!(rows.iter().filter(|(table, _)| *table == Table::OfKey).count(), 5_000);
     let calls = total(&rows, Table::AttemptSums, "cost_nano");
-    assert!((calls - 7.0 * 5_003.0).abs() < 0.5, "{calls}");
+    assert!((calls - 7.0 * 5_006.0).abs() < 0.5, "{calls}");
 }
 
 /// A client can make up any number of names, and each of them would be a row of a day for ever.

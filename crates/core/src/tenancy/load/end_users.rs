@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use super::super::account::Account;
-use super::super::end_user::EndUser;
-use super::super::level::Level;
-use super::super::row::{Record, Row};
-use super::super::subject::{Subject, SubjectKind};
 use super::models;
 use super::models::{Counters, Owner};
 use super::rows::Opening;
 use super::terms::{budget, terms};
+use crate::tenancy::account::Account;
+use crate::tenancy::end_user::EndUser;
+use crate::tenancy::level::Level;
+use crate::tenancy::row::{Record, Row};
+use crate::tenancy::subject::{Subject, SubjectKind};
 use crate::time::UnixMs;
 
 /// Columns of an end user that are not served.

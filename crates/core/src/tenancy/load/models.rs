@@ -9,15 +9,15 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::super::account::{Account, Budget, Terms};
-use super::super::duration::BudgetDuration;
-use super::super::key_text::KeyHash;
-use super::super::level::{Counter, Level};
-use super::super::of_models::{ByModel, OfModels, bare};
-use super::super::row::{Record, Row, count_of};
-use super::super::subject::{Subject, SubjectKind};
 use super::rows::{FORMER_KEYS, KeyRows, Opening};
 use crate::money::Money;
+use crate::tenancy::account::{Account, Budget, Terms};
+use crate::tenancy::duration::BudgetDuration;
+use crate::tenancy::key_text::KeyHash;
+use crate::tenancy::level::{Counter, Level};
+use crate::tenancy::of_models::{ByModel, OfModels, bare};
+use crate::tenancy::row::{Record, Row, count_of};
+use crate::tenancy::subject::{Subject, SubjectKind};
 use crate::time::UnixMs;
 
 /// Rows of counters, and when they were read.

@@ -3,11 +3,8 @@
 //! Called by [`super::opening`] where a store keeps it. Always true: what cannot be read is none, and refuses no request; each text
 //! is bounded.
 
-use std::sync::Arc;
-
 use hale_core::record::BilledTo;
 use hale_core::route::TagWish;
-use hale_core::tenancy::access::Level;
 use hale_wire::affinity;
 use hale_wire::controls;
 use hale_wire::peek::Peek;
@@ -30,7 +27,7 @@ pub(super) struct Names {
 impl Names {
     /// Reads it.
     pub(super) fn of(headers: &HeaderMap, peek: &Peek) -> Names {
-        let wish = wish(headers, Some(peek));
+        let wish = wish(headers, peek);
         Names { session: affinity::session(peek, session(headers)).map(|id| short(&id)), wish }
     }
 }
@@ -60,29 +57,14 @@ fn short(text: &str) -> Box<str> {
     }
 }
 
-/// Those of the request's tags that have limits or budgets.
-pub(super) fn limited_tags(
-    arrival: &Arrival,
-    headers: &HeaderMap,
-    peek: Option<&Peek>,
-) -> Vec<Arc<Level>> {
-    let keys = &arrival.worker.process.keys;
-    match keys.has_tags() {
-        true => keys.limited_tags(&tags(arrival, &wish(headers, peek))),
-        false => Vec::new(),
-    }
-}
-
 /// The tags of header and body.
-fn wish(headers: &HeaderMap, peek: Option<&Peek>) -> TagWish {
+pub(super) fn wish(headers: &HeaderMap, peek: &Peek) -> TagWish {
     let mut wish = TagWish::default();
     for text in headers.get_all(&TAGS).iter().filter_map(|value| value.to_str().ok()) {
         text.split(',').for_each(|tag| wish.add(tag, ""));
     }
-    if let Some(peek) = peek {
-        // A body that is wrong is refused elsewhere.
-        let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
-    }
+    // A body that is wrong is refused elsewhere.
+    let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
     wish
 }
 

@@ -54,6 +54,12 @@ impl Billing {
         }
     }
 
+    /// The tags that it is billed to.
+    pub(super) fn tags(&self) -> &[Box<str>] {
+        let to = self.kept.as_deref().and_then(|kept| kept.to.as_deref());
+        to.map_or(&[], |to| &to.tags)
+    }
+
     /// An upstream is about to be called with a request of that body.
     pub(super) fn begins(
         &mut self,

@@ -4,14 +4,12 @@
 //! cannot be read is empty, and refuses no request.
 
 use hale_core::group::Pattern;
-use hale_core::route::TagWish;
 use hale_core::settings::ClientSource;
-use hale_wire::controls;
 use hale_wire::peek::Peek;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use super::controls::TAGS;
+use super::billed_to;
 use crate::arrival::Arrival;
 
 /// Longest `metadata` that is read for a label, bytes.
@@ -49,13 +47,7 @@ fn metadata(peek: &Peek) -> Option<Value> {
 
 /// The tags of a request. As in LiteLLM its program is among them.
 fn tags(headers: &HeaderMap, peek: &Peek, agent: Option<&str>) -> Vec<Box<str>> {
-    let mut wish = TagWish::default();
-    for text in headers.get_all(&TAGS).iter().filter_map(|value| value.to_str().ok()) {
-        text.split(',').for_each(|tag| wish.add(tag, ""));
-    }
-    // A body that is wrong is refused elsewhere.
-    let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
-    let mut tags = wish.any;
+    let mut tags = billed_to::wish(headers, peek).any;
     if let Some(agent) = agent {
         let program = agent.split('/').next().unwrap_or_default();
         tags.extend([program, agent].map(|name| format!("User-Agent: {name}").into()));
@@ -73,6 +65,7 @@ fn has_tag(tags: &[Box<str>], pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::controls::TAGS;
 
     fn peek(body: &'static str) -> Peek {
         Peek::parse(body.into()).unwrap()

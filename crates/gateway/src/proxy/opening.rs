@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation, Streaming};
 use hale_core::route::{Controls, MayUse, Resolved, RoutePlan, resolve};
 use hale_core::tenancy::Owner;
+use hale_core::tenancy::access::More;
 use hale_core::tenancy::end_user::EndUser;
 use hale_core::usage::Units;
 use hale_wire::peek::Peek;
@@ -19,7 +20,7 @@ use hyper::body::Incoming;
 
 use super::admit;
 use super::attempt::AnswerForm;
-use super::billed_to::{Names, limited_tags};
+use super::billed_to::Names;
 use super::cache_wish::{CacheWish, Source};
 use super::content;
 use super::controls::{header_controls, wants_explanation};
@@ -323,7 +324,8 @@ impl Opening {
         let mut may_use = MayUse::default();
         if let Some(access) = self.arrival.principal.access() {
             let end_user = self.end_user.as_deref();
-            passed.check_measured((&self.arrival, access, end_user), &self.head)?;
+            let tags = &self.limited_tags()[..];
+            passed.check_measured((access, &More { end_user, tags }), self.head.uri.path())?;
             passed.check_models((access, snapshot), &self.head, &body).await?;
             may_use = MayUse::of(access);
         }
@@ -380,7 +382,7 @@ impl Opening {
         if let Some(access) = self.arrival.principal.access() {
             let end_user = self.end_user.as_deref();
             let operation = self.operation;
-            let tags = &limited_tags(&self.arrival, &self.head.headers, Some(peek))[..];
+            let tags = &self.limited_tags()[..];
             let asked = admit::Asked { operation, model, units, peek, end_user, tags };
             let admission = admit::admit(&self.arrival, access, plan, asked).await?;
             self.delivery.admitted(admission);

@@ -10,15 +10,12 @@ use hale_core::deployment::Deployment;
 use hale_core::route::{MayUse, Resolved, Target, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::access::{KeyAccess, More, UserRole};
-use hale_core::tenancy::end_user::EndUser;
 use hale_core::tenancy::rights::Route;
 use hale_wire::peek::Peek;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::billed_to::limited_tags;
 use super::passed_models;
-use crate::arrival::Arrival;
 use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::offload;
@@ -135,12 +132,10 @@ impl PassThrough {
     /// The refusal: a budget or a limit of tokens counts it, and the key's routes do not name the path.
     pub(super) fn check_measured(
         &self,
-        (arrival, access, end_user): (&Arrival, &KeyAccess, Option<&EndUser>),
-        head: &Parts,
+        (access, more): (&KeyAccess, &More<'_>),
+        whole: &str,
     ) -> Result<(), Refusal> {
-        let tags = &limited_tags(arrival, &head.headers, None)[..];
-        let more = &More { end_user, tags };
-        let route = Route { path: head.uri.path(), is_of_models: true };
+        let route = Route { path: whole, is_of_models: true };
         match access.measures(more) && !self.reads_models() && !access.names_route(route) {
             true => Err(refusal::passed_unmeasured(self.provider)),
             false => Ok(()),

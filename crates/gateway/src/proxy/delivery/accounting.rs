@@ -31,6 +31,11 @@ impl Delivery {
         self.billing.is_to(to);
     }
 
+    /// Its tags, as it is billed to them: none without a store, which the limits of tags need, too.
+    pub(in crate::proxy) fn tags(&self) -> &[Box<str>] {
+        self.billing.tags()
+    }
+
     /// An upstream is about to be called.
     pub(in crate::proxy) fn call_begins(
         &mut self,

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use hale_core::tenancy::access::Level;
 use hale_wire::peek::Peek;
 
 use super::Opening;
@@ -64,6 +65,15 @@ impl Opening {
             let names = self.names.take().unwrap_or_else(|| Names::of(headers, peek));
             let to = billed_to(&self.arrival, headers, (self.customer.clone(), names));
             self.delivery.billed_to(to);
+        }
+    }
+
+    /// Those of its tags that have limits or budgets.
+    pub(super) fn limited_tags(&self) -> Vec<Arc<Level>> {
+        let keys = &self.arrival.worker.process.keys;
+        match keys.has_tags() {
+            true => keys.limited_tags(self.delivery.tags()),
+            false => Vec::new(),
         }
     }
 }

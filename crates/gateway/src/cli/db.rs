@@ -10,12 +10,12 @@ use clap::{Args, Subcommand};
 use hale_core::config::{self, Options};
 use hale_core::settings::StoreSettings;
 use hale_store::copy::{self, Copied};
-use hale_store::{Address, Database, Error, Means, Purpose, Table, Threads, VERSION};
+use hale_store::{Address, Database, Error, Means, Purpose, Table, VERSION};
 
+use super::means::means;
 use crate::console::{complain, print};
 use crate::files::Files;
 use crate::process::store_address;
-use crate::{clock, upstream};
 
 /// Options of `hale db`.
 #[derive(Args, Clone, Debug)]
@@ -67,17 +67,12 @@ pub(crate) fn run(options: &DbOptions) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let (runtime, means) = match means() {
+        Ok(made) => made,
         Err(error) => {
-            complain(&format!("no thread could be started: {error}"));
+            complain(&error);
             return ExitCode::from(1);
         }
-    };
-    let means = Means {
-        threads: Threads::of(runtime.handle().clone()),
-        roots: upstream::roots,
-        now: clock::unix_ms,
     };
     let done = runtime.block_on(execute(&options.command, &address, &means));
     runtime.shutdown_background();

@@ -11,14 +11,14 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use hale_core::config::{self, Options};
 use hale_core::settings::StoreSettings;
-use hale_store::{Address, Database, Means, Purpose, Threads};
+use hale_store::{Address, Database, Purpose};
 use serde_json::json;
 
 use self::rows::{Finding, Looked};
+use super::means::means;
 use crate::console::{complain, print};
 use crate::files::Files;
 use crate::process::store_address;
-use crate::{clock, upstream};
 
 /// Something would behave otherwise.
 const DIFFERS: u8 = 1;
@@ -91,13 +91,7 @@ fn address(config: Option<&str>, database: Option<&str>) -> Result<Address, Stri
 }
 
 fn look(address: &Address) -> Result<Looked, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("no thread could be started: {error}"))?;
-    let means = Means {
-        threads: Threads::of(runtime.handle().clone()),
-        roots: upstream::roots,
-        now: clock::unix_ms,
-    };
+    let (runtime, means) = means()?;
     let looked = runtime.block_on(async {
         let database = Database::open(address, Purpose::LookAtTheirs, &means).await?;
         rows::look(&database).await

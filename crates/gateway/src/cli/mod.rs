@@ -11,6 +11,7 @@ pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod logs;
+mod means;
 pub(crate) mod migrate;
 mod options;
 mod running;

@@ -13,12 +13,12 @@ use clap::{Args, Subcommand};
 use hale_core::config::{self, Options};
 use hale_core::settings::StoreSettings;
 use hale_core::snapshot::Snapshot;
-use hale_store::{Address, Audited, Database, Means, Purpose, Threads};
+use hale_store::{Address, Audited, Database, Purpose};
 
+use super::means::means;
 use crate::console::{complain, print};
 use crate::files::Files;
 use crate::process::store_address;
-use crate::{clock, upstream};
 
 /// Something does not agree.
 const DIFFERS: u8 = 1;
@@ -85,13 +85,7 @@ pub(crate) fn run(options: &SpendOptions) -> ExitCode {
 fn execute(options: &SpendOptions) -> Done {
     let snapshot = options.config.as_deref().map(snapshot).transpose()?;
     let address = address(options, snapshot.as_ref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("no thread could be started: {error}"))?;
-    let means = Means {
-        threads: Threads::of(runtime.handle().clone()),
-        roots: upstream::roots,
-        now: clock::unix_ms,
-    };
+    let (runtime, means) = means()?;
     let purpose = match &options.command {
         SpendCommand::Reprice { dry_run: false, .. } => Purpose::Change,
         SpendCommand::Audit | SpendCommand::Reprice { .. } | SpendCommand::Reconcile { .. } => {

@@ -157,6 +157,9 @@ impl Keys {
             let dirty = std::mem::take(&mut *self.dirty.lock());
             let levels: Vec<Arc<Level>> = dirty.into_values().collect();
             let changes: Vec<Change> = levels.iter().flat_map(changes).collect();
+            if changes.is_empty() {
+                levels.iter().for_each(|level| level.account.end_write());
+            }
             writes.number += 1;
             writes.pending = (!changes.is_empty()).then_some((changes, levels));
         }
@@ -180,7 +183,11 @@ impl Keys {
 /// What is to be written of a level.
 fn changes(level: &Arc<Level>) -> Vec<Change> {
     let resets = level.account.begin_write();
-    let Some((table, key)) = row_of(&level.subject) else { return Vec::new() };
+    let Some((table, key)) = row_of(&level.subject) else {
+        // Its counter has a row for each period: nothing is written, and the account goes on following the store.
+        level.account.end_write();
+        return Vec::new();
+    };
     let ms = |at: UnixMs| i64::try_from(at.0).unwrap_or(i64::MAX);
     let reset = |reset: &Reset| {
         let borders = (ms(reset.was), ms(reset.next));

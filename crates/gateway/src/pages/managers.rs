@@ -15,7 +15,7 @@ use crate::http::auth::Principal;
 use crate::http::refusal::{self, Refusal};
 
 /// Fields of keys that only admins set: they widen what a key may do, or move it out of its team's sight.
-const OF_ADMINS: [&str; 8] = [
+const OF_ADMINS: [&str; 10] = [
     "allowed_routes",
     "key_type",
     "access_group_ids",
@@ -24,7 +24,13 @@ const OF_ADMINS: [&str; 8] = [
     "spend",
     "blocked",
     "aliases",
+    // A key's own limits of a model stand in the place of its team's.
+    "model_rpm_limit",
+    "model_tpm_limit",
 ];
+/// Members of a key's metadata that only admins set, for the same reasons.
+const METADATA_OF_ADMINS: [&str; 4] =
+    ["temp_budget_increase", "temp_budget_expiry", "model_rpm_limit", "model_tpm_limit"];
 /// Fields of keys that are there already that only admins set, as in the reference.
 const OF_ADMINS_LATER: [&str; 6] = [
     "max_budget",
@@ -108,7 +114,10 @@ impl Manager<'_> {
         team: Option<&str>,
     ) -> Result<Option<Record>, Refusal> {
         let Manager::OfTeams(access, user) = self else { return Ok(None) };
-        let found = match team {
+        // A key of a team reaches that team, whatever else its user manages: others may have made it for that user.
+        let is_reached =
+            |team: &&str| access.identity.team.as_deref().is_none_or(|own| own == *team);
+        let found = match team.filter(is_reached) {
             Some(team) => row(store, TenantTable::Teams, ("team_id", team)).await?,
             None => None,
         };
@@ -152,6 +161,13 @@ impl Manager<'_> {
             let message = format!("only proxy admins set `{field}` of a key; leave it out");
             let refusal = refusal::of_admin(StatusCode::FORBIDDEN, "auth_error", message);
             return Err(refusal.param(field));
+        }
+        let metadata = Row(body).object("metadata");
+        if let Some(member) = METADATA_OF_ADMINS.iter().find(|one| metadata.contains_key(**one)) {
+            let message =
+                format!("only proxy admins set `{member}` in a key's metadata; leave it out");
+            let refusal = refusal::of_admin(StatusCode::FORBIDDEN, "auth_error", message);
+            return Err(refusal.param("metadata"));
         }
         // A key that leaves the team goes to one that the same user manages.
         let named = body.contains_key("team_id").then(|| Row(body).text("team_id"));

@@ -136,12 +136,55 @@ fn an_admin_of_a_team_reaches_no_other_team_and_nothing_above_itself() {
     }
 }
 
+/// Who gives a key to a user who is the admin of another team has no power over that team.
+#[test]
+fn a_key_of_a_team_manages_no_other_team_of_its_user() {
+    let upstream = FakeUpstream::start();
+    let (hale, ada) = start(&upstream);
+    let admin = hale.client_with_key(crate::support::KEY).post_json(
+        "/team/member_add",
+        &[],
+        &json!({"team_id": "o", "member": {"user_id": "bea", "role": "admin"}}),
+    );
+    assert_eq!(admin.status, 200, "{}", admin.text());
+    let (of_bea, _) = make(&hale, &json!({"user_id": "bea"}));
+    assert_eq!(post(&hale, &of_bea, "/key/generate", &json!({"team_id": "o"})).status, 200);
+    let member = json!({"team_id": "t", "member": {"user_id": "bea", "role": "user"}});
+    assert_eq!(post(&hale, &ada, "/team/member_add", &member).status, 200);
+    let given = post(&hale, &ada, "/key/generate", &json!({"team_id": "t", "user_id": "bea"}));
+    assert_eq!(given.status, 200, "{}", given.text());
+    let given = given.json()["key"].as_str().unwrap().to_owned();
+    for (path, body) in [
+        ("/key/generate", json!({"team_id": "o"})),
+        (
+            "/team/member_add",
+            json!({"team_id": "o", "member": {"user_id": "ada", "role": "admin"}}),
+        ),
+    ] {
+        assert_eq!(post(&hale, &given, path, &body).status, 401, "{path}");
+    }
+}
+
 #[test]
 fn an_admin_of_a_team_sets_nothing_that_only_admins_of_the_gateway_set() {
     let upstream = FakeUpstream::start();
     let (hale, ada) = start(&upstream);
     let (own, _) = make(&hale, &json!({"team_id": "t", "user_id": "max"}));
+    let raised = json!({"temp_budget_increase": 1e6, "temp_budget_expiry": "2099-01-01"});
     for (path, body, status, field) in [
+        ("/key/update", json!({"key": own, "metadata": raised}), 403, "metadata"),
+        (
+            "/key/generate",
+            json!({"team_id": "t", "metadata": {"model_rpm_limit": {"m": 9}}}),
+            403,
+            "metadata",
+        ),
+        (
+            "/key/generate",
+            json!({"team_id": "t", "model_tpm_limit": {"m": 9}}),
+            403,
+            "model_tpm_limit",
+        ),
         (
             "/key/generate",
             json!({"team_id": "t", "allowed_routes": ["/key/list"]}),

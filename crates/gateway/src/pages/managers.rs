@@ -15,7 +15,7 @@ use crate::http::auth::Principal;
 use crate::http::refusal::{self, Refusal};
 
 /// Fields of keys that only admins set: they widen what a key may do, or move it out of its team's sight.
-const OF_ADMINS: [&str; 10] = [
+const OF_ADMINS: [&str; 11] = [
     "allowed_routes",
     "key_type",
     "access_group_ids",
@@ -27,17 +27,17 @@ const OF_ADMINS: [&str; 10] = [
     // A key's own limits of a model stand in the place of its team's.
     "model_rpm_limit",
     "model_tpm_limit",
+    "model_max_budget",
 ];
 /// Members of a key's metadata that only admins set, for the same reasons.
 const METADATA_OF_ADMINS: [&str; 4] =
     ["temp_budget_increase", "temp_budget_expiry", "model_rpm_limit", "model_tpm_limit"];
 /// Fields of keys that are there already that only admins set, as in the reference.
-const OF_ADMINS_LATER: [&str; 6] = [
+const OF_ADMINS_LATER: [&str; 5] = [
     "max_budget",
     "budget_duration",
     "budget_limits",
     "soft_budget",
-    "model_max_budget",
     "budget_fallbacks",
 ];
 

@@ -45,9 +45,10 @@ impl Keys {
         };
         let Ok((rows, budgets)) = tag_rows(store).await else { return };
         let begun = store.progress().begun;
+        let by_id: HashMap<&str, &Record> =
+            budgets.iter().filter_map(|row| Some((Row(row).text("budget_id")?, row))).collect();
         let limited = rows.iter().filter_map(|row| {
-            let budget = Row(row).text("budget_id")?;
-            let linked = budgets.iter().find(|row| Row(row).text("budget_id") == Some(budget));
+            let linked = by_id.get(Row(row).text("budget_id")?).copied();
             let level = load_tag(row, linked, |subject, opening| {
                 let account = self.account(subject, opening);
                 if let Some(mark) = marks.get(&*subject.id) {

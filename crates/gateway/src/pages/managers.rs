@@ -33,13 +33,8 @@ const OF_ADMINS: [&str; 11] = [
 const METADATA_OF_ADMINS: [&str; 4] =
     ["temp_budget_increase", "temp_budget_expiry", "model_rpm_limit", "model_tpm_limit"];
 /// Fields of keys that are there already that only admins set, as in the reference.
-const OF_ADMINS_LATER: [&str; 5] = [
-    "max_budget",
-    "budget_duration",
-    "budget_limits",
-    "soft_budget",
-    "budget_fallbacks",
-];
+const OF_ADMINS_LATER: [&str; 5] =
+    ["max_budget", "budget_duration", "budget_limits", "soft_budget", "budget_fallbacks"];
 
 /// What a client may manage.
 pub(super) enum Manager<'a> {

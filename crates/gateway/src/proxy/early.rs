@@ -114,7 +114,10 @@ impl Beginning {
                 let comment = Bytes::from_static(comment);
                 early.state = match state {
                     State::Waiting(coming) => State::Begins(comment, coming),
-                    other @ (State::Begins(..) | State::Answers(_) | State::Over) => other,
+                    other @ (State::Begins(..)
+                    | State::Answers(_)
+                    | State::Breaks
+                    | State::Over) => other,
                 };
                 let mut response = Response::new(Reply::stream(early).kept_alive(format));
                 *response.headers_mut() = headers;
@@ -140,6 +143,8 @@ enum State {
     Waiting(Coming),
     /// The answer is under way.
     Answers(Box<Reply>),
+    /// What failed has no words for a client: its stream must not look whole.
+    Breaks,
     Over,
 }
 
@@ -149,8 +154,10 @@ impl Early {
         if response.status() == StatusCode::OK {
             return State::Answers(Box::new(response.into_body()));
         }
-        let event = response.extensions().get::<LateError>().map(|late| late.event());
-        State::Answers(Box::new(Reply::full(event.unwrap_or_default())))
+        match response.extensions().get::<LateError>() {
+            Some(late) => State::Answers(Box::new(Reply::full(late.event()))),
+            None => State::Breaks,
+        }
     }
 }
 
@@ -176,6 +183,7 @@ impl StreamedBody for Early {
                     }
                     return polled;
                 }
+                State::Breaks => return Poll::Ready(Some(Err(Broken))),
                 State::Over => return Poll::Ready(None),
             }
         }
@@ -189,7 +197,7 @@ impl StreamedBody for Early {
         match &self.state {
             State::Begins(..) | State::Waiting(_) => Some(self.every_ms),
             // The answer has comments of its own.
-            State::Answers(_) | State::Over => None,
+            State::Answers(_) | State::Breaks | State::Over => None,
         }
     }
 

@@ -109,7 +109,12 @@ async fn remainder(
     };
     let resumable = &arrival.worker.process.resumable;
     let reading = stream.attach(after);
-    resumable.came_back(!matches!(reading, Err(NotKept::Lost)));
+    match &reading {
+        Ok(_) => resumable.came_back(true),
+        Err(NotKept::Lost) => resumable.came_back(false),
+        // It asks for what has not come, and may ask again.
+        Err(NotKept::NotYet(_)) => {}
+    }
     let reading = match reading {
         Ok(reading) => reading,
         Err(NotKept::Lost) => return Err(explain::stream_gone(stream.id())),

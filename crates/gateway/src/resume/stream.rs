@@ -326,6 +326,11 @@ impl KeptStream {
     /// Wakes the first client when another one comes.
     pub(crate) fn first_waits(&self, cx: &Context<'_>) {
         let mut state = self.state.lock();
+        if state.reader != 0 || !state.is_read {
+            // It came while the upstream was looked at: its waker stays, and this client looks again.
+            cx.waker().wake_by_ref();
+            return;
+        }
         if !state.reader_waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             state.reader_waker = Some(cx.waker().clone());
         }

@@ -83,9 +83,17 @@ impl KeptResponses {
         while let Some(id) = next.take() {
             let recent = self.recent.lock().find(&id);
             let rows = match recent {
-                Some(row) => vec![row],
-                // What the last one goes on from has not expired before it.
-                None => read(store, &id, if found.is_empty() { now } else { 0 }).await?,
+                Some(row) if is_fresh(&row, now) => vec![row],
+                recent => {
+                    // What the last one goes on from has not expired before it.
+                    let since = if found.is_empty() { now } else { 0 };
+                    // What the store does not have yet is still here.
+                    match (read(store, &id, since).await, recent) {
+                        (Ok(rows), _) => rows,
+                        (Err(_), Some(row)) => vec![row],
+                        (Err(missing), None) => return Err(missing),
+                    }
+                }
             };
             for row in rows {
                 let is_due = row.expires_at > now || !found.is_empty();
@@ -112,11 +120,23 @@ impl KeptResponses {
     ) -> Result<Arc<KeptResponse>, Missing> {
         let recent = self.recent.lock().find(id);
         let row = match recent {
-            Some(row) => row,
-            None => read(store, id, now).await?.into_iter().next().ok_or(Missing::Gone)?,
+            Some(row) if is_fresh(&row, now) => row,
+            recent => match (read(store, id, now).await, recent) {
+                (Ok(rows), _) => rows.into_iter().next().ok_or(Missing::Gone)?,
+                (Err(_), Some(row)) => row,
+                (Err(missing), None) => return Err(missing),
+            },
         };
         if row.response.is_empty() || row.expires_at <= now { Err(Missing::Gone) } else { Ok(row) }
     }
+}
+
+/// How long a row may take to reach the store, milliseconds: batches are written five times a second.
+const FRESH_MS: u64 = 2_000;
+
+/// Whether the store may not have it yet. Later the store is asked first: another replica may have deleted it.
+fn is_fresh(row: &KeptResponse, now: u64) -> bool {
+    now.saturating_sub(row.updated_at) < FRESH_MS
 }
 
 /// Rows of the store, the newest first; at least one.

@@ -77,13 +77,16 @@ fn a_conversation_goes_on_by_the_id_of_its_last_response_on_every_wire_streamed_
             &[],
             &ask(json!({"input": "more", "previous_response_id": third["id"]})),
         ));
+        // Where the provider counts, it was sent all of it.
+        let has_past =
+            ["the first words", "more"].iter().all(|word| told(&upstream).contains(word));
         let alone = good(&client(&hale).post_json(
             "/v1/responses/input_tokens",
             &[],
             &ask(json!({"input": "more"})),
         ));
         let tokens = |count: &Value| count["input_tokens"].as_u64().unwrap();
-        assert!(tokens(&count) >= tokens(&alone), "{model}");
+        assert!(has_past || tokens(&count) > tokens(&alone), "{model}: {}", told(&upstream));
     }
 }
 

@@ -9,11 +9,14 @@ use hale_core::provider::{ClientFormat, WireFormat};
 use super::prepare::Conversion;
 use crate::bytes::edit::{self, Edit};
 use crate::bytes::elements::elements;
+use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 use crate::bytes::object;
 
 /// Most candidates of an answer.
 const MOST: usize = 128;
+/// What stands beside the candidates and each of them is translated with, bytes.
+const BESIDE_MAX: usize = 4 << 10;
 
 /// The answers of which `text` consists, each with one candidate; `None` if it has one, or if a format has no more.
 pub(super) fn split(conversion: Conversion, text: &str) -> Option<Vec<String>> {
@@ -33,11 +36,20 @@ pub(super) fn split(conversion: Conversion, text: &str) -> Option<Vec<String>> {
         return None;
     }
     let members = object::members(text.as_bytes()).ok()?;
-    let one = |candidate: &&str| {
-        let edits = [Edit::Set(list, format!("[{candidate}]").into())];
-        String::from_utf8(edit::apply(text.as_bytes(), &members, &edits).into()).ok()
-    };
-    all.iter().map(one).collect()
+    // Only the first has all that stands beside the candidates: that of the others is not read.
+    let mut beside = String::new();
+    for member in &members {
+        let (key, value) = (&text[member.key()], &text[member.value()]);
+        let is_list = || serde_json::from_str::<Str<'_>>(key).is_ok_and(|name| name.0 == list);
+        if beside.len() + key.len() + value.len() <= BESIDE_MAX && !is_list() {
+            beside.extend([key, ":", value, ","]);
+        }
+    }
+    let others = all.iter().skip(1);
+    let others = others.map(|candidate| format!("{{{beside}\"{list}\":[{candidate}]}}"));
+    let edits = [Edit::Set(list, format!("[{}]", all[0]).into())];
+    let first = String::from_utf8(edit::apply(text.as_bytes(), &members, &edits).into()).ok()?;
+    Some(std::iter::once(first).chain(others).collect())
 }
 
 /// The client's name of the list.
@@ -136,5 +148,23 @@ mod tests {
             assert_eq!(one["content"]["parts"][0]["text"], text);
         }
         assert_eq!(google["usageMetadata"]["candidatesTokenCount"], 8);
+    }
+
+    #[test]
+    fn what_is_long_beside_the_candidates_is_not_repeated_for_each() {
+        let candidate = json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}});
+        let mut answer = json!({"id": "a", "model": "m", "choices": vec![candidate; MOST], "long": "y".repeat(100_000)});
+        for number in 0..5_000 {
+            answer[format!("short-{number}")] = json!("z".repeat(50));
+        }
+        let answer = answer.to_string();
+        let conversion =
+            Conversion { operation: Operation::GenerateContent, wire: WireFormat::OpenAi };
+        let all = split(conversion, &answer).unwrap();
+        assert_eq!(all.len(), MOST);
+        let bytes: usize = all.iter().map(String::len).sum();
+        assert!(bytes < 4 * answer.len(), "{bytes} of {}", answer.len());
+        assert!(all[0].contains("short-4999") && !all[1].contains("short-4999"));
+        assert!(all.iter().all(|one| one.matches("\"role\"").count() == 1));
     }
 }

@@ -1,4 +1,5 @@
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Wake;
 
 use super::super::ResumableStreams;
 use super::*;
@@ -184,4 +185,31 @@ fn a_stream_is_found_by_the_id_of_its_response_until_it_is_forgotten() {
         (streams.resumed.load(Ordering::Relaxed), streams.missed.load(Ordering::Relaxed)),
         (1, 1)
     );
+}
+
+#[derive(Default)]
+struct Woken(AtomicU32);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The first client looks at the upstream while another one comes: the one that came is woken by the next event.
+#[test]
+fn the_first_client_does_not_take_the_place_of_one_that_has_just_come() {
+    let stream = lines();
+    let mut reading = stream.attach(None).unwrap();
+    let (came, first) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    let waker = Waker::from(came.clone());
+    assert!(stream.poll_next(&mut reading, &Context::from_waker(&waker)).is_pending());
+    stream.first_waits(&Context::from_waker(&Waker::from(first.clone())));
+    assert_eq!(
+        first.0.load(Ordering::Relaxed),
+        1,
+        "it looks again, and learns that it is replaced"
+    );
+    pushed(&stream, &EVENTS[..1], 1);
+    assert_eq!(came.0.load(Ordering::Relaxed), 1);
 }

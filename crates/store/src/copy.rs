@@ -201,7 +201,7 @@ pub async fn restore(
     let place = target.display().to_string();
     // Whether it can be used is known before anything moves.
     drop(Database::open(&Address::File(path.to_owned()), Purpose::Look, means).await?);
-    let _held = sqlite::lock(target, &place)?;
+    let _held = sqlite::open::lock(target, &place)?;
     let failed = |error: io::Error| of_file(target, &error);
     let with = |end: &str| {
         let mut name = target.as_os_str().to_owned();

@@ -117,12 +117,13 @@ impl Recent {
     }
 }
 
-/// A deployment of which requests failed lately.
+/// How the requests to a deployment ended lately.
 #[derive(Clone, Debug)]
-struct Failing {
+struct Outcomes {
     recent: Recent,
+    /// Why the last one failed.
     cause: Cause,
-    /// Whether most of its requests fail.
+    /// Whether most of the last minute or of the latest seconds fail.
     is_down: bool,
 }
 
@@ -169,7 +170,7 @@ pub struct Watch {
     replica: Box<str>,
     /// Since when each subject is in trouble.
     since: HashMap<Box<str>, u64>,
-    failing: HashMap<Arc<str>, Failing>,
+    outcomes: HashMap<Arc<str>, Outcomes>,
     /// The deployments that answered since the start.
     answered: HashSet<Arc<str>>,
     groups: HashMap<Arc<str>, Past>,
@@ -201,7 +202,7 @@ impl Watch {
         self.count(now, &tally, (scene, rules));
         let mut down: BTreeMap<Arc<str>, Cause> =
             down.into_iter().map(|one| (one.id, one.cause)).collect();
-        let failing = self.failing.iter().filter(|(_, one)| one.is_down);
+        let failing = self.outcomes.iter().filter(|(_, one)| one.is_down);
         for (id, one) in failing {
             down.entry(id.clone()).or_insert(one.cause);
         }
@@ -254,7 +255,7 @@ impl Watch {
     /// Whether nothing is remembered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let (ids, groups) = (self.answered.len() + self.failing.len(), self.groups.len());
+        let (ids, groups) = (self.answered.len() + self.outcomes.len(), self.groups.len());
         ids + groups + self.spells.len() == 0
     }
 
@@ -262,7 +263,7 @@ impl Watch {
     pub fn reconfigured(&mut self, scene: &dyn Scene) {
         let is_group = |group: &Arc<str>| !scene.members(group).is_empty();
         self.answered.retain(|id| scene.has(id));
-        self.failing.retain(|id, _| scene.has(id));
+        self.outcomes.retain(|id, _| scene.has(id));
         self.groups.retain(|group, _| is_group(group));
         self.spells.retain(|(_, group), _| is_group(group));
     }
@@ -278,11 +279,7 @@ impl Watch {
             if attempts.answered > 0 {
                 self.answered.insert(id.clone());
             }
-            let is_known = self.failing.contains_key(id);
-            if !is_known && attempts.failed == 0 {
-                continue;
-            }
-            let one = self.failing.entry(id.clone()).or_insert_with(|| Failing {
+            let one = self.outcomes.entry(id.clone()).or_insert_with(|| Outcomes {
                 recent: Recent::default(),
                 cause: Cause::ServerError,
                 is_down: false,
@@ -290,18 +287,17 @@ impl Watch {
             one.recent.add(now, attempts.answered, attempts.failed);
             one.cause = attempts.cause.unwrap_or(one.cause);
         }
-        self.failing.retain(|_, one| {
-            let (answered, failed) = one.recent.sum(now, PIECES);
-            if one.is_down {
-                let (answered, failed) = one.recent.sum(now, LATEST);
-                if answered > failed {
-                    // What failed before says nothing about what comes.
-                    *one = Failing { recent: Recent::default(), is_down: false, ..one.clone() };
-                }
-            } else {
-                one.is_down = failed >= rules.min_failures.max(1) && failed >= answered;
+        let least = rules.min_failures.max(1);
+        let most_failed = |(answered, failed)| failed >= least && failed >= answered;
+        self.outcomes.retain(|_, one| {
+            let (minute, latest) = (one.recent.sum(now, PIECES), one.recent.sum(now, LATEST));
+            if !one.is_down {
+                one.is_down = most_failed(minute) || most_failed(latest);
+            } else if latest.0 > latest.1 {
+                // What failed before says nothing about what comes.
+                *one = Outcomes { recent: Recent::default(), is_down: false, ..one.clone() };
             }
-            one.is_down || answered + failed > 0
+            one.is_down || minute != (0, 0)
         });
         for (name, slow) in &tally.slow {
             let Some(group) = scene.group_of(name) else { continue };

@@ -719,11 +719,14 @@ fn three_requests_that_fail_behind_fallbacks_are_told_though_no_deployment_is_ou
     let config = telling(&config, json!(["webhook"]), quick());
     let config = config.router(json!({"disable_cooldowns": true}));
     let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
-    // It has answered more than it refuses.
-    (0..4).for_each(|_| assert_eq!(chat(&hale, "m").status, 200));
-    upstream.answer_with(|_| Script::error(500, "down"));
+    upstream.answer_with(|request| match &request.json()["messages"][0]["content"] {
+        Value::String(text) if text == "fail" => Script::error(500, "down"),
+        _ => Script::answer(request),
+    });
     for spare in spares {
-        let mut body = openai::chat_request("m", "hi");
+        // It answers more than it refuses, whenever its requests are counted.
+        (0..2).for_each(|_| assert_eq!(chat(&hale, "m").status, 200));
+        let mut body = openai::chat_request("m", "fail");
         body["fallbacks"] = json!([spare]);
         assert_eq!(chat_with(&hale, &[], &body).status, 500);
     }

@@ -3,12 +3,13 @@
 //! Called by [`super::exchange`]. Always true: no upstream is called here, and a refusal says what to change
 //! in the request.
 
+mod addressed;
 mod client;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hale_core::operation::{self, Carries, Operation, Streaming};
+use hale_core::operation::{Carries, Operation, Streaming};
 use hale_core::route::{Controls, MayUse, Resolved, RoutePlan, resolve};
 use hale_core::tenancy::Owner;
 use hale_core::tenancy::access::More;
@@ -18,6 +19,7 @@ use hale_wire::peek::Peek;
 use http::request::Parts;
 use hyper::body::Incoming;
 
+use self::addressed::{Addressed, NamedBy};
 use super::admit;
 use super::attempt::AnswerForm;
 use super::billed_to::Names;
@@ -29,11 +31,12 @@ use super::delivery::Delivery;
 use super::dialect::Dialect;
 use super::facts::{Facts, ReadApart};
 use super::handshake::{self, Handshake};
+use super::history::History;
 use super::model_request::{Body, ModelRequest, Shows};
 use super::pass_through::{self, PassThrough};
-use super::recalled;
+use super::recalled::Recalled;
 use super::simulated::Simulated;
-use super::stored_object::{self, StoredObject};
+use super::stored_object;
 use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::query;
@@ -57,22 +60,6 @@ pub(super) struct Opening {
     customer: Option<Box<str>>,
     /// Who else it is billed to, if that was read apart from the worker.
     names: Option<Names>,
-}
-
-/// Where the model's name comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NamedBy {
-    /// The request names it.
-    Client,
-    /// The request names none: it is the group of the stored object.
-    StoredObject,
-}
-
-/// What the request addresses.
-struct Addressed {
-    model: Box<str>,
-    named_by: NamedBy,
-    stored: Option<StoredObject>,
 }
 
 impl Opening {
@@ -110,15 +97,11 @@ impl Opening {
             return Box::pin(self.pass_through(incoming)).await;
         }
         let (dialect, mut body, apart) = self.read(incoming).await?;
-        let history = recalled::of(&self.arrival, self.operation, &mut body).await?;
         let (first_model, facts) = match apart {
             Some(ReadApart { first_model, facts, customer, names }) => {
                 self.customer = self.customer_of(|| customer);
                 self.names = Some(names);
-                match history.is_none() {
-                    true => (Some(first_model), Some(facts)),
-                    false => (None, None),
-                }
+                (Some(first_model), Some(facts))
             }
             None => {
                 self.customer = self.customer_of(|| customer::of_body(&body.peek));
@@ -128,11 +111,18 @@ impl Opening {
         self.note_client(&body.peek);
         self.note_billed_to(&body.peek);
         self.check_end_user().await?;
-        let mut addressed = self.authorize(&body.peek, first_model)?;
+        let recalled = Recalled::of(&self.arrival, self.operation, &body.peek)?;
+        let goes_on = recalled.as_ref().is_some_and(Recalled::goes_on);
+        let mut addressed = self.authorize(&body.peek, (first_model, goes_on))?;
         self.arrival.check_model(&mut addressed.model)?;
+        let history = match recalled {
+            Some(recalled) => Box::pin(self.join(recalled, &mut body)).await?,
+            None => None,
+        };
         let facts = match facts {
-            Some(facts) => facts?,
-            None => Facts::of(self.operation, &self.arrival.serving, &self.head, &body.peek)?,
+            // Those of a body that has grown are others.
+            Some(facts) if !goes_on => facts?,
+            Some(_) | None => self.facts(&body.peek).await?,
         };
         let (mut request, plan) = self.resolve((dialect, facts), body, addressed).await?;
         request.history = history;
@@ -182,54 +172,26 @@ impl Opening {
         read
     }
 
-    /// Finds what the request addresses. Only objects of this gateway may be addressed, and the body may carry
-    /// neither credentials nor upstream addresses.
-    fn authorize(
+    /// Puts the conversation that the gateway keeps before what the client sent.
+    async fn join(
         &mut self,
-        peek: &Peek,
-        first_model: Option<Option<String>>,
-    ) -> Result<Addressed, Refusal> {
-        let addressed = self.addressed(peek, first_model)?;
-        if addressed.named_by == NamedBy::Client {
-            let name = self.recorded_name(&addressed.model);
-            self.delivery.note(|record| record.requested_model = Some(name));
-        }
-        content::check_objections(peek, &self.arrival.serving.snapshot.gateway)?;
-        content::check_file_ids(self.operation, peek)?;
-        Ok(addressed)
+        recalled: Recalled,
+        body: &mut Body,
+    ) -> Result<Option<Box<History>>, Refusal> {
+        self.delivery.wait_begins();
+        let joined = recalled.join(&self.arrival, body).await;
+        self.delivery.wait_ends();
+        joined
     }
 
-    fn addressed(
-        &mut self,
-        peek: &Peek,
-        first_model: Option<Option<String>>,
-    ) -> Result<Addressed, Refusal> {
-        let (operation, route) = (self.operation, self.head.uri.path());
-        let snapshot = &self.arrival.serving.snapshot;
-        let query = self.head.uri.query().unwrap_or_default();
-        let stored =
-            StoredObject::of(&self.arrival, operation, self.path_name.as_deref(), peek, query)?;
-        let named = match operation.addressed() {
-            operation::Addressed::ById => None,
-            operation::Addressed::ByAccount => match content::named_model(peek, &self.head)? {
-                Some(named) => Some(named),
-                None => content::account_model(snapshot, operation, || {
-                    first_model.unwrap_or_else(|| content::batch_model(operation, peek))
-                })?,
-            },
-            // What follows in the path is not a name.
-            operation::Addressed::ByProvider => None,
-            operation::Addressed::ByModel => {
-                let named = self.path_name.take().map(|name| content::path_model(operation, name));
-                Some(content::model(operation, route, named, peek)?)
-            }
-        };
-        let (model, named_by) = match (named, &stored) {
-            (Some(model), _) => (model, NamedBy::Client),
-            (None, Some(stored)) => (stored.shown_model(snapshot), NamedBy::StoredObject),
-            (None, None) => return Err(content::no_account(operation, route, peek)),
-        };
-        Ok(Addressed { model, named_by, stored })
+    /// What the body says, found apart from the worker if it is large.
+    async fn facts(&self, peek: &Peek) -> Result<Facts, Refusal> {
+        let (operation, serving) = (self.operation, &self.arrival.serving);
+        if peek.size() <= offload::LARGE {
+            return Facts::of(operation, serving, &self.head, peek);
+        }
+        let (serving, head, peek) = (serving.clone(), self.head.clone(), peek.clone());
+        Box::pin(offload::run(move || Facts::of(operation, &serving, &head, &peek))).await
     }
 
     /// Finds the route.

@@ -1,14 +1,16 @@
 //! Conversations that the gateway keeps for clients of responses whose providers keep none.
 //!
-//! Called by [`super::opening`] before a request gets its route, and by [`super::start`] for what is asked by the id of a response. Always true:
-//! an id opens only for its owner ([`Principal::may_use`](crate::http::auth::Principal::may_use)); what is sent to a provider is the whole
-//! conversation; without `responses_history: store` a request costs a look at a setting.
+//! Called by [`super::opening`] once a request may use its model, and by [`super::start`] for what is asked by the id of a response.
+//! Always true: an id opens only for its owner ([`Principal::may_use`](crate::http::auth::Principal::may_use)); what is sent to a provider
+//! is the whole conversation; a long one is joined apart from the worker, and counted before it is read; without
+//! `responses_history: store` a request costs a look at a setting.
 
 use hale_core::operation::{Kind, Operation};
 use hale_core::provider::WireFormat;
 use hale_core::settings::ResponsesHistory;
 use hale_store::KeptResponse;
 use hale_wire::history::{self, Exchanged};
+use hale_wire::peek::Peek;
 use http::{Response, StatusCode};
 
 use super::delivery::Delivery;
@@ -21,11 +23,13 @@ use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
 use crate::limits::Held;
+use crate::offload;
 use crate::state::Serving;
-use crate::state::kept_responses::{Missing, ROW_MAX};
+use crate::state::kept_responses::{Missing, ROW_MAX, Room};
 
 /// The field that names the response from which a request goes on.
 const PREVIOUS: &str = "previous_response_id";
+
 fn is_on(serving: &Serving) -> bool {
     serving.snapshot.gateway.store.responses == ResponsesHistory::Store
 }
@@ -37,72 +41,105 @@ fn opened(arrival: &Arrival, shown: &str) -> Option<Box<str>> {
     is_own.then(|| issued.id.into())
 }
 
-/// What the request adds, if it is kept; puts the conversation that it goes on from into its body.
-///
-/// # Errors
-/// That is not kept, or cannot be read.
-pub(super) async fn of(
-    arrival: &Arrival,
-    operation: Operation,
-    body: &mut Body,
-) -> Result<Option<Box<History>>, Refusal> {
-    let takes_input = operation.format() == WireFormat::Responses && !operation.is_by_id();
-    if !is_on(&arrival.serving) || !takes_input {
-        return Ok(None);
+/// What a request of responses has to do with the conversations that the gateway keeps.
+pub(super) struct Recalled {
+    /// The response that it goes on from, as the gateway and as the client knows it.
+    previous: Option<(Box<str>, Box<str>)>,
+    /// What it adds, if that is kept.
+    input: Option<Box<str>>,
+}
+
+impl Recalled {
+    /// What that is; `None` if nothing is kept for such a request, or its provider keeps it.
+    ///
+    /// # Errors
+    /// The id in the body cannot be read.
+    pub(super) fn of(
+        arrival: &Arrival,
+        operation: Operation,
+        peek: &Peek,
+    ) -> Result<Option<Recalled>, Refusal> {
+        let takes_input = operation.format() == WireFormat::Responses && !operation.is_by_id();
+        if !takes_input || !is_on(&arrival.serving) {
+            return Ok(None);
+        }
+        let shown = peek.string(PREVIOUS).map_err(|error| refusal::bad_body(&error))?;
+        let previous = match shown {
+            None => None,
+            Some(shown) => match opened(arrival, &shown) {
+                Some(id) => Some((id, Box::from(&*shown))),
+                // Its provider has it, or it is none: that is said where ids are opened.
+                None => return Ok(None),
+            },
+        };
+        let keeps = operation == Operation::Responses
+            && peek.raw("store") != Some("false")
+            && arrival.worker.process.store().is_some_and(|store| store.is_wanted());
+        let input = peek.raw("input").unwrap_or("[]");
+        let input = (keeps && input.len() <= ROW_MAX).then(|| input.into());
+        Ok(Some(Recalled { previous, input }))
     }
-    let shown: Option<Box<str>> = match body.peek.string(PREVIOUS) {
-        Ok(shown) => shown.map(|shown| Box::from(&*shown)),
-        Err(error) => return Err(refusal::bad_body(&error)),
-    };
-    let previous = match shown {
-        None => None,
-        Some(shown) => match opened(arrival, &shown) {
-            Some(id) => Some((id, shown)),
-            // Its provider has it, or it is none: that is said where ids are opened.
-            None => return Ok(None),
-        },
-    };
-    let input: Box<str> = body.peek.raw("input").unwrap_or("[]").into();
-    if let Some((id, shown)) = &previous {
-        Box::pin(put_before(arrival, (id, shown), body)).await?;
+
+    /// Whether the request goes on from a response that is kept.
+    pub(super) fn goes_on(&self) -> bool {
+        self.previous.is_some()
     }
-    let wants = body.peek.raw("store") != Some("false");
-    let keeps = operation == Operation::Responses
-        && wants
-        && arrival.worker.process.store().is_some_and(|store| store.is_wanted());
-    let mut held = Held::none(&arrival.worker.process.buffered);
-    let limit = arrival.serving.snapshot.gateway.bounds.buffered_bytes;
-    if !keeps || input.len() > ROW_MAX || !held.add(input.len(), limit) {
-        return Ok(None);
+
+    /// Puts the conversation so far into `body`. Returns what the request adds to it, if that is kept.
+    ///
+    /// # Errors
+    /// The conversation is not kept, cannot be read, or has no room.
+    pub(super) async fn join(
+        self,
+        arrival: &Arrival,
+        body: &mut Body,
+    ) -> Result<Option<Box<History>>, Refusal> {
+        let limit = arrival.serving.snapshot.gateway.bounds.buffered_bytes;
+        let mut held = Held::none(&arrival.worker.process.buffered);
+        // Without room for it the request goes on, and its response is not kept.
+        let input = self.input.filter(|input| held.add(input.len(), limit));
+        if let Some(previous) = &self.previous {
+            put_before(arrival, previous, body).await?;
+        }
+        let previous = self.previous;
+        Ok(input.map(|input| Box::new(History { previous, input, held })))
     }
-    Ok(Some(Box::new(History { previous, input, held })))
 }
 
 /// Puts the conversation up to the response `id` into the body.
 async fn put_before(
     arrival: &Arrival,
-    (id, shown): (&str, &str),
+    (id, shown): &(Box<str>, Box<str>),
     body: &mut Body,
 ) -> Result<(), Refusal> {
     let process = &arrival.worker.process;
     let bounds = &arrival.serving.snapshot.gateway.bounds;
+    let mut room = Room::new(&process.buffered, (bounds.body_bytes, bounds.buffered_bytes));
     let now = clock::unix_ms();
     let found = match process.store() {
-        Some(store) => process.responses.conversation(store, (id, now), bounds.body_bytes).await,
+        Some(store) => process.responses.conversation(store, (id, now), &mut room).await,
         None => Err(Missing::Gone),
     };
-    let missing = |why| explain::not_kept(Some(PREVIOUS), shown, why);
-    let rows = found.map_err(missing)?;
-    let past: Vec<Exchanged<'_>> =
-        rows.iter().map(|row| Exchanged { input: &row.input, response: &row.response }).collect();
-    let whole = history::with_past(&body.peek, &past).ok_or_else(|| {
-        refusal::bad_parameter("input", "`input` must be a text or a list of items")
-    })?;
-    let more = whole.size().saturating_sub(body.held.bytes());
-    if !body.held.add(more, bounds.buffered_bytes) {
+    let rows = found.map_err(|why| explain::not_kept(Some(PREVIOUS), shown, why))?;
+    // For a moment the rows, the client's body and the body that is made of them are held.
+    let (own, most) = (body.held.bytes(), room.bytes() + body.peek.size());
+    if !body.held.add_in_time(most, bounds.buffered_bytes).await {
         return Err(refusal::too_much_held());
     }
-    body.peek = whole;
+    let is_large = most > offload::LARGE;
+    let peek = body.peek.clone();
+    let join = move || {
+        let past: Vec<Exchanged<'_>> = rows
+            .iter()
+            .map(|row| Exchanged { input: &row.input, response: &row.response })
+            .collect();
+        history::with_past(&peek, &past)
+    };
+    let whole = if is_large { offload::run(join).await } else { join() };
+    body.peek = whole.ok_or_else(|| {
+        refusal::bad_parameter("input", "`input` must be a text or a list of items")
+    })?;
+    body.held.shrink_to(own.max(body.peek.size()));
     Ok(())
 }
 
@@ -144,7 +181,9 @@ async fn found(
     let now = clock::unix_ms();
     let missing = |why| explain::not_kept(None, shown, why);
     let Some(store) = process.store() else { return Err(missing(Missing::Gone)) };
-    let row = process.responses.one(store, (id, now)).await.map_err(missing)?;
+    let bounds = &arrival.serving.snapshot.gateway.bounds;
+    let mut room = Room::new(&process.buffered, (bounds.body_bytes, bounds.buffered_bytes));
+    let row = process.responses.one(store, (id, now), &mut room).await.map_err(missing)?;
     match operation {
         Operation::GetResponse
             if query::value(query, "stream").is_some_and(|it| &*it != "false") =>

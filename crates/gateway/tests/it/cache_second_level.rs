@@ -365,19 +365,20 @@ fn a_file_that_is_no_answer_and_a_disk_that_cannot_be_written_fail_no_request() 
     texts.iter().for_each(|text| _ = ask(&hale, text));
     eventually("they are written", || (files(&dir).len() == texts.len()).then_some(()));
     hale.stop();
-    // As after a loss of power.
-    for path in files(&dir) {
-        let whole = fs::read(&path).unwrap();
-        let forgotten_at = fs::metadata(&path).unwrap().modified().unwrap();
-        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let file = fs::File::options().write(true).open(&path).unwrap();
-        file.set_modified(forgotten_at).unwrap();
-    }
-    let hale = start();
-    assert!(texts.iter().all(|text| !is_hit(&ask(&hale, text))));
-    // One that comes too late is not counted.
-    assert!(metric(&hale, "hale_cache_garbage_total", &[]) >= 1.0);
-    drop(hale);
+    // What comes too late is not counted: on a busy machine that may be all of them.
+    eventually("garbage is counted", || {
+        // As after a loss of power.
+        for path in files(&dir) {
+            let whole = fs::read(&path).unwrap();
+            let forgotten_at = fs::metadata(&path).unwrap().modified().unwrap();
+            fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(forgotten_at).unwrap();
+        }
+        let hale = start();
+        assert!(texts.iter().all(|text| !is_hit(&ask(&hale, text))));
+        (metric(&hale, "hale_cache_garbage_total", &[]) >= 1.0).then_some(())
+    });
     fs::remove_dir_all(dir.path().join("hale-answers")).unwrap();
     dir.write("hale-answers", "a file");
     let hale = start();

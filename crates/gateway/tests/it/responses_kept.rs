@@ -190,6 +190,60 @@ fn what_a_key_made_is_its_teams_and_its_users_and_not_there_for_others() {
 }
 
 #[test]
+fn a_key_that_may_not_use_the_model_is_refused_before_its_conversation_is_read() {
+    let upstream = FakeUpstream::start();
+    let hale = kept(config(&upstream, "deepseek/deepseek-chat")).start();
+    let key = make(&hale, &json!({"models": ["m"]})).0;
+    let mut client = hale.client_with_key(&key);
+    let first = good(&client.post_json(RESPONSES, &[], &ask(json!({}))));
+    let path = format!("{RESPONSES}/{}", first["id"].as_str().unwrap());
+    assert_eq!(client.request("DELETE", &path, &[], b"").status, 200);
+    let mut goes_on = |model: &str| {
+        let body = ask(json!({"previous_response_id": first["id"], "model": model}));
+        client.post_json(RESPONSES, &[], &body)
+    };
+    expect_error(&goes_on("m"), 400, "unknown_response");
+    assert_eq!(goes_on("another").status, 403, "{}", goes_on("another").text());
+}
+
+#[test]
+fn a_long_conversation_arrives_whole_and_its_memory_is_given_back() {
+    let upstream = FakeUpstream::start();
+    // The conversation is the larger part, then what the client adds to it.
+    for (before, added) in [(700_000, 10), (10, 700_000)] {
+        let hale = kept(config(&upstream, "deepseek/deepseek-chat")).start();
+        let text = |name: &str, length: usize| format!("{name} {}", "x".repeat(length));
+        let first = whole(&hale, &ask(json!({"input": text("first", before)})));
+        let body = ask(
+            json!({"input": text("second", added), "previous_response_id": first["id"], "stream": true}),
+        );
+        let answer = client(&hale).post_json(RESPONSES, &[], &body);
+        assert!(answer.text().contains("response.completed"), "{}", answer.text());
+        let sent = told(&upstream);
+        in_order(&sent, &["first", openai::TEXT, "second"]);
+        assert!(sent.len() > before + added, "{}", sent.len());
+        eventually("the memory is given back", || {
+            (metric(&hale, "hale_buffered_bytes", &[]) == 0.0).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_gateway_with_little_memory_goes_on_from_what_its_store_has() {
+    let upstream = FakeUpstream::start();
+    let limits = json!({"max_request_size_mb": 1, "max_response_size_mb": 1, "max_buffered_mb": 4});
+    let config = kept(config(&upstream, "deepseek/deepseek-chat")).general(limits);
+    let directory = TempDir::new();
+    let mut hale = at(&config, &directory).start();
+    let first = whole(&hale, &ask(json!({"input": "short"})));
+    hale.stop();
+    let hale = at(&config, &directory).start();
+    whole(&hale, &ask(json!({"previous_response_id": first["id"]})));
+    in_order(&told(&upstream), &["short", openai::TEXT]);
+    assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);
+}
+
+#[test]
 fn what_is_not_kept_is_a_clear_400_and_costs_no_call() {
     let upstream = FakeUpstream::start();
     let limits = json!({"max_request_size_mb": 0.01});

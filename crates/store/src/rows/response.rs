@@ -38,15 +38,21 @@ impl KeptResponse {
         ]
     }
 
-    /// The response with that id and those that it goes on from, the newest first: 16 at most, since each may be long.
-    pub(crate) fn back_from(id: &str, now: u64) -> Sql {
-        let text = "with recursive chain(id, at, expires_at, previous, input, response, updated_at, depth) as ( \
-                    select id, at, expires_at, previous, input, response, updated_at, 1 from {hale}responses \
+    /// The response with that id and those that it goes on from, the newest first: 16 at most, and no more once they have
+    /// `most` bytes.
+    pub(crate) fn back_from(id: &str, now: u64, most: usize) -> Sql {
+        let text = "with recursive chain(id, at, expires_at, previous, input, response, updated_at, depth, bytes) as ( \
+                    select id, at, expires_at, previous, input, response, updated_at, 1, \
+                    cast(octet_length(input) + octet_length(response) as bigint) from {hale}responses \
                     where id = $1 and expires_at > $2 \
-                    union all select r.id, r.at, r.expires_at, r.previous, r.input, r.response, r.updated_at, c.depth + 1 \
-                    from {hale}responses r join chain c on r.id = c.previous where c.depth < 16) \
+                    union all select r.id, r.at, r.expires_at, r.previous, r.input, r.response, r.updated_at, c.depth + 1, \
+                    c.bytes + octet_length(r.input) + octet_length(r.response) \
+                    from {hale}responses r join chain c on r.id = c.previous where c.depth < 16 and c.bytes < $3) \
                     select id, at, expires_at, previous, input, response, updated_at from chain order by depth";
-        Sql { text, values: vec![id.into(), now.into()] }
+        Sql {
+            text,
+            values: vec![id.into(), now.into(), most.try_into().unwrap_or(u64::MAX).into()],
+        }
     }
 
     /// From a row of its table.

@@ -93,8 +93,13 @@ impl Store {
     ///
     /// # Errors
     /// Why they cannot be read.
-    pub async fn kept_responses(&self, id: &str, now: u64) -> Result<Vec<KeptResponse>, Error> {
-        let rows = self.read(KeptResponse::back_from(id, now)).await?;
+    pub async fn kept_responses(
+        &self,
+        id: &str,
+        now: u64,
+        most: usize,
+    ) -> Result<Vec<KeptResponse>, Error> {
+        let rows = self.read(KeptResponse::back_from(id, now, most)).await?;
         Ok(rows.iter().filter_map(KeptResponse::of).collect())
     }
 

@@ -63,6 +63,25 @@ fn kept(id: &str, previous: Option<&str>, expires_at: u64) -> KeptResponse {
 }
 
 #[test]
+fn a_page_of_a_conversation_ends_once_it_is_long() {
+    on_both(|Place { address, directory }| async move {
+        let running = Running::start(&address, directory.path());
+        let name = |at: u64| format!("r{at}");
+        for at in 0..5_u64 {
+            let previous = at.checked_sub(1).map(name);
+            let long = "\u{e9}".repeat(1 << 19).into();
+            let row = kept(&name(at), previous.as_deref(), NOW + 1);
+            running.store.put(&Stored::Response(KeptResponse { response: long, ..row }));
+        }
+        running.until_figures(|figures| figures.written == 5).await;
+        let page = running.store.kept_responses("r4", NOW, 2 << 20).await.unwrap();
+        let ids: Vec<&str> = page.iter().map(|row| &*row.id).collect();
+        // Bytes count, not characters: two rows are a page, and a third begins before it is full.
+        assert_eq!(ids, ["r4", "r3"]);
+    });
+}
+
+#[test]
 fn a_kept_response_is_read_with_those_before_it_and_forgotten_from_the_end_of_its_conversation() {
     on_both(|Place { address, directory }| async move {
         let running = Running::start(&address, directory.path());
@@ -74,20 +93,20 @@ fn a_kept_response_is_read_with_those_before_it_and_forgotten_from_the_end_of_it
             running.store.put(&Stored::Response(row));
         }
         running.until_figures(|figures| figures.written == 20).await;
-        let page = running.store.kept_responses("r19", NOW - 500).await.unwrap();
+        let page = running.store.kept_responses("r19", NOW - 500, 1 << 20).await.unwrap();
         let ids: Vec<String> = page.iter().map(|row| row.id.to_string()).collect();
         assert_eq!(ids, (4..20).rev().map(name).collect::<Vec<_>>());
         assert_eq!(page[15].previous.as_deref(), Some("r03"));
         assert!(
-            running.store.kept_responses("r00", NOW).await.unwrap().is_empty(),
+            running.store.kept_responses("r00", NOW, 1 << 20).await.unwrap().is_empty(),
             "it has expired"
         );
-        assert!(running.store.kept_responses("zz", 0).await.unwrap().is_empty());
+        assert!(running.store.kept_responses("zz", 0, 1 << 20).await.unwrap().is_empty());
         let mut deleted = kept("r19", Some("r18"), NOW);
         (deleted.response, deleted.updated_at) = ("".into(), NOW + 1);
         running.store.put(&Stored::Response(deleted));
         running.until_figures(|figures| figures.written == 21).await;
-        let page = running.store.kept_responses("r19", NOW - 500).await.unwrap();
+        let page = running.store.kept_responses("r19", NOW - 500, 1 << 20).await.unwrap();
         assert_eq!(&*page[0].response, "");
         let database = open(&address, Purpose::Change).await.unwrap();
         let retention = Retention::default();

@@ -7,7 +7,7 @@ use hale_core::operation::Kind;
 use hale_wire::errors::clean;
 use http::StatusCode;
 
-use crate::http::refusal::{Refusal, bad_parameter};
+use crate::http::refusal::{Refusal, bad_parameter, too_much_held};
 use crate::state::kept_responses::Missing;
 
 /// 400 for an id in the body or the query, 404 for an id in the path.
@@ -140,6 +140,7 @@ pub(crate) fn not_kept(field: Option<&str>, id: &str, why: Missing) -> Refusal {
             "conversation_too_long",
             "has a conversation before it that is longer than a request may be; begin a new one, or send a summary",
         ),
+        Missing::NoRoom => return too_much_held(),
         Missing::Away => (
             StatusCode::SERVICE_UNAVAILABLE,
             "store_unavailable",

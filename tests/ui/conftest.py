@@ -68,6 +68,17 @@ class Dashboard:
         self.page.get_by_role("link", name="Health").wait_for()
         return self
 
+    def faults(self) -> list[str]:
+        """What axe-core finds serious or critical on the page as it is."""
+        program = ROOT / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
+        assert program.is_file(), f"{program} is missing: scripts/test installs it"
+        if not self.page.evaluate("typeof axe !== 'undefined'"):
+            # It is no part of the page, whose policy lets no other script in.
+            self.page.evaluate(program.read_text() + "; void 0")
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)")
+        return [f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:160]}"
+                for one in found if one["impact"] in ("serious", "critical") for node in one["nodes"]]
+
     def sees(self, text: str, within: str = "body"):
         """Waits for a text, and returns the smallest element that has it."""
         found = self.page.locator(within).get_by_text(text).first

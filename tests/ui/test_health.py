@@ -63,7 +63,7 @@ def test_a_deployment_is_disabled_and_enabled_by_keyboard_alone(outage, dashboar
     page.keyboard.type("sk-wrong")
     board.expected.append("401")
     page.keyboard.press("Enter")
-    board.sees("This is not the master key.", "#toast")
+    board.sees("This is not a key of this gateway.", "#toast")
     page.locator("#key").fill("sk-test-0123456789abcdef")
     page.keyboard.press("Enter")
     board.sees("2 of 3 deployments down", "#verdict")
@@ -128,7 +128,7 @@ def test_text_of_names_and_errors_never_becomes_markup(hale, upstream, dashboard
     chat(gateway, payload, 3)
     board = dashboard(gateway).sign_in()
     board.sees("1 of 1 deployment down", "#verdict")
-    for path in ["health", "incidents", "traffic", "requests", "explain", "playground", "config"]:
+    for path in ["health", "incidents", "traffic", "spend", "requests", "explain", "playground", "models", "config"]:
         board.open(path)
         board.page.locator("main h1").first.wait_for(state="attached")
         made = board.page.evaluate(
@@ -143,7 +143,7 @@ def test_nothing_configured_is_said(hale, dashboard):
     board = dashboard(hale()).sign_in()
     board.sees("Nothing to serve", "#verdict")
     board.sees("No deployments", "main")
-    for path, text in [("incidents", "No incident."), ("requests", "No request failed."), ("traffic", "No request came")]:
+    for path, text in [("incidents", "No incident."), ("requests", "No request failed."), ("traffic", "No request came"), ("spend", "Nothing was spent")]:
         board.open(path)
         board.sees(text, "main")
 
@@ -219,3 +219,22 @@ def test_the_public_page_shows_groups_and_no_more(hale, upstream, dashboard):
     board.sees("Available", "tr.is-up")
     text = board.page.locator("body").inner_text()
     assert "secret-id" not in text and "openai" not in text
+
+
+def test_a_deployment_is_found_with_what_it_reaches_and_what_its_model_costs(hale, upstream, dashboard):
+    bad = upstream(Plan(then=bad_key()))
+    gateway = hale(deployment("m", bad, id="a", model="openai/gpt-4o"), deployment("other", upstream(), id="b", model="mistral/mistral-small"))
+    chat(gateway, "m", 3)
+    board = dashboard(gateway).sign_in("models")
+    page = board.page
+    board.sees("the key is refused", "[data-key=credentials]")
+    page.locator("#m-filter").fill("openai")
+    board.sees("openai", "[data-key=table]")
+    assert page.locator("[data-key=table] tbody tr").count() == 1
+    page.locator("[data-key=table] tbody").get_by_role("link").click()
+    board.sees("for a million tokens", "[data-key=facts]")
+    params = page.locator("[data-key=params]").inner_text()
+    assert bad.url in params and "sk-upstream-secret" not in page.content()
+    board.expected.append("400")
+    board.open("models?id=nothing")
+    board.sees("must be the id of a deployment", "[role=alert]")

@@ -45,7 +45,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    fn max_at(&self, now: UnixMs) -> Money {
+    /// The most at that moment.
+    #[must_use]
+    pub fn max_at(&self, now: UnixMs) -> Money {
         match self.raised {
             Some((more, until)) if now < until => self.max.plus(more),
             Some(_) | None => self.max,

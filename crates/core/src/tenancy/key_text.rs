@@ -40,6 +40,18 @@ impl KeyHash {
         Some(KeyHash(hash))
     }
 
+    /// The hash of those bytes, which [`KeyHash::bytes`] gave.
+    #[must_use]
+    pub const fn of_bytes(bytes: [u8; 32]) -> KeyHash {
+        KeyHash(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// The hash that the admin API means: it takes a key or its hash.
     #[must_use]
     pub fn named(text: &str) -> KeyHash {

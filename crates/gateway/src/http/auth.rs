@@ -180,6 +180,37 @@ pub(crate) async fn holder(
     Err(refusal::denied(refused.unwrap_or_else(Denied::no_key_form)))
 }
 
+/// The holder of the key with that hash, which a browser's session stands for. It may call an endpoint that needs this.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn holder_of(
+    keys: &Keys,
+    hash: KeyHash,
+    (needed, route): (Needed, Route<'_>),
+) -> Result<Principal, Refusal> {
+    let access = key_of(keys, hash).await?;
+    access.check(needed, route, keys::now().unix_ms).map_err(refusal::denied)?;
+    Ok(Principal::Key(access))
+}
+
+/// What the holder of the key with that hash may do, while the key is there, has not ended and is not blocked.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn key_of(keys: &Keys, hash: KeyHash) -> Result<Arc<KeyAccess>, Refusal> {
+    if !keys.are_used() {
+        return Err(refusal::wrong_key());
+    }
+    let at = keys::now();
+    let access = match keys.known(hash, at.now) {
+        Some(access) => access,
+        None => keys.look_up_hash(hash, "sk-...").await.map_err(refusal::denied)?,
+    };
+    access.check_alive(at.unix_ms).map_err(refusal::denied)?;
+    Ok(access)
+}
+
 /// Whether that text is the master key.
 pub(crate) fn is_master_key(text: &str, master: &Secret) -> bool {
     verify_slices_are_equal(text.as_bytes(), master.expose().as_bytes()).is_ok()

@@ -250,9 +250,20 @@ impl Keys {
     /// # Errors
     /// The key is unknown, or cannot be looked up now.
     pub(crate) async fn look_up(&self, key: &str) -> Result<Arc<KeyAccess>, Denied> {
-        let hash = KeyHash::of(key);
+        self.look_up_hash(KeyHash::of(key), &masked(key)).await
+    }
+
+    /// The same of a key of which only the hash is at hand; `shown` names it in the refusal.
+    ///
+    /// # Errors
+    /// The key is unknown, or cannot be looked up now.
+    pub(crate) async fn look_up_hash(
+        &self,
+        hash: KeyHash,
+        shown: &str,
+    ) -> Result<Arc<KeyAccess>, Denied> {
         let at = clock::now().millis();
-        let unknown = || Denied::unknown_key(&masked(key), &hash.to_string());
+        let unknown = || Denied::unknown_key(shown, &hash.to_string());
         let Some(store) = self.store() else { return Err(unknown()) };
         let is_listed = self.hashes.read().has(hash);
         if is_listed != Some(true) && self.is_shared() {

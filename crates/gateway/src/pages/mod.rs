@@ -16,6 +16,7 @@ pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod keys;
 mod known;
+pub(crate) mod lists;
 mod managers;
 pub(crate) mod metrics;
 pub(crate) mod model_groups;

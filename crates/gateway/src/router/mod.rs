@@ -207,10 +207,33 @@ async fn answer(
 
 /// What a request that was refused for want of a key may do by the session of its browser. A key that is there decides alone.
 #[cold]
-fn of_session(serving: &Serving, head: &Parts, refusal: Refusal) -> Result<Principal, Refusal> {
+async fn of_session(
+    worker: &Worker,
+    serving: &Serving,
+    (row, head): (&Endpoint, &Parts),
+    refusal: Refusal,
+) -> Result<Principal, Refusal> {
     let has_none = refusal.reply.reason == refusal::MISSING_KEY;
-    let access = if has_none { session::access(serving, head) } else { None };
-    access.ok_or(refusal)
+    match if has_none { session::holder(serving, head) } else { None } {
+        None => Err(refusal),
+        Some(session::Holder::Operator) => Ok(Principal::Operator),
+        Some(session::Holder::Key(hash)) => {
+            auth::holder_of(&worker.process.keys, hash, needs(row, head)).await
+        }
+    }
+}
+
+/// What a key must be for an endpoint.
+fn needs<'h>(row: &Endpoint, head: &'h Parts) -> (Needed, Route<'h>) {
+    let is_of_models = matches!(row.handler, Handler::Upstream(_));
+    let needed = match row.role {
+        Role::Key if is_of_models => Needed::Models,
+        Role::Viewer => Needed::AdminView,
+        Role::Admin if row.method == "GET" => Needed::AdminView,
+        Role::Admin => Needed::Admin,
+        Role::Public | Role::Key | Role::Metrics | Role::TeamAdmin => Needed::AnyKey,
+    };
+    (needed, Route { path: head.uri.path(), is_of_models })
 }
 
 /// Who sends a request, by its key; what that is may be asked of the store.
@@ -224,19 +247,10 @@ async fn principal(
     let presents = auth::authenticate(row.role, source, &serving.snapshot.gateway);
     match presents {
         Ok(Presents::Known(principal)) => Ok(principal),
-        Err(refusal) => of_session(serving, head, refusal),
+        Err(refusal) => Box::pin(of_session(worker, serving, (row, head), refusal)).await,
         Ok(Presents::Keys(keys)) => {
-            let is_of_models = matches!(row.handler, Handler::Upstream(_));
-            let needed = match row.role {
-                Role::Key if is_of_models => Needed::Models,
-                Role::Viewer => Needed::AdminView,
-                Role::Admin if row.method == "GET" => Needed::AdminView,
-                Role::Admin => Needed::Admin,
-                Role::Public | Role::Key | Role::Metrics | Role::TeamAdmin => Needed::AnyKey,
-            };
-            let route = Route { path: head.uri.path(), is_of_models };
             // A box: most requests have the master key or a key that is known.
-            Box::pin(auth::holder(&worker.process.keys, keys, (needed, route))).await
+            Box::pin(auth::holder(&worker.process.keys, keys, needs(row, head))).await
         }
     }
 }

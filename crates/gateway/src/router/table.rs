@@ -15,8 +15,8 @@ use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
     PageRequest, Waiting, alerting, budgets, cache, callbacks, customers, dashboard, explain,
-    health, home, keys, metrics, model_groups, models, router, router_settings, services, spend,
-    tags, teams, users,
+    health, home, keys, lists, metrics, model_groups, models, router, router_settings, services,
+    spend, tags, teams, users,
 };
 
 /// One row.
@@ -137,6 +137,8 @@ const PAGES: &[Endpoint] = &[
     get("taglist", &["/tag/list"], Role::Admin, WaitingPage(tags::list)),
     get("customerlist", &["/customer/list", "/end_user/list"], Role::Admin, WaitingPage(customers::list)),
     get("teaminfo", &["/team/info"], Role::Key, WaitingPage(teams::info)),
+    get("teampages", &["/v2/team/list"], Role::Key, WaitingPage(lists::teams)),
+    get("userlist", &["/user/list"], Role::Admin, WaitingPage(lists::users)),
     get("teamlist", &["/team/list"], Role::Admin, WaitingPage(teams::list)),
     post("usernew", &["/user/new"], Role::Admin, WaitingPage(users::new)),
     get("userinfo", &["/user/info"], Role::Key, WaitingPage(users::info)),
@@ -172,13 +174,15 @@ const PAGES: &[Endpoint] = &[
     post("enabledeployment", &["/router/deployments/{}/enable"], Role::Admin, Page(router::enable)),
     get("dashboard", &["/ui"], Role::Public, Page(dashboard::shell)),
     get("dashboardasset", &["/ui/assets/{}"], Role::Public, Page(dashboard::asset)),
-    get("dashboardsession", &["/ui/session"], Role::Public, WaitingPage(dashboard::session::show)),
-    post("dashboardlogin", &["/ui/login"], Role::Public, WaitingPage(dashboard::session::login)),
-    post("dashboardlogout", &["/ui/logout"], Role::Public, Page(dashboard::session::logout)),
+    get("dashboardsession", &["/ui/session"], Role::Public, WaitingPage(dashboard::login::show)),
+    post("dashboardlogin", &["/ui/login"], Role::Public, WaitingPage(dashboard::login::login)),
+    post("dashboardlogout", &["/ui/logout"], Role::Public, Page(dashboard::login::logout)),
     get("dashboardoverview", &["/ui/overview"], Role::Viewer, WaitingPage(dashboard::overview)),
     get("dashboardhistory", &["/ui/history"], Role::Viewer, WaitingPage(dashboard::history)),
     get("dashboardrequests", &["/ui/requests"], Role::Viewer, WaitingPage(dashboard::requests)),
     get("dashboardtraffic", &["/ui/traffic"], Role::Viewer, WaitingPage(dashboard::traffic)),
+    get("dashboardreach", &["/ui/reach"], Role::Key, WaitingPage(dashboard::reach)),
+    get("dashboardspend", &["/ui/spend"], Role::Key, WaitingPage(spend::over_time::spend)),
     get("dashboardevents", &["/ui/events"], Role::Viewer, Page(dashboard::stream)),
     get("status", &["/status"], Role::Public, Page(dashboard::status::page)),
     get("statusdata", &["/status/data"], Role::Public, WaitingPage(dashboard::status::data)),

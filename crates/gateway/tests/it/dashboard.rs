@@ -19,7 +19,12 @@ struct Browser {
 impl Browser {
     #[track_caller]
     fn sign_in(hale: &Hale) -> Browser {
-        let answer = login(hale, &[SAME_ORIGIN], KEY);
+        Browser::with_key(hale, KEY)
+    }
+
+    #[track_caller]
+    fn with_key(hale: &Hale, key: &str) -> Browser {
+        let answer = login(hale, &[SAME_ORIGIN], key);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let cookie = answer.header("set-cookie").unwrap();
         let cookie = cookie.split(';').next().unwrap().to_owned();
@@ -175,6 +180,133 @@ fn a_session_acts_only_with_its_token_from_its_own_origin_and_without_a_key() {
     let sent = upstream.requests().pop().unwrap();
     for name in ["cookie", "x-hale-csrf"] {
         assert_eq!(sent.header(name), None, "no upstream learns of the session");
+    }
+}
+
+/// What the master key makes.
+#[track_caller]
+fn made(hale: &Hale, path: &str, body: &Value) -> Value {
+    let answer = client(hale).post_json(path, &[], body);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+#[test]
+fn a_session_of_a_key_may_do_what_the_key_may() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    made(&hale, "/team/new", &json!({"team_id": "t1"}));
+    made(&hale, "/team/new", &json!({"team_id": "t2"}));
+    for (user, role) in
+        [("ann", "internal_user"), ("eve", "proxy_admin_viewer"), ("root", "proxy_admin")]
+    {
+        made(
+            &hale,
+            "/user/new",
+            &json!({"user_id": user, "user_role": role, "auto_create_key": false}),
+        );
+    }
+    made(
+        &hale,
+        "/team/member_add",
+        &json!({"team_id": "t1", "member": {"user_id": "ann", "role": "admin"}}),
+    );
+    let key = |body: Value| made(&hale, "/key/generate", &body)["key"].as_str().unwrap().to_owned();
+    let hidden = key(json!({"team_id": "t2"}));
+    let texts = ["ann", "eve", "root"].map(|user| key(json!({"user_id": user})));
+    let [ann, eve, root] = texts.clone().map(|text| Browser::with_key(&hale, &text));
+    // What each may do, of a table: a path, and the answers to a member, a viewer and an admin.
+    let table = [
+        ("GET", "/ui/overview", [401, 200, 200]),
+        ("GET", "/key/list", [200, 200, 200]),
+        ("GET", "/v2/team/list", [200, 200, 200]),
+        ("GET", "/user/list", [401, 200, 200]),
+        ("POST", "/router/deployments/a/reset", [401, 401, 200]),
+        ("POST", "/team/new", [401, 401, 200]),
+    ];
+    for (method, path, expected) in table {
+        let got = [&ann, &eve, &root].map(|one| one.request(&hale, method, path).status);
+        assert_eq!(got, expected, "{method} {path}");
+        // Neither the cookie alone nor another page gets further than no session at all.
+        for headers in
+            [&ann.headers()[..1], &[("cookie", &*root.cookie), ("x-hale-csrf", &*ann.token)]]
+        {
+            assert_eq!(hale.client().request(method, path, headers, b"").status, 401, "{path}");
+        }
+    }
+    let session = |one: &Browser| one.request(&hale, "GET", "/ui/session").json();
+    assert_eq!(session(&ann)["user"], "ann");
+    for (one, acts, sees) in [(&ann, false, false), (&eve, false, true), (&root, true, true)] {
+        assert_eq!(
+            (&session(one)["may_act"], &session(one)["sees_all"]),
+            (&json!(acts), &json!(sees))
+        );
+    }
+    let teams = |one: &Browser| one.request(&hale, "GET", "/v2/team/list").json();
+    assert_eq!(
+        (teams(&ann)["total"].as_u64(), &teams(&ann)["teams"][0]["team_id"]),
+        (Some(1), &json!("t1"))
+    );
+    assert!(teams(&root)["total"].as_u64() >= Some(2));
+    let reach =
+        |one: &Browser, key: &str| one.request(&hale, "GET", &format!("/ui/reach?key={key}"));
+    assert_eq!(reach(&ann, &texts[0]).json()["models"], json!(["m"]));
+    assert_eq!(reach(&ann, &hidden).status, 404, "as one that is not there");
+    assert_eq!(reach(&ann, "sk-0123456789abcdef").status, 404);
+    assert_eq!(reach(&eve, &hidden).json()["is_own"], true);
+}
+
+#[test]
+fn a_session_of_a_key_is_over_when_the_key_is_blocked_or_deleted() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let key = made(&hale, "/key/generate", &json!({}))["key"].as_str().unwrap().to_owned();
+    let browser = Browser::with_key(&hale, &key);
+    assert_eq!(browser.request(&hale, "GET", "/key/list").status, 200);
+    made(&hale, "/key/block", &json!({"key": key}));
+    assert_eq!(browser.request(&hale, "GET", "/key/list").status, 401);
+    let over = browser.request(&hale, "GET", "/ui/session");
+    assert_eq!(over.json()["session"], "needed");
+    assert!(over.header("set-cookie").unwrap().contains("Max-Age=0"));
+    expect_error(&login(&hale, &[SAME_ORIGIN], &key), 401, "key_blocked");
+    made(&hale, "/key/unblock", &json!({"key": key}));
+    assert_eq!(browser.request(&hale, "GET", "/key/list").status, 200);
+    made(&hale, "/key/delete", &json!({"keys": [key]}));
+    assert_eq!(browser.request(&hale, "GET", "/key/list").status, 401);
+    assert_eq!(browser.request(&hale, "POST", "/router/deployments/a/reset").status, 401);
+    expect_error(&login(&hale, &[SAME_ORIGIN], &key), 401, "invalid_api_key");
+}
+
+#[test]
+fn teams_and_users_come_in_pages_without_keys_and_passwords() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    for at in 0..12 {
+        made(
+            &hale,
+            "/team/new",
+            &json!({"team_id": format!("t{at:02}"), "team_alias": format!("team {at:02}")}),
+        );
+        let user =
+            json!({"user_id": format!("u{at:02}"), "user_email": format!("U{at:02}@x.example")});
+        made(&hale, "/user/new", &user);
+    }
+    let get = |path: &str| client(&hale).get(path);
+    let page = get("/v2/team/list?page=2&page_size=5").json();
+    assert_eq!((&page["total"], &page["total_pages"]), (&json!(12), &json!(3)));
+    assert_eq!(page["teams"][0]["team_id"], "t05", "by name");
+    assert!(page["teams"][0].get("keys").is_none());
+    assert_eq!(get("/v2/team/list?team_alias=team%2007").json()["teams"][0]["team_id"], "t07");
+    let page = get("/user/list?page_size=5").json();
+    assert_eq!((&page["total"], &page["page"]), (&json!(12), &json!(1)));
+    assert_eq!(page["users"][0]["key_count"], 1);
+    assert!(page["users"][0].get("password").is_none());
+    let found = get("/user/list?user_email=u03@X.example").json();
+    assert_eq!((&found["total"], &found["users"][0]["user_id"]), (&json!(1), &json!("u03")));
+    assert_eq!(get("/user/list?user_ids=u01,u02").json()["total"], 2);
+    assert_eq!(get("/user/list?role=proxy_admin").json()["total"], 0);
+    for path in ["/user/list?page=0", "/user/list?page_size=101", "/v2/team/list?page=x"] {
+        assert_eq!(get(path).status, 422, "{path}");
     }
 }
 

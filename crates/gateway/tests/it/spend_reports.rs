@@ -37,6 +37,22 @@ fn a_report_of_more_sums_than_an_answer_has_never_shows_less_than_was_spent() {
     let keys = get(&hale, &format!("/global/spend/report?{range}&group_by=api_key"));
     assert_eq!(keys.as_array().map(Vec::len), Some(4_500));
     near(&keys[0]["total_cost"], 0.26);
+    // Over time: the dearest by name, and each day whole; what is too long for one answer is refused as CSV too.
+    let page = get(&hale, &format!("/ui/spend?by=key&{range}"));
+    assert_eq!(page["days"].as_array().map(Vec::len), Some(26));
+    assert_eq!(
+        (page["names"].as_array().map(Vec::len), &page["has_more"]),
+        (Some(100), &json!(true))
+    );
+    near(&page["names"][0]["spend"], 0.26);
+    near(&page["names"][0]["days"]["2026-10-26"], 0.01);
+    let each = page["total"].as_object().unwrap().values();
+    near(&json!(each.map(|day| day["spend"].as_f64().unwrap()).sum::<f64>()), total);
+    near(&get(&hale, &format!("/ui/spend?by=model&{range}"))["names"][0]["spend"], total);
+    assert_eq!(client(&hale).get(&format!("/ui/spend?by=key&{range}&format=csv")).status, 400);
+    let csv = client(&hale).get(&format!("/ui/spend?by=user&{range}&format=csv")).text();
+    assert_eq!(csv.lines().count(), 27, "{csv}");
+    assert!(csv.starts_with("day,name,requests,failed,prompt_tokens,completion_tokens,spend\r\n"));
     // Pages have a part of the days, and the sums of all.
     let page = get(&hale, &format!("/user/daily/activity?{range}&page_size=1&page=26"));
     near(&page["metadata"]["total_spend"], total);
@@ -56,6 +72,47 @@ fn a_report_of_more_sums_than_an_answer_has_never_shows_less_than_was_spent() {
         assert!(message.contains("100000 sums") && message.contains("fewer days"), "{message}");
         let less = client(&hale).get(&format!("{path}start_date=2026-10-01&end_date=2026-10-01"));
         assert_eq!(less.status, 200, "{path}: {}", less.text());
+    }
+}
+
+#[test]
+fn spend_over_time_shows_a_key_its_own_and_names_what_it_refuses() {
+    let upstream = upstream();
+    let hale = config(&upstream).start();
+    let (own, _) = make(&hale, &json!({"key_alias": "own", "user_id": "ann"}));
+    let (other, _) = make(&hale, &json!({"key_alias": "other", "user_id": "bo"}));
+    for key in [&own, &other, &other] {
+        assert_eq!(ask(&hale, key, "m").status, 200);
+    }
+    let _logs = wait_for_logs(&hale, 3);
+    let names = |key: &str| {
+        let header = format!("Bearer {key}");
+        let answer = hale.client().request(
+            "GET",
+            "/ui/spend?by=key&days=3",
+            &[("authorization", &header)],
+            b"",
+        );
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let all = answer.json()["names"].as_array().unwrap().clone();
+        all.iter()
+            .map(|one| (one["name"].as_str().unwrap().to_owned(), one["requests"].as_u64()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(crate::support::KEY),
+        [("other".to_owned(), Some(2)), ("own".to_owned(), Some(1))]
+    );
+    assert_eq!(names(&own), [("own".to_owned(), Some(1))]);
+    let header = format!("Bearer {own}");
+    let refused =
+        hale.client().request("GET", "/ui/spend?by=team", &[("authorization", &header)], b"");
+    assert_eq!(refused.status, 401);
+    for path in
+        ["/ui/spend?by=nothing", "/ui/spend?days=0", "/ui/spend?days=400", "/ui/spend?start_date=x"]
+    {
+        let status = client(&hale).get(path).status;
+        assert!(status == 400 || status == 422, "{path}: {status}");
     }
 }
 

@@ -6,9 +6,12 @@
 mod assets;
 mod data;
 mod events;
+pub(crate) mod login;
+mod reach;
 pub(crate) mod session;
 pub(crate) mod status;
 
 pub(crate) use self::assets::{asset, redirect, shell};
 pub(crate) use self::data::{history, overview, requests, traffic};
 pub(crate) use self::events::stream;
+pub(crate) use self::reach::reach;

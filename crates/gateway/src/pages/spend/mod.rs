@@ -9,4 +9,5 @@ mod days;
 mod form;
 pub(crate) mod global;
 pub(crate) mod logs;
+pub(crate) mod over_time;
 mod scope;

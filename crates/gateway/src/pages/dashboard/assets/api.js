@@ -3,13 +3,15 @@
 const BASE = new URL('../', document.baseURI);
 
 /** What is known of the session: `open`, `needed` or `begun`; its token; whether this browser may act. */
-export const session = { session: 'needed', may_act: false, token: null };
+const NOTHING = { session: 'needed', may_act: false, sees_all: false, token: null, until_s: null, role: null, user: null, user_email: null, team: null, key: null };
+export const session = { ...NOTHING };
 
 export class Refused extends Error {
   constructor(status, body) {
     super(messageOf(body) || `the gateway answered ${status}`);
     this.status = status;
     this.body = body;
+    this.reason = body && body.error ? body.error.reason : null;
   }
 }
 
@@ -37,6 +39,13 @@ async function json(path, options) {
   return body;
 }
 
+/** An answer as it is. */
+export async function text(path) {
+  const answer = await request(path, { headers: { accept: 'text/csv' } });
+  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
+  return answer.text();
+}
+
 export const get = (path) => json(path);
 export const post = (path, body = {}) => json(path, { method: 'POST', body });
 
@@ -46,9 +55,19 @@ export function query(path, params) {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
+let known = null;
+
+/** Reads once which pages the gateway has. */
+export async function routes() {
+  if (!known) known = new Set((await get('routes')).routes.map((route) => route.path));
+}
+
+/** Whether the gateway has a page. */
+export const has = (path) => Boolean(known && known.has(path));
+
 /** Asks which session this browser has. */
 export async function refreshSession() {
-  Object.assign(session, { token: null, until_s: null }, await get('ui/session'));
+  Object.assign(session, NOTHING, await get('ui/session'));
   return session;
 }
 
@@ -57,7 +76,7 @@ export async function login(key) {
 }
 
 export async function logout() {
-  Object.assign(session, { token: null }, await post('ui/logout'));
+  Object.assign(session, NOTHING, await post('ui/logout'));
   await refreshSession();
 }
 

@@ -9,11 +9,16 @@ import * as config from './config.js';
 import * as explain from './explain.js';
 import * as health from './health.js';
 import * as incidents from './incidents.js';
+import * as keys from './keys.js';
+import * as models from './models.js';
 import * as playground from './playground.js';
 import * as requests from './requests.js';
+import * as spend from './spend.js';
+import * as teams from './teams.js';
 import * as traffic from './traffic.js';
+import * as users from './users.js';
 
-const PAGES = { health, incidents, traffic, requests, explain, playground, config };
+const PAGES = { health, incidents, traffic, spend, requests, explain, playground, keys, teams, users, models, config };
 const POLL_MS = 5000;
 const EVENT_MS = 700;
 const RENEW_MS = 300000;
@@ -31,8 +36,17 @@ let used = Date.now();
 function route() {
   const [name, text] = location.hash.replace(/^#\/?/, '').split('?');
   state.query = Object.fromEntries(new URLSearchParams(text || ''));
-  return PAGES[name] ? name : 'health';
+  if (pages()[name]) return name;
+  return api.session.session === 'begun' && !seesAll() ? 'keys' : 'health';
 }
+
+/** The pages that this session may see: a key that does not see everything has those of its own things. */
+function pages() {
+  const { session, sees_all: seesAll } = api.session;
+  return session !== 'begun' || seesAll ? PAGES : Object.fromEntries(Object.entries(PAGES).filter(([, page]) => page.forHolders));
+}
+
+const seesAll = () => api.session.session !== 'needed' && api.session.sees_all;
 
 /** Draws the page and the frame from what is known. */
 function draw() {
@@ -53,14 +67,18 @@ function draw() {
 }
 
 async function go() {
+  const before = shown;
   const next = route();
   const moved = next !== shown;
+  if (PAGES[before] && PAGES[before].leave) PAGES[before].leave();
   shown = next;
   document.title = `${PAGES[shown].title} · Hale`;
   draw();
   if (moved) {
     element('main').focus({ preventScroll: true });
     window.scrollTo(0, 0);
+    const here = element('nav').querySelector('[aria-current]');
+    if (here) here.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
   if (api.session.session !== 'needed') await load(PAGES[shown].load);
 }
@@ -94,6 +112,12 @@ function lose() {
 
 /** Reads the overview; a second wish while one is on its way is done after it. */
 async function refresh() {
+  if (!seesAll()) {
+    state.overview = null;
+    state.lost = null;
+    state.at = Date.now();
+    return undefined;
+  }
   if (loading) {
     again = true;
     return loading;
@@ -143,7 +167,7 @@ function soon() {
 
 async function listen() {
   for (;;) {
-    if (api.session.session === 'needed' || document.hidden) {
+    if (!seesAll() || document.hidden) {
       await pause(1000);
       continue;
     }
@@ -164,7 +188,7 @@ const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
 function drawFrame() {
   const needed = api.session.session === 'needed';
-  render(element('nav'), needed ? null : Object.entries(PAGES).map(([name, page]) => h('a', {
+  render(element('nav'), needed ? null : Object.entries(pages()).map(([name, page]) => h('a', {
     href: `#/${name}`, 'data-key': name, 'aria-current': name === shown ? 'page' : null,
   }, page.title)));
   render(element('account'), account());
@@ -180,7 +204,11 @@ function drawFrame() {
 }
 
 function account() {
-  if (api.session.session === 'begun') return h('button', { class: 'plain', 'data-act': 'logout' }, 'Sign out');
+  if (api.session.session === 'begun') {
+    const { user_email: email, user, key, role } = api.session;
+    const who = email || user || key;
+    return [who ? h('span', { class: 'tag who', title: `${who}, ${role}` }, who) : null, h('button', { class: 'plain', 'data-act': 'logout' }, 'Sign out')];
+  }
   if (api.session.session === 'open') {
     return h('span', { class: 'tag', title: 'Set general_settings.master_key to act from here.' }, 'read-only: no master key');
   }
@@ -240,9 +268,9 @@ function drawVerdict(needed) {
 function loginPage() {
   return h('form', { class: 'card login', 'data-act': 'login', 'data-key': 'login' },
     h('h1', {}, 'Sign in'),
-    h('label', { for: 'key' }, 'Master key'),
+    h('label', { for: 'key' }, 'Key'),
     h('input', { id: 'key', name: 'key', type: 'password', autocomplete: 'current-password', required: true, autofocus: true }),
-    h('p', { class: 'quiet' }, 'It is ', h('code', {}, 'general_settings.master_key'), ' of the config. The session ends an hour after its last use.'),
+    h('p', { class: 'quiet' }, 'The master key, which is ', h('code', {}, 'general_settings.master_key'), ' of the config; or a key of your own: it shows what is yours. The session ends an hour after its last use.'),
     h('button', { class: 'primary', type: 'submit' }, 'Sign in'));
 }
 
@@ -255,10 +283,11 @@ const ACTS = {
     try {
       await api.login(key);
     } catch (error) {
-      toast(error instanceof api.Refused && error.status === 401 ? 'This is not the master key.' : `Sign-in failed: ${error.message}`, 'bad');
+      toast(error instanceof api.Refused && error.reason === 'invalid_api_key' ? 'This is not a key of this gateway.' : `Sign-in failed: ${error.message}`, 'bad');
       return;
     }
     element('toast').replaceChildren();
+    shown = route();
     await refresh();
     await go();
   },

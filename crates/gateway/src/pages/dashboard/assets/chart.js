@@ -90,7 +90,7 @@ export function strip(list, { since, until, label }) {
 
 /** Bars over time: `points` of `{at, parts}`, where `parts` are values by class, drawn on top of each other. */
 export function bars(points, { width, height = 150, step, label, shows = count }) {
-  const left = 52;
+  const left = 62;
   const bottom = 20;
   const total = (point) => Object.values(point.parts).reduce((a, b) => a + b, 0);
   const top = niceTop(Math.max(1e-9, ...points.map(total)));

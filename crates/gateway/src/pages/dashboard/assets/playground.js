@@ -5,11 +5,17 @@ import { h } from './dom.js';
 import { count, ms, usd } from './format.js';
 
 export const title = 'Playground';
+export const forHolders = true;
 
-const own = { text: '', facts: null, problem: null, busy: false, stop: null };
+/** The models of a key that does not see the overview. */
+export async function load({ overview }) {
+  if (!overview) own.models = (await api.get('v1/models')).data.map((model) => model.id);
+}
+
+const own = { models: [], text: '', facts: null, problem: null, busy: false, stop: null };
 
 export function view({ overview }) {
-  const groups = overview ? overview.groups.filter((group) => group.is_listed).map((group) => group.name) : [];
+  const groups = overview ? overview.groups.filter((group) => group.is_listed).map((group) => group.name) : own.models;
   return [
     h('h1', {}, 'Playground'),
     h('form', { class: 'card', 'data-act': 'send', 'data-key': 'prompt' },

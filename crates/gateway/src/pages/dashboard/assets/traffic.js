@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { bars } from './chart.js';
+import { save, written } from './csv.js';
 import { h } from './dom.js';
 import { cause, count, ms, none, percent, usd } from './format.js';
 import { shownGroups } from './judge.js';
@@ -117,13 +118,6 @@ function causes(all) {
     h('svg', { class: 'meter', viewBox: '0 0 100 4', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, h('rect', { class: 'b-bad', width: ((one.requests / most) * 100).toFixed(1), height: 4 })))));
 }
 
-/** A field of CSV. A text that a spreadsheet would run as a formula is quoted as text. */
-export function csvField(value) {
-  let text = String(value);
-  if (/^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text))) text = `'${text}`;
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
 export const acts = {
   async span({ hours }) {
     own.hours = Number(hours);
@@ -132,10 +126,7 @@ export const acts = {
   by({ by }) { own.by = by; },
   csv() {
     const head = ['start', 'model_group', 'deployment', 'cause', 'requests', 'input_tokens', 'output_tokens', 'cost_usd', 'duration_us'];
-    const lines = own.answer.rows.map(([start, ...others]) => [new Date(start).toISOString(), ...others].map(csvField).join(','));
-    const url = URL.createObjectURL(new Blob([[head.join(','), ...lines].join('\r\n')], { type: 'text/csv' }));
-    const link = h('a', { href: url, download: `hale-traffic-${own.hours}h.csv` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 10000);
+    const rows = own.answer.rows.map(([start, ...others]) => [new Date(start).toISOString(), ...others]);
+    save(`hale-traffic-${own.hours}h.csv`, written([head, ...rows]));
   },
 };

@@ -145,6 +145,27 @@ pub struct Routing {
     pub tolerance: ByKind,
     /// Whether the config pauses it: `blocked`.
     pub is_paused: bool,
+    /// The team whose keys alone reach it.
+    pub team: Option<OfTeam>,
+}
+
+/// What a deployment comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// A file of the config.
+    #[default]
+    Config,
+    /// A row of the store, made at run time.
+    Store,
+}
+
+/// A team that has a deployment for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfTeam {
+    /// The team.
+    pub team: Box<str>,
+    /// What keys of the team call the model, if not as it is called here.
+    pub public_name: Option<Box<str>>,
 }
 
 /// What is only shown about a deployment, on pages and in messages.
@@ -153,7 +174,9 @@ pub struct Display {
     /// Its name for people, which no other deployment has: its id if the config gives one, else its
     /// model and line, `openai/gpt-4o :12`.
     pub name: Arc<str>,
-    /// Where it is in the config, `file:line`.
+    /// What it comes from.
+    pub source: Source,
+    /// Where it is in the config, `file:line`; the table and the id of a row of the store.
     pub declared_at: Box<str>,
     /// `model_info` as JSON text, completed for `/model/info`; contains no secret.
     pub model_info: Box<str>,
@@ -170,6 +193,7 @@ impl Default for Routing {
             tags: TagRules::default(),
             access_groups: Vec::new(),
             region: None,
+            team: None,
             windows: Vec::new(),
             budgets: Vec::new(),
             tolerance: ByKind::default(),

@@ -23,6 +23,8 @@ pub struct ModelGroup {
     pub members: Vec<DeploymentIndex>,
     /// The pattern, if the name contains `*`.
     pub pattern: Option<Pattern>,
+    /// The team whose keys alone reach it.
+    pub team: Option<Box<str>>,
     /// Whether any member has an `order`.
     pub has_tiers: bool,
     /// Whether tags decide which members a request may use.

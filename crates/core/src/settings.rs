@@ -202,6 +202,10 @@ pub struct GatewaySettings {
     pub metrics_need_key: bool,
     /// What `/metrics` shows.
     pub metrics: MetricsSettings,
+    /// Whether deployments, credentials and settings that were made at run time are read from the store.
+    pub stores_models: bool,
+    /// What encrypts secrets in the store: `LITELLM_SALT_KEY`, else the master key.
+    pub salt_key: Option<Secret>,
     /// Whether a request may ask for simulated answers and failures.
     pub allows_mocks: bool,
     /// Whether parameters that the provider does not know are removed.
@@ -351,6 +355,8 @@ impl Default for GatewaySettings {
             fetch: FetchSettings::default(),
             metrics_need_key: true,
             metrics: MetricsSettings::default(),
+            stores_models: false,
+            salt_key: None,
             allows_mocks: false,
             drop_params: false,
             always_include_stream_usage: false,

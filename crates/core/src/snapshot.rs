@@ -34,6 +34,10 @@ pub struct Snapshot {
     pub by_model: ByName<Box<str>, GroupIndex>,
     /// Groups with a pattern, the most specific first.
     pub wildcards: Vec<GroupIndex>,
+    /// The names of the credentials of the config's files.
+    pub credentials: Vec<Box<str>>,
+    /// What the keys of a team call the groups that only they reach.
+    pub of_teams: ByName<Box<str>, HashMap<Box<str>, GroupIndex>>,
     /// Aliases that stand for all names of a pattern, and where they lead, the most specific first.
     pub alias_patterns: Vec<(Pattern, Box<str>)>,
     /// Which parts of a request's body routing needs.
@@ -100,6 +104,16 @@ impl Snapshot {
         let siblings = members.filter(|one| **one != index);
         let others = siblings.map(|one| self.deployment(*one).state.answered_lately(now)).sum();
         deployment.state.refuses_alone(now, others)
+    }
+
+    /// The name of the group that a team calls `name`.
+    #[must_use]
+    pub fn name_for(&self, team: Option<&str>, name: &str) -> Option<&str> {
+        if self.of_teams.is_empty() {
+            return None;
+        }
+        let group = self.of_teams.get(team?)?.get(name)?;
+        Some(&self.group(*group).name)
     }
 
     /// The groups that come from a `model_name`.

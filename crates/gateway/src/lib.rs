@@ -38,6 +38,7 @@ mod server;
 mod service;
 mod sink;
 mod state;
+mod stored;
 mod unpack;
 mod upstream;
 mod waiting;

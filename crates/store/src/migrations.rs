@@ -6,7 +6,7 @@
 use crate::error::{Error, Kind};
 
 /// The newest schema that this binary knows.
-pub const VERSION: i64 = 7;
+pub const VERSION: i64 = 8;
 
 /// One step of the schema.
 pub(crate) struct Migration {
@@ -61,6 +61,13 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     both(6, 1, include_str!("migrations/0006_responses.sql")),
     both(7, 1, include_str!("migrations/0007_counters.sql")),
+    Migration {
+        version: 8,
+        least: 1,
+        file: Some(include_str!("migrations/0008_models_sqlite.sql")),
+        // It depends on what else is there.
+        server: None,
+    },
 ];
 
 /// The tables about keys of a server that has none of LiteLLM's.
@@ -74,6 +81,13 @@ pub(crate) const SPEND_ON_A_SERVER: &str = include_str!("migrations/0005_spend_p
 /// Whether they are to be made: the tables about keys are Hale's own, and these are not there.
 pub(crate) const LACKS_SPEND: &str = "select count(*) filter (where c.relname = 'LiteLLM_VerificationToken') = 1 and \
     count(*) filter (where c.relname = 'LiteLLM_SpendLogs') = 0 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'hale' and c.relkind in ('r', 'p')";
+
+/// The tables of models that are made at run time, beside Hale's own tables about keys.
+pub(crate) const MODELS_ON_A_SERVER: &str = include_str!("migrations/0008_models_postgres.sql");
+/// Whether they are to be made: the tables about keys are Hale's own, and these are not there.
+pub(crate) const LACKS_MODELS: &str = "select count(*) filter (where c.relname = 'LiteLLM_VerificationToken') = 1 and \
+    count(*) filter (where c.relname = 'LiteLLM_ProxyModelTable') = 0 from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = 'hale' and c.relkind in ('r', 'p')";
 
 /// What is found in `hale_schema`.

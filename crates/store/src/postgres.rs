@@ -417,6 +417,10 @@ impl Postgres {
         if lacks(&rows) {
             self.run(&in_schema(migrations::SPEND_ON_A_SERVER, "hale.")).await?;
         }
+        let rows = self.query(&self.inner.writer, migrations::LACKS_MODELS, &[]).await?;
+        if lacks(&rows) {
+            self.run(&in_schema(migrations::MODELS_ON_A_SERVER, "hale.")).await?;
+        }
         Ok(())
     }
 

@@ -77,8 +77,8 @@ impl Database {
                 }
                 continue;
             };
-            // Rows of finished requests are reports.
-            if read == TenantTable::SpendLogs {
+            // Rows of finished requests are reports, and of settings all is read that they set.
+            if matches!(read, TenantTable::SpendLogs | TenantTable::Settings) {
                 continue;
             }
             for column in columns.into_iter().filter(|column| read.column(column).is_none()) {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::aws::{self, Aws, Source};
-use crate::deployment::{self, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint};
+use crate::deployment::{
+    self, Deployment, DeploymentIndex, Display, OfTeam, Routing, UpstreamEndpoint,
+};
 use crate::group::GroupIndex;
 use crate::health::{CredentialId, DeploymentState, HealthSubject};
 use crate::prices::{self, ModelFacts, ReportedCost};
@@ -60,10 +62,8 @@ pub(super) fn deployment(
     let upstream = upstream::find(model, entry.written(&params, &info));
     let provider = upstream.provider;
     let mut troubles = Troubles { entry, label: &label, first: None, problems };
-    // What no variable can fix comes first.
-    if !entry.is_unset("model") {
-        troubles.model(&upstream, &params);
-    }
+    troubles.broken_row();
+    troubles.model(&upstream, &params);
     troubles.wrong_values();
     troubles.missing_variables(&params);
     let credential = troubles.credential(&params);
@@ -128,10 +128,15 @@ pub(super) fn deployment(
 
 /// How it is shown.
 fn display(id: &Arc<str>, entry: &Entry<'_>, facts: &ModelFacts, problems: &Problems) -> Display {
+    let source = match problems.is_row(entry.at) {
+        true => deployment::Source::Store,
+        false => deployment::Source::Config,
+    };
     Display {
         name: id.clone(),
+        source,
         declared_at: problems.place(entry.at).into(),
-        model_info: model_info(id, facts, entry.info),
+        model_info: model_info((id, facts), entry.info, source),
         public_params: Json::Object(json::public(entry.params)).to_string().into(),
     }
 }
@@ -197,6 +202,7 @@ fn routing(params: &mut Params, info: &mut Info) -> Routing {
         budgets: Vec::new(),
         tolerance: std::mem::take(&mut info.tolerance),
         is_paused: params.is_paused || info.is_paused,
+        team: info.team.take().map(|team| OfTeam { team, public_name: info.team_name.take() }),
     }
 }
 
@@ -248,7 +254,7 @@ impl Entry<'_> {
     }
 
     /// Whether the parameter refers to a variable that is not set.
-    fn is_unset(&self, key: &str) -> bool {
+    pub(super) fn is_unset(&self, key: &str) -> bool {
         self.params.get(key).is_some_and(|node| matches!(node.value, Value::Missing(_)))
     }
 

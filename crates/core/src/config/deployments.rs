@@ -16,7 +16,8 @@ use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Unserved, Wrong, shown};
 use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
-use super::{any_model, build, id, organizations, redact, upstream, wrapped};
+use super::{any_model, build, id, organizations, redact, upstream};
+use crate::deployment::{Lack, Misconfigured};
 use crate::health::{DeploymentState, HealthSubject};
 use crate::snapshot::Snapshot;
 
@@ -52,7 +53,8 @@ pub(super) fn read(
         for item in made.as_deref().unwrap_or(std::slice::from_ref(item)) {
             let Some(mut draft) = entry(item, Some(i), &path, context, problems) else { continue };
             let taken = by_id.get(&draft.deployment.id).and_then(|&i| drafts.get(i));
-            if let Some(earlier) = taken.filter(|earlier| earlier.hash != draft.hash) {
+            let is_row = problems.is_row(draft.at);
+            if let Some(earlier) = taken.filter(|one| is_row || one.hash != draft.hash) {
                 with_own_id(&mut draft, earlier, item, problems);
             }
             match by_id.get(&draft.deployment.id).and_then(|&i| drafts.get_mut(i)) {
@@ -67,7 +69,7 @@ pub(super) fn read(
     drafts
 }
 
-/// Reports that there is no deployment at all. A config whose models LiteLLM keeps elsewhere may be served without any; a file
+/// Reports that there is no deployment at all. A config may be served without any; a file
 /// that is no config may not, and neither may one that takes the last deployment from a gateway that serves.
 pub(super) fn report_none(top: &Map, previous: Option<&Snapshot>, problems: &mut Problems) {
     let written = top.get("model_list").filter(|node| !node.is_unset());
@@ -86,9 +88,6 @@ pub(super) fn report_none(top: &Map, previous: Option<&Snapshot>, problems: &mut
     let had_some = previous.is_some_and(|before| !before.deployments.is_empty());
     if had_some || is_misspelt || !top.entries.iter().any(is_known) {
         problems.error(at, &path, Wrong::new(NO_MODELS, EXAMPLE));
-    } else if wrapped::keeps_models_elsewhere(top) {
-        let hint = "LiteLLM keeps the models of `store_model_in_db` in its database, and Hale has none: write them into `model_list`";
-        problems.warn(at, &path, Wrong::new(NO_MODELS, hint));
     } else {
         problems.warn(at, &path, Wrong::new(NO_MODELS, EXAMPLE));
     }
@@ -102,12 +101,20 @@ fn with_own_id(draft: &mut Draft, earlier: &Draft, item: &Node, problems: &mut P
         shown(&draft.deployment.id)
     );
     let hint = "give each entry its own `model_info.id`";
+    // A row of the store is found by its id alone.
+    let is_row = problems.is_row(draft.at);
     let info = item.as_map().and_then(|map| map.get("model_info")?.as_map());
     let deployment = &mut draft.deployment;
     deployment.id = Arc::from(&*draft.hash);
     deployment.state =
         Arc::new(DeploymentState::of(HealthSubject::Deployment(deployment.id.clone())));
-    deployment.display.model_info = model_info(&deployment.id, &deployment.facts, info);
+    deployment.display.model_info =
+        model_info((&deployment.id, &deployment.facts), info, deployment.display.source);
+    if is_row {
+        let (problem, hint) = (problem.as_str().into(), hint.into());
+        let found = Misconfigured { lack: Lack::Setting, problem, hint };
+        deployment.misconfigured.get_or_insert(found);
+    }
     draft.warn(Wrong::new(problem, hint), problems);
 }
 
@@ -156,7 +163,7 @@ pub(super) fn entry(
         problems.error(item.at, path, Wrong::new(problem, hint));
         return None;
     };
-    problems.take_fault();
+    problems.begin_deployment(item.at, path);
     let parts = parts(map, path, context.env, problems);
     for key in ["model_name", "litellm_params"] {
         if map.get(key).is_none_or(Node::is_null) {

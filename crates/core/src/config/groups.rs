@@ -16,15 +16,16 @@ use crate::snapshot::{Inspects, Snapshot};
 
 use super::draft::Draft;
 use super::problem::{Problems, Wrong, shown};
-use super::{labels, redundancy};
+use super::{labels, redundancy, teams};
 
 /// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state, or its counters.
 pub(super) fn fill(
     snapshot: &mut Snapshot,
-    drafts: Vec<Draft>,
+    mut drafts: Vec<Draft>,
     previous: Option<&Snapshot>,
     problems: &mut Problems,
 ) {
+    teams::separate(&mut drafts, problems);
     let router = snapshot.router.clone();
     let mut members: Vec<Vec<usize>> = Vec::new();
     for (i, draft) in drafts.iter().enumerate() {
@@ -81,6 +82,7 @@ pub(super) fn fill(
     }
     snapshot.wildcards = wildcards(&snapshot.groups);
     group_by_model(snapshot, previous);
+    teams::fill(snapshot);
     snapshot.inspects = inspects(snapshot);
 }
 
@@ -90,7 +92,8 @@ fn group_by_model(snapshot: &mut Snapshot, previous: Option<&Snapshot>) {
     let router = snapshot.router.clone();
     for deployment in snapshot.deployments.clone() {
         let name = &deployment.endpoint.model_param;
-        if name.contains('*') || snapshot.by_name.contains_key(name) {
+        let is_of_team = deployment.routing.team.is_some();
+        if is_of_team || name.contains('*') || snapshot.by_name.contains_key(name) {
             continue;
         }
         let next = GroupIndex(number(snapshot.groups.len()));
@@ -122,6 +125,7 @@ fn empty_group(name: &str, router: &RouterSettings, previous: Option<&Snapshot>)
         is_listed: true,
         members: Vec::new(),
         pattern: Pattern::parse(name),
+        team: None,
         has_tiers: false,
         filters_tags: router.tags.enabled,
         retry_policy: router.retry_policy,

@@ -356,7 +356,7 @@ const GENERAL: &[Row] = &[
     served("use_shared_health_check", Kind::Bool, "false", "One replica probes for all, by a lease for each deployment in Redis. Needs `background_health_checks`; without Redis each process probes by itself."),
     not_yet("maximum_health_check_retention_period", "`store_probe_results` is served."),
     lacks("database_*", &features::DATABASE),
-    lacks("store_model_in_db", &features::DATABASE),
+    served("store_model_in_db", Kind::Bool, "`STORE_MODEL_IN_DB`, else false", "Deployments, credentials and settings that are made [at run time](models.md) are read from the store, and can be made by `/model/new`, `/credentials` and `/config/update`."),
     lacks("supported_db_objects", &features::DATABASE),
     served("store_prompts_in_spend_logs", Kind::Bool, "`STORE_PROMPTS_IN_SPEND_LOGS`, else false", "Rows of `LiteLLM_SpendLogs` have what was said, its texts cut at 2,048 characters. Not with `turn_off_message_logging`."),
     served("maximum_spend_logs_retention_period", Kind::Time(DAY, 3_650 * DAY), "90d", "How long rows of single requests and calls are kept in `LiteLLM_SpendLogs` and in the ledger. Days and counters stay."),

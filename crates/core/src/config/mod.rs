@@ -63,9 +63,11 @@ mod shared;
 mod sinks;
 mod source;
 mod store;
+mod stored;
 mod suggest;
 mod suited;
 mod tags;
+mod teams;
 mod times;
 mod tree;
 mod troubles;
@@ -90,6 +92,7 @@ pub use redact::line as shown_line;
 pub use reference::{RouterKey, alerting_keys, parameters, reference, router_keys};
 pub use schema::schema;
 pub use source::{InMemory, Source};
+pub use stored::{SECTIONS, Stored, StoredModel, why_not_stored};
 pub use suggest::{did_you_mean, nearest};
 pub use tree::MAX_BYTES;
 use tree::Map;
@@ -148,16 +151,47 @@ pub fn load(
     options: Options,
     previous: Option<&Snapshot>,
 ) -> Loaded {
-    let mut problems = Problems::new(options.strict);
-    let top = include::read(source, root, &mut problems);
+    load_with(source, root, options, (previous, &Stored::default()))
+}
+
+/// Loads the config that begins at the file `root`, and what the store adds to it. A row of the store that is wrong is left out, or makes
+/// a deployment that cannot serve and says why.
+#[must_use]
+pub fn load_with(
+    source: &dyn Source,
+    root: &str,
+    options: Options,
+    (previous, stored): (Option<&Snapshot>, &Stored),
+) -> Loaded {
+    let mut rows = stored::Rows::new(stored);
+    loop {
+        let mut problems = Problems::new(options.strict);
+        let (snapshot, master_key_at) = read(source, root, (previous, &mut rows), &mut problems);
+        if snapshot.is_none() && rows.take_out(&problems.errors()) {
+            continue;
+        }
+        let (problems, files) = problems.finish();
+        return Loaded { snapshot, problems, files, master_key_at };
+    }
+}
+
+/// Reads everything once; no snapshot if there is an error.
+fn read(
+    source: &dyn Source,
+    root: &str,
+    (previous, rows): (Option<&Snapshot>, &mut stored::Rows<'_>),
+    problems: &mut Problems,
+) -> (Option<Snapshot>, Option<Place>) {
+    let mut top = include::read(source, root, problems);
     let master_key_at = top.as_ref().and_then(|top| {
         let general = top.get("general_settings")?.as_map()?;
         Some(problems.whole_place(general.get("master_key").filter(|node| !node.is_null())?.at))
     });
-    let snapshot = top.map(|top| snapshot(&top, source, previous, &mut problems));
-    let snapshot = snapshot.filter(|_| !problems.failed());
-    let (problems, files) = problems.finish();
-    Loaded { snapshot, problems, files, master_key_at }
+    if let Some(top) = &mut top {
+        rows.add_to(top, problems);
+    }
+    let snapshot = top.map(|top| snapshot(&top, source, previous, problems));
+    (snapshot.filter(|_| !problems.failed()), master_key_at)
 }
 
 fn snapshot(
@@ -181,6 +215,11 @@ fn snapshot(
         }
     });
     let credentials = credentials::read(top.get("credential_list"), problems);
+    let of_files = top.get("credential_list").and_then(tree::Node::items).unwrap_or_default();
+    let of_files = of_files.iter().filter(|item| !problems.is_row(item.at));
+    let of_files = of_files
+        .filter_map(|item| item.as_map()?.get("credential_name")?.text().map(Box::from))
+        .collect();
     let written = written.get("model_list");
     let router = top.get("router_settings").and_then(tree::Node::as_map);
     let defaults = router.and_then(|map| map.get("default_litellm_params")?.as_map());
@@ -192,10 +231,12 @@ fn snapshot(
     if let Some(at) = settings.passes_all_models {
         pass_through::add(&mut drafts, at, &context, problems);
     }
-    if drafts.is_empty() {
+    // Models that are made at run time come and go.
+    if drafts.is_empty() && !settings.gateway.stores_models {
         deployments::report_none(&top, previous, problems);
     }
     let mut snapshot = Snapshot {
+        credentials: of_files,
         router: settings.router,
         gateway: settings.gateway,
         probing: settings.probing,

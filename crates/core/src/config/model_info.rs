@@ -6,13 +6,18 @@ use serde_json::{Map as Object, Value as Json};
 
 use super::json;
 use super::tree::Map;
+use crate::deployment::Source;
 use crate::prices::ModelFacts;
 
 /// `model_info` as `/model/info` shows it: what the config says, completed by what is known.
-pub(super) fn model_info(id: &str, facts: &ModelFacts, own: Option<&Map>) -> Box<str> {
+pub(super) fn model_info(
+    (id, facts): (&str, &ModelFacts),
+    own: Option<&Map>,
+    source: Source,
+) -> Box<str> {
     let mut info = Object::new();
     info.insert("id".to_owned(), Json::from(id));
-    info.insert("db_model".to_owned(), Json::Bool(false));
+    info.insert("db_model".to_owned(), Json::Bool(source == Source::Store));
     if let Some(own) = own {
         let own = json::public(own).into_iter().filter(|(key, _)| key != "id" && key != "db_model");
         info.extend(own);

@@ -87,6 +87,9 @@ pub(super) struct Info {
     /// `blocked`.
     pub(super) is_paused: bool,
     pub(super) access_groups: Vec<Box<str>>,
+    /// `team_id` and `team_public_model_name`.
+    pub(super) team: Option<Box<str>>,
+    pub(super) team_name: Option<Box<str>>,
     /// `allowed_fails_policy` and `allowed_fails`.
     pub(super) tolerance: ByKind,
     /// `enable_tag_filtering`.
@@ -299,6 +302,8 @@ impl Info {
                 info.filters_tags = field.flag(problems);
             }
             "access_groups" => info.access_groups = names(field, problems),
+            "team_id" => info.team = field.text(problems).map(Box::from),
+            "team_public_model_name" => info.team_name = field.text(problems).map(Box::from),
             "allow_fail_open" => info.fails_open = field.flag(problems).unwrap_or(false),
             "access_windows" => info.windows = windows::read(field, problems),
             "allowed_fails" => info.tolerance.others = field.small(problems),

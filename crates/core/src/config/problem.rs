@@ -4,6 +4,8 @@
 //! a problem contains a secret; a problem is one line, except for the example that an empty config
 //! gets; warnings with one cause are one problem; no warning hides an error.
 
+mod rows;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -228,6 +230,10 @@ pub(super) struct Problems {
     unserved: Unserved,
     /// How many names may still be compared for suggestions.
     comparisons: usize,
+    /// The first file that is a row of the store, and none of those that are watched.
+    first_row: Option<u16>,
+    /// Why the deployments of rows cannot serve, by their files.
+    broken_rows: HashMap<u16, Wrong>,
 }
 
 impl Problems {
@@ -244,6 +250,8 @@ impl Problems {
             fault: None,
             unserved: Unserved::Told,
             comparisons: COMPARISONS,
+            first_row: None,
+            broken_rows: HashMap::new(),
         }
     }
 
@@ -255,7 +263,10 @@ impl Problems {
 
     /// `file:line` of a place.
     pub(super) fn place(&self, at: At) -> String {
-        format!("{}:{}", self.name(at), at.line)
+        match at.line {
+            0 => self.name(at).to_owned(),
+            line => format!("{}:{line}", self.name(at)),
+        }
     }
 
     /// A place, for others than the loader.
@@ -380,6 +391,9 @@ impl Problems {
             }
         }
         self.found.sort_by_key(|(at, problem)| (problem.severity, *at));
+        if let Some(first) = self.first_row {
+            self.files.truncate(usize::from(first));
+        }
         (self.found.into_iter().map(|(_, problem)| problem).collect(), self.files)
     }
 

@@ -26,6 +26,8 @@ use super::{
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
+const SALT_KEY: &str = "LITELLM_SALT_KEY";
+const STORE_MODELS: &str = "STORE_MODEL_IN_DB";
 const DROP_PARAMS: &str = "LITELLM_DROP_PARAMS";
 const SHUTDOWN: &str = "GRACEFUL_SHUTDOWN_TIMEOUT";
 const DRAIN_TOKEN: &str = "DRAIN_ENDPOINT_TOKEN";
@@ -60,6 +62,12 @@ pub(super) struct Settings<'n> {
     elsewhere: Elsewhere,
 }
 
+/// What the environment says of what is made at run time.
+fn run_time(gateway: &mut GatewaySettings, env: &Env<'_>, problems: &mut Problems) {
+    gateway.salt_key = env.get(SALT_KEY).map(|key| Secret::new(&key));
+    gateway.stores_models = env_flag(env, STORE_MODELS, problems).unwrap_or(false);
+}
+
 /// Reads the sections of `top`.
 pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> Settings<'n> {
     let mut settings = Settings { sinks: sinks::Written::of(top), ..Settings::default() };
@@ -67,6 +75,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings.gateway.permit_weak_master_key = env_flag(env, PERMIT_WEAK, problems).unwrap_or(false);
     settings.probing = probing::environment(env, problems);
     settings.gateway.store = store::environment(env);
+    run_time(&mut settings.gateway, env, problems);
     settings.gateway.origins = origins::environment(env, problems);
     settings.gateway.drain_token = env.get(DRAIN_TOKEN).map(|token| Secret::new(&token));
     if let Some(ms) = env_time(env, SHUTDOWN, problems) {
@@ -330,6 +339,7 @@ impl<'n> Settings<'n> {
             "dangerously_allow_mock_testing_request_params" => {
                 put(&mut gateway.allows_mocks, field.flag(problems));
             }
+            "store_model_in_db" => gateway.stores_models |= field.flag(problems).unwrap_or(false),
             "health_check_details" => put(&mut gateway.health_details, field.flag(problems)),
             "allow_public_health_readiness_details" => {
                 put(&mut gateway.public_readiness_details, field.flag(problems));

@@ -16,6 +16,7 @@ mod routing;
 mod secrets;
 mod sections;
 mod sinks;
+mod stored;
 mod told;
 mod whose;
 

@@ -73,6 +73,13 @@ impl Troubles<'_> {
         self.first.get_or_insert(found);
     }
 
+    /// What is wrong with the row of the store that it comes from, which all else follows from.
+    pub(super) fn broken_row(&mut self) {
+        if self.problems.is_broken_row(self.entry.at) {
+            self.wrong_values();
+        }
+    }
+
     /// The wrong values that were found before.
     pub(super) fn wrong_values(&mut self) {
         if let Some(Wrong { problem, hint }) = self.problems.take_fault() {
@@ -82,6 +89,9 @@ impl Troubles<'_> {
 
     /// Whether `model` names a model of a provider that is served.
     pub(super) fn model(&mut self, upstream: &upstream::Upstream<'_>, params: &Params) {
+        if self.entry.is_unset("model") {
+            return;
+        }
         if upstream.model.is_empty() {
             let hint = "write `provider/name`".to_owned();
             self.add(Lack::Setting, "model", "names a provider but no model".to_owned(), hint);

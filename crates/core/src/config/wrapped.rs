@@ -76,10 +76,3 @@ fn object(kind: &str, top: &Map) -> Wrong {
     );
     Wrong::new(problem, format!("write the text below `{file}` into a file of its own"))
 }
-
-/// Whether LiteLLM is told to keep its models in a database.
-pub(super) fn keeps_models_elsewhere(top: &Map) -> bool {
-    let settings = top.get("general_settings").and_then(Node::as_map);
-    let asked = settings.and_then(|map| map.get("store_model_in_db"));
-    asked.is_some_and(|node| super::value::flag(node) == Ok(true))
-}

@@ -33,24 +33,39 @@ impl MayUse {
     /// What the holder of that key may use.
     #[must_use]
     pub fn of(access: &Arc<KeyAccess>) -> MayUse {
-        MayUse(Some(access).filter(|access| !access.allows_all_models()).cloned())
+        MayUse(Some(access.clone()))
     }
 
-    /// Whether it may use the model of that name, or the one behind an alias of the config.
+    /// The model that the holder of that key means by a name, if it may use it, or the one behind an alias of the config: the name
+    /// itself, or that of the group which the key's team calls so.
     ///
     /// # Errors
     /// The refusal.
-    pub fn check(access: &KeyAccess, snapshot: &Snapshot, name: Renamed<'_>) -> Result<(), Denied> {
-        if access.allows_all_models() {
+    pub fn check<'a>(
+        access: &KeyAccess,
+        snapshot: &'a Snapshot,
+        name: Renamed<'a>,
+    ) -> Result<&'a str, Denied> {
+        let own = snapshot.name_for(access.identity.team.as_deref(), name.name);
+        let meant = own.unwrap_or(name.name);
+        MayUse::check_meant(access, snapshot, (name, meant)).map(|()| meant)
+    }
+
+    fn check_meant(
+        access: &KeyAccess,
+        snapshot: &Snapshot,
+        (name, meant): (Renamed<'_>, &str),
+    ) -> Result<(), Denied> {
+        if access.allows_all_models() && snapshot.of_teams.is_empty() {
             return Ok(());
         }
-        let target = match resolve(snapshot, name.name) {
+        let target = match resolve(snapshot, meant) {
             Resolved::Target(target) => Some(target),
             Resolved::Unknown(_) => None,
         };
         let by_name = judge(access, snapshot, (name, target.as_ref()));
         match &target {
-            Some(found) if snapshot.is_alias(name.name) => {
+            Some(found) if snapshot.is_alias(meant) => {
                 let behind = Renamed { name: found.name(snapshot), ..name };
                 by_name.or_else(|denied| {
                     judge(access, snapshot, (behind, Some(found))).map_err(|_| denied)
@@ -70,7 +85,7 @@ impl MayUse {
         snapshot: &Snapshot,
         (provider, name): (&str, &str),
     ) -> Result<(), Denied> {
-        if access.allows_all_models() {
+        if access.allows_all_models() && snapshot.of_teams.is_empty() {
             return Ok(());
         }
         let has_name = |deployment: &&Arc<Deployment>| {
@@ -97,6 +112,9 @@ impl MayUse {
     #[must_use]
     pub fn allows(&self, snapshot: &Snapshot, target: &Target) -> bool {
         let Some(access) = &self.0 else { return true };
+        if access.allows_all_models() && snapshot.of_teams.is_empty() {
+            return true;
+        }
         let name = Renamed { name: target.name(snapshot), is_team_alias: false };
         judge(access, snapshot, (name, Some(target))).is_ok()
     }
@@ -107,6 +125,21 @@ fn judge(
     snapshot: &Snapshot,
     (name, target): (Renamed<'_>, Option<&Target>),
 ) -> Result<(), Denied> {
+    let of_team = target.and_then(|target| {
+        let group = snapshot.group(target.group);
+        Some((group.team.as_deref()?, &group.members))
+    });
+    let mut name = name;
+    if let Some((team, members)) = of_team {
+        if access.identity.team.as_deref() != Some(team) {
+            return Err(access.model_refused(name.name));
+        }
+        // What the team calls it is what its keys are allowed.
+        let public = members.first().and_then(|one| {
+            snapshot.deployment(*one).routing.team.as_ref()?.public_name.as_deref()
+        });
+        name.name = public.unwrap_or(name.name);
+    }
     let members = target.map_or(&[][..], |target| &snapshot.group(target.group).members);
     let labels = members.iter().flat_map(|one| &snapshot.deployment(*one).routing.access_groups);
     let labels: Vec<&str> = labels.map(|label| &**label).collect();

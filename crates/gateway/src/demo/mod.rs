@@ -56,7 +56,7 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::C
     let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let listen = |port| Listen { address: at(port), why_local: None };
     // It is over in a minute: there is nothing to remember.
-    let keeps = process::Keeps { log_requests: false, place: None };
+    let keeps = process::Keeps { log_requests: false, place: None, reloader: None };
     if let Err(problem) = std::net::TcpListener::bind(at(options.port)) {
         print(&format!("port {} is taken ({problem}); using another one\n", options.port));
         return process::start(snapshot, listen(0), 1, None, keeps)

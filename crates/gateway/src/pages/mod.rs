@@ -25,6 +25,7 @@ mod provider_lists;
 mod request;
 pub(crate) mod router;
 pub(crate) mod router_settings;
+pub(crate) mod run_time;
 mod seen;
 pub(crate) mod services;
 pub(crate) mod spend;

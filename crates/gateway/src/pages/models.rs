@@ -151,9 +151,20 @@ fn listed<'m>(request: &PageRequest<'m>, wanted: Wanted, lists: &ProviderLists) 
         !wanted.healthy_only || group.pattern.is_some() || !group.members.iter().all(down)
     };
     let may = |name: &str| may_use(request, name);
+    let team = request.arrival.principal.access().and_then(|one| one.identity.team.as_deref());
     let mut seen: HashSet<Box<str>> = HashSet::new();
     let mut models = Vec::new();
     for group in snapshot.listed_groups().filter(shown) {
+        // A team's own group stands in the place of the one that others call so.
+        if group.team.is_none() && snapshot.name_for(team, &group.name).is_some() {
+            continue;
+        }
+        if let Some(public) = public_name(snapshot, group, team).filter(|_| may(&group.name)) {
+            let first = group.members.first().map(|index| snapshot.deployment(*index));
+            let facts = first.map(|one| known::facts(one, None));
+            models.push(described(Cow::Borrowed(public), facts));
+            continue;
+        }
         let behind = expand(snapshot, group, |index| lists.at(index));
         if (behind.is_empty() || wanted.patterns) && may(&group.name) {
             models.push(model(snapshot, &group.name));
@@ -190,6 +201,17 @@ fn listed<'m>(request: &PageRequest<'m>, wanted: Wanted, lists: &ProviderLists) 
         models.extend(labels(request).into_iter().map(|name| model(snapshot, name)));
     }
     models
+}
+
+/// What a team calls a group of its own.
+fn public_name<'m>(
+    snapshot: &'m Snapshot,
+    group: &'m ModelGroup,
+    team: Option<&str>,
+) -> Option<&'m str> {
+    let own = group.team.as_deref().filter(|own| Some(*own) == team);
+    let first = snapshot.deployment(*own.and(group.members.first())?);
+    first.routing.team.as_ref()?.public_name.as_deref()
 }
 
 /// Whether a name of the key's own, or of its team's, leads to a model that it may use.

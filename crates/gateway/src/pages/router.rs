@@ -49,6 +49,9 @@ struct Line<'s> {
     state: &'static str,
     cause: Option<&'static str>,
     hint: Option<&'s str>,
+    /// Why it cannot serve, if the config or its row is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'s str>,
     /// Seconds since 1970.
     since: Option<u64>,
     until: Option<u64>,
@@ -175,6 +178,7 @@ fn line<'s>(
         state: name,
         cause: cooldown.map(|cooldown| cooldown.cause.name()),
         hint: deployment.misconfigured.as_ref().map(|why| &*why.hint),
+        problem: deployment.misconfigured.as_ref().map(|why| &*why.problem),
         since: cooldown.and(deployment.cooling_since(now)).map(|since| unix_s(since, now)),
         until: cooldown
             .map(|cooldown| clock::unix_ms() / 1000 + cooldown.until.since(now).div_ceil(1000)),

@@ -41,14 +41,14 @@ pub(super) fn catch_signals() -> std::io::Result<(Runtime, Signals)> {
 }
 
 /// Waits for signals until the process is to stop, and stops it.
-pub(super) async fn control(running: Running, reloads: Reloads, signals: Signals) {
+pub(super) async fn control(running: Running, reloads: Option<Reloads>, signals: Signals) {
     let first = async move {
         let mut signals = signals;
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return (Stop::Drain, signals),
                 _ = signals.interrupt.recv() => return (Stop::by_interrupt(), signals),
-                _ = signals.hangup.recv() => reloads.ask(),
+                _ = signals.hangup.recv() => reloads.iter().for_each(Reloads::ask),
             }
         }
     };

@@ -8,6 +8,7 @@ mod event_log;
 mod options;
 mod reload;
 mod remember;
+mod run_time;
 mod shutdown;
 mod start;
 mod telemetry;

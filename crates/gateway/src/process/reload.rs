@@ -5,20 +5,23 @@
 //! began with; a reload that is asked for during another one follows it; none is put in force once the
 //! process is stopping.
 //!
+//! What was made at run time comes the same way: rows of the store are another part of the config, beside its files.
+//!
 //! Files are read once a second rather than watched: that also sees what a mounted config map does (a
 //! swapped link), and needs nothing of the operating system. A file that was rewritten as it was is no change.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hale_core::config::{self, Loaded, Options, Severity};
+use hale_core::config::{self, Options, Problem, Severity, Stored};
 use hale_core::health::Evidence;
 use hale_core::settings::StoreSettings;
 use hale_core::snapshot::Snapshot;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::MissedTickBehavior;
 
 use super::address::{Asked, check_key};
@@ -29,6 +32,7 @@ use crate::files::Files;
 use crate::server::ClientTls;
 use crate::sink::{self, Replacement};
 use crate::state::Process;
+use crate::stored::Order;
 use crate::{clock, logging, panics};
 
 /// How often the files of the config are read to see whether they changed.
@@ -41,11 +45,14 @@ pub(super) struct Reloads {
     asked: Arc<Notify>,
 }
 
-/// Why a file of the config is read.
-#[derive(Clone, Copy)]
+/// The orders, which one task takes at a time.
+type Ordered = Arc<tokio::sync::Mutex<Option<mpsc::Receiver<Order>>>>;
+
+/// Why the config is read.
 enum Trigger {
     Signal,
     Look,
+    Order(Order),
 }
 
 impl Reloads {
@@ -57,9 +64,11 @@ impl Reloads {
     ) -> Reloads {
         let asked = Arc::new(Notify::new());
         let reloader = Arc::new(Mutex::new(reloader));
+        let ordered = Arc::new(tokio::sync::Mutex::new(process.run_time.ordered()));
         let (inner, process, of_task) = (background.clone(), process.clone(), asked.clone());
         background.supervise("reloading", move || {
-            watch(inner.clone(), process.clone(), reloader.clone(), of_task.clone())
+            let (asked, ordered) = (of_task.clone(), ordered.clone());
+            watch(inner.clone(), process.clone(), reloader.clone(), (asked, ordered))
         });
         Reloads { asked }
     }
@@ -74,13 +83,15 @@ async fn watch(
     background: Background,
     process: Arc<Process>,
     reloader: Arc<Mutex<Reloader>>,
-    asked: Arc<Notify>,
+    (asked, ordered): (Arc<Notify>, Ordered),
 ) {
+    let mut ordered = ordered.lock().await;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let trigger = tokio::select! {
             () = asked.notified() => Trigger::Signal,
+            Some(order) = next(&mut ordered) => Trigger::Order(order),
             _ = look.tick() => Trigger::Look,
         };
         let (process, reloader) = (process.clone(), reloader.clone());
@@ -90,12 +101,30 @@ async fn watch(
                 tls.reload_if_changed();
             }
             match trigger {
-                Trigger::Signal => reloader.reload(&process),
+                Trigger::Signal => drop(reloader.reload(&process, Told::All)),
                 Trigger::Look => reloader.reload_if_changed(&process),
+                Trigger::Order(order) => reloader.obey(&process, order),
             }
         };
         background.blocking("a reload", reload).await;
     }
+}
+
+/// The next order; none if no one can give one any more.
+async fn next(ordered: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
+    match ordered {
+        Some(ordered) => ordered.recv().await,
+        None => None,
+    }
+}
+
+/// Which problems of a config are logged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// All.
+    All,
+    /// Those that the config before did not have.
+    New,
 }
 
 /// Reloads one config.
@@ -104,10 +133,14 @@ pub(crate) struct Reloader {
     root: String,
     watched: Vec<String>,
     options: ServeOptions,
-    /// Where the process listens.
+    /// Where the process listens: everywhere, as long as it is not said.
     address: IpAddr,
     /// The certificate of connections with clients.
     tls: Option<Arc<ClientTls>>,
+    /// What was made at run time.
+    stored: Arc<Stored>,
+    /// The problems of the config in force.
+    known: HashSet<String>,
 }
 
 impl Reloader {
@@ -117,9 +150,20 @@ impl Reloader {
         root: String,
         watched: Vec<String>,
         options: ServeOptions,
-        address: IpAddr,
     ) -> Reloader {
-        Reloader { files, root, watched, options, address, tls: None }
+        let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let (stored, known) = (Arc::default(), HashSet::new());
+        Reloader { files, root, watched, options, address, tls: None, stored, known }
+    }
+
+    /// Knows these problems already.
+    pub(crate) fn knowing(self, problems: &[Problem]) -> Reloader {
+        Reloader { known: problems.iter().map(Problem::to_string).collect(), ..self }
+    }
+
+    /// The process listens there.
+    pub(crate) fn at(self, address: IpAddr) -> Reloader {
+        Reloader { address, ..self }
     }
 
     /// Looks at the files of this certificate too.
@@ -130,43 +174,84 @@ impl Reloader {
     /// Reloads when a watched file holds something else than last time.
     fn reload_if_changed(&mut self, process: &Process) {
         if self.watched.iter().any(|path| self.files.changed(path)) {
-            self.reload(process);
+            drop(self.reload(process, Told::All));
+        }
+    }
+
+    /// Does what the admin API or the store wants.
+    fn obey(&mut self, process: &Process, order: Order) {
+        match order {
+            Order::Apply(stored, answer) => {
+                let before = std::mem::replace(&mut self.stored, stored);
+                let result = self.reload(process, Told::New);
+                if result.is_err() {
+                    // A later change of a file is not refused because of it.
+                    self.stored = before;
+                }
+                // The client of the admin API may have gone.
+                let _gone: Result<_, _> = answer.send(result);
+            }
+            Order::Try(stored, answer) => {
+                let before = process.serving();
+                let options = Options { strict: self.options.strict };
+                let given = (Some(&before.snapshot), &*stored);
+                let load = || config::load_with(&self.files, &self.root, options, given);
+                let loaded = panics::contained(&process.metrics, "trying a config", load);
+                let problems = loaded.map(|loaded| loaded.problems).unwrap_or_default();
+                let _gone: Result<_, _> = answer.send(problems);
+            }
         }
     }
 
     /// Reads everything again and puts it in force if it is valid.
-    fn reload(&mut self, process: &Process) {
+    ///
+    /// # Errors
+    /// Why it is not in force.
+    fn reload(&mut self, process: &Process, told: Told) -> Result<(), String> {
         tracing::debug!("reading the config again");
         let metrics = &process.metrics;
-        let result = match self.load(process).and_then(|snapshot| self.apply(process, snapshot)) {
-            Ok(applied) => {
-                metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
-                applied
-            }
-            Err(reason) if process.is_draining() => {
-                tracing::info!("{reason}");
-                return;
-            }
-            Err(reason) => {
-                metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
-                // A file that was renamed is opened again, whatever else the config has.
-                reopen(process);
-                Reload::Refused { reason: reason.into() }
-            }
-        };
+        let mut refused = None;
+        let result =
+            match self.load(process, told).and_then(|snapshot| self.apply(process, snapshot)) {
+                Ok(applied) => {
+                    metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
+                    applied
+                }
+                Err(reason) if process.is_draining() => {
+                    tracing::info!("{reason}");
+                    return Err(reason);
+                }
+                Err(reason) => {
+                    metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
+                    // A file that was renamed is opened again, whatever else the config has.
+                    reopen(process);
+                    refused = Some(reason.clone());
+                    Reload::Refused { reason: reason.into() }
+                }
+            };
         events::publish(What::Reload(result));
+        refused.map_or(Ok(()), Err)
     }
 
     /// Reads the files.
-    fn load(&mut self, process: &Process) -> Result<Snapshot, String> {
+    fn load(&mut self, process: &Process, told: Told) -> Result<Snapshot, String> {
         let before = process.serving();
         let options = Options { strict: self.options.strict };
-        let load = || config::load(&self.files, &self.root, options, Some(&before.snapshot));
+        let given = (Some(&before.snapshot), &*self.stored);
+        let load = || config::load_with(&self.files, &self.root, options, given);
         let loaded = panics::contained(&process.metrics, "reading the changed config", load);
         let Some(loaded) = loaded else {
             return Err("the changed config could not be read; the one in force stays".to_owned());
         };
-        report(&loaded);
+        let texts: HashSet<String> = loaded.problems.iter().map(Problem::to_string).collect();
+        match told {
+            Told::All => report(&loaded.problems.iter().collect::<Vec<_>>()),
+            Told::New => {
+                let is_new = |one: &&Problem| !self.known.contains(&one.to_string());
+                report(&loaded.problems.iter().filter(is_new).collect::<Vec<_>>());
+            }
+        }
+        self.known = texts;
         let mut files = loaded.files;
         if loaded.snapshot.is_none() {
             // A root file that no longer parses names no includes; those known stay watched.
@@ -240,9 +325,9 @@ fn stays(request_log: Option<&str>, error: &std::io::Error) {
 }
 
 /// Logs all problems of a config. This thread may wait until the log takes more of them.
-fn report(loaded: &Loaded) {
+fn report(problems: &[&Problem]) {
     let mut is_read = true;
-    for problems in loaded.problems.chunks(PROBLEMS_AT_ONCE) {
+    for problems in problems.chunks(PROBLEMS_AT_ONCE) {
         for problem in problems {
             match problem.severity {
                 Severity::Error => tracing::error!("{problem}"),

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::reload::Reloads;
 use super::remember::Memory;
 use crate::background::Background;
 use crate::clock;
@@ -61,6 +62,8 @@ pub(crate) struct Running {
     pub(super) log: JoinHandle<()>,
     /// What runs for the store.
     pub(super) memory: Option<Memory>,
+    /// What reads the config again, until the control thread has it.
+    pub(super) reloads: Option<Reloads>,
 }
 
 impl Running {

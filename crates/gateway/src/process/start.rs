@@ -20,6 +20,7 @@ use super::event_log;
 use super::options::{ServeOptions, override_settings};
 use super::reload::{Reloader, Reloads};
 use super::remember::{self, Memory, Place};
+use super::run_time;
 use super::shutdown::Running;
 use super::telemetry;
 use crate::background::Background;
@@ -97,17 +98,18 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         complain(&format!("the thread of the log could not start: {error}"));
         return ExitCode::from(1);
     }
-    let running = match start(snapshot, listen, workers, tls.clone(), Keeps { log_requests, place })
-    {
+    let reloader = Reloader::new(files, root, loaded.files, options)
+        .with(tls.clone())
+        .knowing(&loaded.problems);
+    let keeps = Keeps { log_requests, place, reloader: Some(reloader) };
+    let mut running = match start(snapshot, listen, workers, tls, keeps) {
         Ok(running) => running,
         Err(Refusal { exit, problem }) => {
             complain(&problem);
             return ExitCode::from(exit);
         }
     };
-    let reloader =
-        Reloader::new(files, root, loaded.files, options, running.address.ip()).with(tls);
-    let reloads = Reloads::start(&running.background, &running.process, reloader);
+    let reloads = running.reloads.take();
     runtime.block_on(control(running, reloads, signals));
     ExitCode::SUCCESS
 }
@@ -191,6 +193,8 @@ pub(crate) struct Keeps {
     pub(crate) log_requests: bool,
     /// The store, if there is one.
     pub(crate) place: Option<Place>,
+    /// What reads its config again, if it has one.
+    pub(crate) reloader: Option<Reloader>,
 }
 
 /// Binds, starts the workers, and says where it listens.
@@ -202,7 +206,7 @@ pub(crate) fn start(
     Listen { address, why_local }: Listen,
     workers: usize,
     tls: Option<Arc<ClientTls>>,
-    Keeps { log_requests, place }: Keeps,
+    Keeps { log_requests, place, reloader }: Keeps,
 ) -> Result<Running, Refusal> {
     let request_log = snapshot.gateway.request_log.as_deref();
     let shows = sink::file_shows(&snapshot.gateway.sinks);
@@ -239,6 +243,11 @@ pub(crate) fn start(
     if let Some(problem) = memory.as_ref().and_then(Memory::refuses) {
         return Err(Refusal { exit: EXIT_CONFIG, problem });
     }
+    let reloads =
+        reloader.map(|reloader| Reloads::start(&background, &process, reloader.at(address.ip())));
+    if reloads.is_some() && memory.is_some() {
+        run_time::start(&background, &process);
+    }
     let of_alerts = process.clone();
     background.supervise_here("telling people of incidents", move || alert::run(of_alerts.clone()));
     // It may share through the database of the store.
@@ -269,7 +278,7 @@ pub(crate) fn start(
     if uses_tls {
         upstream::warm_up();
     }
-    Ok(Running { process, address, phase, workers: threads, background, log, memory })
+    Ok(Running { process, address, phase, workers: threads, background, log, memory, reloads })
 }
 
 /// What the start says behind the address: who reaches it, and what can be served.

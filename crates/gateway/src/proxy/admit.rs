@@ -41,18 +41,19 @@ impl Arrival {
     pub(super) fn check_model(&self, model: &mut Box<str>) -> Result<(), Refusal> {
         let Some(access) = self.principal.access() else { return Ok(()) };
         let renamed = access.renamed(model);
-        MayUse::check(access, &self.serving.snapshot, renamed).map_err(refusal::denied)?;
+        let snapshot = &self.serving.snapshot;
+        let meant = MayUse::check(access, snapshot, renamed).map_err(refusal::denied)?;
         let cheaper = access.cheaper(renamed.name, keys::now());
         if let Some(cheaper) = cheaper {
             let other = Renamed { name: cheaper, is_team_alias: false };
             // A model that the key may not use takes no place: the budget refuses the request.
-            if MayUse::check(access, &self.serving.snapshot, other).is_ok() {
-                *model = cheaper.into();
+            if let Ok(meant) = MayUse::check(access, snapshot, other) {
+                *model = meant.into();
                 return Ok(());
             }
         }
-        if *renamed.name != **model {
-            *model = renamed.name.into();
+        if *meant != **model {
+            *model = meant.into();
         }
         Ok(())
     }
@@ -91,9 +92,9 @@ fn check_fallback(
     fallback: &mut ClientFallback,
 ) -> Result<(), Refusal> {
     let renamed: Renamed<'_> = access.renamed(&fallback.name);
-    MayUse::check(access, snapshot, renamed).map_err(refusal::denied)?;
-    if *renamed.name != *fallback.name {
-        fallback.name = renamed.name.into();
+    let meant = MayUse::check(access, snapshot, renamed).map_err(refusal::denied)?;
+    if *meant != *fallback.name {
+        fallback.name = meant.into();
     }
     Ok(())
 }

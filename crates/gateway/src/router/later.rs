@@ -14,8 +14,6 @@ struct Feature {
 
 const NO_KEYS: &str =
     "keys have limits, budgets and models of their own: `/key/generate`, `/key/update`";
-const IN_THE_CONFIG: &str = "write it into the config, which is read again when its file changes";
-
 /// The features. Source: the routes of LiteLLM's proxy, `_types.py`.
 const FEATURES: [Feature; 19] = [
     Feature { about: "virtual keys", instead: NO_KEYS, parts: &["key", "jwt"] },
@@ -51,17 +49,8 @@ const FEATURES: [Feature; 19] = [
     },
     Feature {
         about: "models and settings that a database keeps",
-        instead: IN_THE_CONFIG,
-        parts: &[
-            "model",
-            "config",
-            "credentials",
-            "access_group",
-            "model_hub",
-            "public",
-            "reload",
-            "schedule",
-        ],
+        instead: "`/model/new`, `/model/update`, `/model/delete`, `/credentials` and `/config/update` are served",
+        parts: &["model", "config", "access_group", "model_hub", "public", "reload", "schedule"],
     },
     Feature {
         about: "guardrails",
@@ -159,10 +148,12 @@ mod tests {
             "/global/",
             "/organization/",
             "/tag/",
+            "/model/",
+            "/config/",
         ];
         let is_served = |path: &str| in_part.iter().any(|begin| path.starts_with(begin));
         let managed: Vec<_> = managed.filter(|path| !is_served(path)).collect();
-        assert_eq!(managed, [&"/v1/model/info", &"/model/info"], "these have parts of their own");
+        assert_eq!(managed, [&"/v1/model/info"], "this has a part of its own");
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
     PageRequest, Waiting, alerting, budgets, cache, callbacks, customers, dashboard, explain,
-    health, home, keys, lists, metrics, model_groups, models, router, router_settings, services,
-    spend, tags, teams, users,
+    health, home, keys, lists, metrics, model_groups, models, router, router_settings, run_time,
+    services, spend, tags, teams, users,
 };
 
 /// One row.
@@ -73,6 +73,15 @@ const fn post(
     Endpoint { name, method: "POST", paths, role, handler }
 }
 
+const fn row(
+    name: &'static str,
+    method: &'static str,
+    (paths, role): (&'static [&'static str], Role),
+    handler: Handler,
+) -> Endpoint {
+    Endpoint { name, method, paths, role, handler }
+}
+
 /// What the gateway answers by itself.
 #[rustfmt::skip] // A row a line.
 const PAGES: &[Endpoint] = &[
@@ -80,6 +89,7 @@ const PAGES: &[Endpoint] = &[
     get("model", &["/v1/models/{}", "/models/{}", "/v1beta/models/{}", "/v1alpha/models/{}"], Role::Key, Page(models::one)),
     get("modelinfo", &["/v1/model/info", "/model/info"], Role::Key, WaitingPage(models::info)),
     get("modelgroupinfo", &["/model_group/info"], Role::Key, WaitingPage(model_groups::info)),
+    get("openapi", &["/openapi.json"], Role::Public, Page(routes::openapi)),
     get("routes", &["/routes"], Role::Public, Page(routes::list)),
     get("liveness", &["/health/liveliness", "/health/liveness"], Role::Public, Page(health::readiness::liveness)),
     get("readiness", &["/health/readiness"], Role::Public, Page(health::readiness::readiness)),
@@ -136,6 +146,16 @@ const PAGES: &[Endpoint] = &[
     post("taginfo", &["/tag/info"], Role::Admin, WaitingPage(tags::info)),
     get("taglist", &["/tag/list"], Role::Admin, WaitingPage(tags::list)),
     get("customerlist", &["/customer/list", "/end_user/list"], Role::Admin, WaitingPage(customers::list)),
+    post("modelnew", &["/model/new"], Role::TeamAdmin, WaitingPage(run_time::models::new)),
+    post("modelupdate", &["/model/update"], Role::TeamAdmin, WaitingPage(run_time::models::update)),
+    row("modelpatch", "PATCH", (&["/model/{}/update"], Role::TeamAdmin), WaitingPage(run_time::models::patch)),
+    post("modeldelete", &["/model/delete"], Role::TeamAdmin, WaitingPage(run_time::models::delete)),
+    post("credentialnew", &["/credentials"], Role::Admin, WaitingPage(run_time::credentials::new)),
+    get("credentiallist", &["/credentials"], Role::Admin, WaitingPage(run_time::credentials::list)),
+    get("credentialinfo", &["/credentials/by_name/{}"], Role::Admin, WaitingPage(run_time::credentials::info)),
+    row("credentialupdate", "PATCH", (&["/credentials/{}"], Role::Admin), WaitingPage(run_time::credentials::update)),
+    row("credentialdelete", "DELETE", (&["/credentials/{}"], Role::Admin), WaitingPage(run_time::credentials::delete)),
+    post("configupdate", &["/config/update"], Role::Admin, WaitingPage(run_time::settings::update)),
     get("teaminfo", &["/team/info"], Role::Key, WaitingPage(teams::info)),
     get("teampages", &["/v2/team/list"], Role::Key, WaitingPage(lists::teams)),
     get("userlist", &["/user/list"], Role::Admin, WaitingPage(lists::users)),

@@ -38,6 +38,7 @@ use crate::limits::Buffered;
 use crate::metrics::{Metrics, Series};
 use crate::resume::ResumableStreams;
 use crate::sink::Sinks;
+use crate::stored::RunTime;
 use crate::upstream::Target;
 use crate::waiting::Waiting;
 
@@ -95,6 +96,8 @@ pub(crate) struct Process {
     pub(crate) answers: Arc<AnswerCache>,
     /// The keys that are in use.
     pub(crate) keys: Arc<Keys>,
+    /// What was made at run time.
+    pub(crate) run_time: RunTime,
     /// The responses that are kept for clients.
     pub(crate) responses: KeptResponses,
     /// The streams whose clients may come back.
@@ -160,6 +163,7 @@ impl Process {
             buffered: Arc::default(),
             answers,
             keys: Arc::default(),
+            run_time: RunTime::default(),
             responses: KeptResponses::default(),
             resumable: ResumableStreams::default(),
         }

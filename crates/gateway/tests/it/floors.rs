@@ -72,7 +72,7 @@ const HOUSES: [House; 4] = [
             &["coalesce", "files", "limits", "logging", "redis_client"],
             &[
                 "cache", "console", "events", "failures", "keys", "panics", "resume", "said",
-                "upstream", "waiting",
+                "stored", "upstream", "waiting",
             ],
             &["advice", "background", "http"],
             &["sink"],

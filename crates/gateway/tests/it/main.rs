@@ -127,6 +127,7 @@ mod resume_faults;
 mod roles;
 mod router_pages;
 mod routing;
+mod run_time;
 mod sessions;
 mod sessions_yield;
 mod shutdown;

@@ -54,8 +54,8 @@ fn a_database_is_looked_at_and_what_would_behave_otherwise_is_named() {
         .map(|one| (one["rule"].as_str().unwrap(), &one["names"]))
         .collect();
     for (rule, name) in [
-        ("LiteLLM_ProxyModelTable", "run-time"),
         ("budget.budget_duration", "b"),
+        ("model.litellm_params", "run-time"),
         ("end_user.blocked", "e"),
         ("key.metadata.guardrails", "theirs"),
         ("team.max_parallel_requests", "the team"),

@@ -205,6 +205,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "gateway/src/upstream/outward.rs",
         "gateway/src/server/tls.rs",
         "gateway/src/state/object_ids.rs",
+        "gateway/src/stored/salt.rs",
         "gateway/src/upstream/credential/aws/metadata.rs",
         "gateway/src/upstream/credential/entra_id.rs",
         "gateway/src/upstream/credential/google.rs",

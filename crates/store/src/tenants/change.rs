@@ -15,6 +15,8 @@ pub type Record = serde_json::Map<String, Json>;
 pub struct Find {
     /// Of this table.
     pub table: TenantTable,
+    /// Without the values of these columns.
+    pub without: &'static [&'static str],
     /// Whose columns have one of these texts, each of them.
     pub with: Vec<(&'static str, Vec<Box<str>>)>,
     /// Whose column has this text in whatever letters.
@@ -31,7 +33,15 @@ impl Find {
     /// Rows of a table, at most 1,000.
     #[must_use]
     pub fn all(table: TenantTable) -> Find {
-        Find { table, with: Vec::new(), in_any_case: None, sorted_by: None, limit: 1_000, skip: 0 }
+        Find {
+            table,
+            without: &[],
+            with: Vec::new(),
+            in_any_case: None,
+            sorted_by: None,
+            limit: 1_000,
+            skip: 0,
+        }
     }
 
     /// The rows of a table whose column has one of these texts.

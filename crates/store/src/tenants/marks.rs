@@ -26,6 +26,9 @@ const fn kind_of(table: TenantTable) -> Option<&'static str> {
         | TenantTable::AccessGroups
         | TenantTable::AuditLog
         | TenantTable::SpendLogs
+        | TenantTable::Models
+        | TenantTable::Credentials
+        | TenantTable::Settings
         | TenantTable::BudgetCounters => None,
     }
 }

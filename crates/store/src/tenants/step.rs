@@ -337,11 +337,16 @@ impl Place {
         }
         let mut sql = match self {
             Place::File => {
-                let names: Vec<&str> = table.columns().iter().map(|(name, _)| *name).collect();
-                format!("select {} from {}", quoted(&names), self.name(table))
+                let wanted = |(name, _): &(&'static str, ColumnType)| {
+                    if find.without.contains(name) { "null".to_owned() } else { quoted(&[*name]) }
+                };
+                let names: Vec<String> = table.columns().iter().map(wanted).collect();
+                format!("select {} from {}", names.join(", "), self.name(table))
             }
             Place::Server { .. } => {
-                format!("select to_jsonb(kept)::text from {} as kept", self.name(table))
+                let without: String =
+                    find.without.iter().map(|name| format!(" - '{name}'")).collect();
+                format!("select (to_jsonb(kept){without})::text from {} as kept", self.name(table))
             }
         };
         if !conditions.is_empty() {

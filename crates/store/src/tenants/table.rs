@@ -36,6 +36,12 @@ pub enum TenantTable {
     SpendLogs,
     /// Tags of requests.
     Tags,
+    /// Deployments that were made at run time.
+    Models,
+    /// Named sets of secrets that deployments refer to.
+    Credentials,
+    /// Sections of the config that were set at run time.
+    Settings,
     /// What was spent in periods; Hale's own table.
     BudgetCounters,
 }
@@ -200,13 +206,30 @@ const TAGS: Columns = &[
 ];
 
 #[rustfmt::skip] // A list of names.
+const MODELS: Columns = &[
+    ("model_id", Text), ("model_name", Text), ("litellm_params", Json), ("model_info", Json), ("blocked", Bool),
+    ("created_at", Time), ("created_by", Text), ("updated_at", Time), ("updated_by", Text),
+];
+
+#[rustfmt::skip] // A list of names.
+const CREDENTIALS: Columns = &[
+    ("credential_id", Text), ("credential_name", Text), ("display_name", Text), ("credential_values", Json),
+    ("credential_info", Json), ("created_at", Time), ("created_by", Text), ("updated_at", Time), ("updated_by", Text),
+];
+
+#[rustfmt::skip] // A list of names.
+const SETTINGS: Columns = &[
+    ("param_name", Text), ("param_value", Json), ("reload_revision", Integer),
+];
+
+#[rustfmt::skip] // A list of names.
 const BUDGET_COUNTERS: Columns = &[
     ("kind", Text), ("id", Text), ("model", Text), ("period", Text), ("ends", Integer), ("cost_nano", Integer),
 ];
 
 impl TenantTable {
     /// All of them.
-    pub const ALL: [TenantTable; 16] = [
+    pub const ALL: [TenantTable; 19] = [
         TenantTable::Keys,
         TenantTable::DeprecatedKeys,
         TenantTable::DeletedKeys,
@@ -222,6 +245,9 @@ impl TenantTable {
         TenantTable::AuditLog,
         TenantTable::SpendLogs,
         TenantTable::Tags,
+        TenantTable::Models,
+        TenantTable::Credentials,
+        TenantTable::Settings,
         TenantTable::BudgetCounters,
     ];
 
@@ -249,6 +275,9 @@ impl TenantTable {
             TenantTable::AuditLog => "LiteLLM_AuditLog",
             TenantTable::SpendLogs => "LiteLLM_SpendLogs",
             TenantTable::Tags => "LiteLLM_TagTable",
+            TenantTable::Models => "LiteLLM_ProxyModelTable",
+            TenantTable::Credentials => "LiteLLM_CredentialsTable",
+            TenantTable::Settings => "LiteLLM_Config",
             TenantTable::BudgetCounters => "budget_counters",
         }
     }
@@ -272,6 +301,9 @@ impl TenantTable {
             TenantTable::AuditLog => AUDIT_LOG,
             TenantTable::SpendLogs => SPEND_LOGS,
             TenantTable::Tags => TAGS,
+            TenantTable::Models => MODELS,
+            TenantTable::Credentials => CREDENTIALS,
+            TenantTable::Settings => SETTINGS,
             TenantTable::BudgetCounters => BUDGET_COUNTERS,
         }
     }

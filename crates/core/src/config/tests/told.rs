@@ -98,7 +98,7 @@ fn a_suggestion_is_neither_the_opposite_nor_another_word() {
 
 #[test]
 fn a_hint_begins_small_and_is_a_sentence() {
-    for section in ["block_robots", "store_model_in_db", "ui_access_mode"] {
+    for section in ["block_robots", "supported_db_objects", "ui_access_mode"] {
         let (_, warnings) = with(&format!("general_settings: {{{section}: x}}\n")).warned();
         let (_, hint) = warnings[0].split_once("not served: ignored. ").expect("it is not served");
         let first = hint.chars().next().unwrap();
@@ -131,7 +131,6 @@ fn a_key_of_a_pattern_of_another_section_is_told_its_section() {
 fn what_stops_a_deployment_says_so_and_what_does_not_does_not() {
     let stops = ": the deployment cannot serve";
     for more in [
-        "  model_info: {team_id: t}\n",
         "  model_info: {supported_environments: [production]}\n",
         "  model_info: {blocked: 7}\n",
         "    guardrails: [g]\n",

@@ -91,6 +91,7 @@ pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &s
     }
     snapshot.by_name.insert(name.into(), group);
     snapshot.groups.push(ModelGroup {
+        team: None,
         name: name.into(),
         is_listed: true,
         members: indexes,

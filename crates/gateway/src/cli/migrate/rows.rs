@@ -46,7 +46,7 @@ struct Looks {
     check: fn(&mut Of<'_>, Row<'_>),
 }
 
-const LOOKS: [Looks; 9] = [
+const LOOKS: [Looks; 11] = [
     Looks {
         table: TenantTable::Keys,
         what: "keys",
@@ -90,6 +90,13 @@ const LOOKS: [Looks; 9] = [
         what: "access groups",
         names: &["access_group_name"],
         check: of_group,
+    },
+    Looks { table: TenantTable::Models, what: "models", names: &["model_name"], check: of_model },
+    Looks {
+        table: TenantTable::Credentials,
+        what: "credentials",
+        names: &["credential_name"],
+        check: |_, _| {},
     },
 ];
 
@@ -205,6 +212,12 @@ fn of_tag(of: &mut Of<'_>, row: Row<'_>) {
     );
 }
 
+fn of_model(of: &mut Of<'_>, row: Row<'_>) {
+    if row.object("litellm_params").is_empty() {
+        of.add("model.litellm_params", "is no object with something in it: the model cannot serve");
+    }
+}
+
 fn of_group(of: &mut Of<'_>, row: Row<'_>) {
     let columns = ["access_mcp_server_ids", "access_agent_ids"];
     of.if_set(row, "access_group", &columns, NOT_ENFORCED);
@@ -220,7 +233,7 @@ pub(super) async fn look(database: &Database) -> Result<Looked, Error> {
     for Unread { table, column, rows, names } in database.unread().await? {
         let (rule, says) = match &column {
             Some(column) => (format!("{table}.{column}"), "is not read here"),
-            None => (table.to_string(), not_read(&table)),
+            None => (table.to_string(), "is not read here"),
         };
         let names = if names.is_empty() { vec![format!("{rows} rows").into()] } else { names };
         let found =
@@ -228,18 +241,6 @@ pub(super) async fn look(database: &Database) -> Result<Looked, Error> {
         looked.findings.extend(found);
     }
     Ok(looked)
-}
-
-/// What becomes of the rows of a table that is not read.
-fn not_read(table: &str) -> &'static str {
-    match table {
-        "LiteLLM_ProxyModelTable" => "is not read: write these models into the config's model_list",
-        "LiteLLM_CredentialsTable" => {
-            "is not read: write these credentials into the config's credential_list"
-        }
-        "LiteLLM_Config" => "is not read: write these settings into the config",
-        _ => "is not read here",
-    }
 }
 
 async fn table(

@@ -14,6 +14,7 @@ mod level;
 pub mod load;
 pub mod of_models;
 mod owner;
+pub mod password;
 pub mod rights;
 mod row;
 mod subject;

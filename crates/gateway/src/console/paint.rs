@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 
 use crate::logging;
 
+/// Rows of a terminal that does not say how many it has.
+const ROWS: usize = 24;
 /// Columns without a terminal.
 const COLUMNS: usize = 100;
 /// The fewest and the most columns that are used, whatever the terminal has.
@@ -51,6 +53,13 @@ impl Paint {
     fn with(&self, code: &str, text: &str) -> String {
         if self.is_on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// The columns and rows that a terminal really has, or usual ones if it does not say.
+pub(crate) fn size(out: impl AsFd) -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(out).ok();
+    let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+    size.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((COLUMNS, ROWS))
 }
 
 /// The number of columns: the terminal's, else `COLUMNS`.

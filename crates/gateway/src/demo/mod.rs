@@ -5,6 +5,7 @@
 
 mod narrator;
 mod provider;
+mod screen;
 mod script;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -111,8 +112,8 @@ fn play(
     let process = running.process.clone();
     let seconds = options.seconds;
     let lost = runtime.block_on(async move {
-        let narrator = Narrator::new(process, seconds);
-        narrator.introduce(address, &*providers);
+        let narrator = Narrator::new(process, (address, seconds));
+        narrator.introduce(&*providers);
         let show = async {
             let stage = script::Stage::new(&providers, seconds);
             tokio::select! {

@@ -1,5 +1,5 @@
-//! Prints the demo second by second: which deployment answered or was probed, which one lost its traffic and
-//! why, and which one got it back.
+//! Tells the demo second by second: which deployment answered or was probed, which one lost its traffic and
+//! why, and which one got it back: on a terminal as one picture, else as lines.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,16 +10,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::health::probe::Finding;
 use hale_core::time::Millis;
 
 use super::provider::Provider;
+use super::screen::{EVENTS, Look, Row, Screen, View};
 use super::script::Stage;
 use crate::clock;
-use crate::console::paint::Paint;
+use crate::console::paint::{Paint, size};
 use crate::console::print;
 use crate::state::Process;
+
+/// What is said at the end.
+const NEXT: &str = "What to do next:
+  hale init                    writes config.yaml from the keys in the environment
+  hale --config config.yaml    serves it, with the dashboard at /ui/
+  docs/start.md                the first steps, one by one
+";
 
 /// The result of one of the demo's requests.
 pub(super) enum Answer {
@@ -49,9 +58,26 @@ struct Known {
 #[derive(Clone)]
 pub(super) struct Narrator {
     process: Arc<Process>,
+    gateway: SocketAddr,
     seconds: u64,
     count: Rc<RefCell<Count>>,
     paint: Rc<Paint>,
+    /// The terminal, if it is one that can be drawn on.
+    drawn: Option<Rc<RefCell<Drawn>>>,
+}
+
+/// What is drawn on a terminal, besides the counts.
+#[derive(Default)]
+struct Drawn {
+    screen: Screen,
+    events: Vec<(Look, String)>,
+    told: &'static str,
+}
+
+/// Whether a terminal moves its cursor when it is told to.
+fn can_draw() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+    std::io::stdout().is_terminal() && !is_dumb
 }
 
 #[derive(Default)]
@@ -66,13 +92,15 @@ struct Count {
 
 impl Narrator {
     /// A narrator for a demo of that length.
-    pub(super) fn new(process: Arc<Process>, seconds: u64) -> Narrator {
+    pub(super) fn new(process: Arc<Process>, (gateway, seconds): (SocketAddr, u64)) -> Narrator {
         let paint = Rc::new(Paint::on(std::io::stdout().is_terminal()));
-        Narrator { process, seconds, count: Rc::default(), paint }
+        let drawn = can_draw().then(Rc::default);
+        Narrator { process, gateway, seconds, count: Rc::default(), paint, drawn }
     }
 
     /// Prints the introduction.
-    pub(super) fn introduce(&self, gateway: SocketAddr, providers: &[Provider]) {
+    pub(super) fn introduce(&self, providers: &[Provider]) {
+        let gateway = self.gateway;
         let mut text =
             format!("Hale listens on http://{gateway}. Behind it, simulated on loopback:\n");
         for provider in providers {
@@ -81,7 +109,8 @@ impl Narrator {
         text.push_str(&format!(
             "For {} s it gets 8 requests a second. Send your own while it runs:\n\n  \
              curl http://{gateway}/v1/chat/completions -H 'content-type: application/json' \\\n    \
-             -d '{{\"model\":\"demo\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'\n\n",
+             -d '{{\"model\":\"demo\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'\n\n\
+             Look at it in a browser: http://{gateway}/ui/\n\n",
             self.seconds
         ));
         print(&text);
@@ -118,16 +147,81 @@ impl Narrator {
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         for second in 0.. {
             clock.tick().await;
-            if second > 0 {
+            if second > 0 && self.drawn.is_none() {
                 self.tell_second(second, stage.providers());
             }
-            if stage.is_over(second) {
+            let is_over = stage.is_over(second);
+            let turn = if is_over { None } else { stage.turn(second) };
+            match (&self.drawn, turn) {
+                (Some(drawn), turn) => {
+                    let mut drawn = drawn.borrow_mut();
+                    drawn.told = turn.map_or(drawn.told, |turn| turn.told);
+                    self.draw(second, &mut drawn);
+                }
+                (None, Some(turn)) => {
+                    print(&format!("\n{second:>4} s  {}\n", self.paint.bold(turn.told)));
+                }
+                (None, None) => {}
+            }
+            if is_over {
                 return;
             }
-            if let Some(turn) = stage.turn(second) {
-                print(&format!("\n{second:>4} s  {}\n", self.paint.bold(turn.told)));
-            }
         }
+    }
+
+    /// Draws the picture of a second.
+    fn draw(&self, second: u64, drawn: &mut Drawn) {
+        let mut count = self.count.borrow_mut();
+        let answered = std::mem::take(&mut count.second);
+        let (_, changes) = self.changes(&mut count.known);
+        for change in changes.lines().map(str::trim) {
+            let look = if change.starts_with("->") { Look::Bad } else { Look::Good };
+            drawn.events.push((look, format!("{second:>3} s  {change}")));
+        }
+        let older = drawn.events.len().saturating_sub(EVENTS);
+        drawn.events.drain(..older);
+        let shown = self.rows(&answered, &count);
+        let view = View {
+            second,
+            seconds: self.seconds,
+            gateway: &self.gateway.to_string(),
+            rows: &shown,
+            told: drawn.told,
+            events: &drawn.events,
+            answered: count.total.values().sum(),
+            lost: count.lost,
+            moved: count.moved,
+        };
+        print(&drawn.screen.draw(&view, (size(std::io::stdout()), &self.paint)));
+    }
+
+    /// Each deployment as it is now.
+    fn rows(&self, answered: &BTreeMap<String, u32>, count: &Count) -> Vec<Row> {
+        let serving = self.process.serving();
+        let now = clock::now().millis();
+        let staleness_ms = serving.snapshot.probing.staleness_ms();
+        let row = |deployment: &Deployment| {
+            let unhealthy = deployment.state.probes().unhealthy(now, staleness_ms);
+            let (state, look) = match (deployment.verdict(now), unhealthy) {
+                (Verdict::Cooling(cooldown), _) => {
+                    (format!("ejected: {}", cooldown.cause.name()), Look::Bad)
+                }
+                (Verdict::HalfOpen(_), _) => ("half-open".to_owned(), Look::Limited),
+                (_, Some(cause)) => (format!("unhealthy: {}", cause.name()), Look::Bad),
+                (Verdict::Reopening, None) => ("reopening".to_owned(), Look::Limited),
+                (Verdict::Ready, None) => ("healthy".to_owned(), Look::Good),
+            };
+            let times = |of: &BTreeMap<String, u32>| of.get(&*deployment.id).copied().unwrap_or(0);
+            Row {
+                name: deployment.id.to_string(),
+                state,
+                look,
+                second: times(answered),
+                total: times(&count.total),
+                probes: deployment.state.probes().count(),
+            }
+        };
+        serving.snapshot.deployments.iter().map(|one| row(one)).collect()
     }
 
     fn tell_second(&self, second: u64, providers: &[Provider]) {
@@ -212,7 +306,7 @@ impl Narrator {
             0 => self.paint.green(first),
             _ => self.paint.red(first),
         };
-        print(&format!("\n{first}\n{others}"));
+        print(&format!("\n{first}\n{others}\n{NEXT}"));
         count.lost
     }
 

@@ -31,6 +31,7 @@ pub(crate) mod services;
 pub(crate) mod spend;
 pub(crate) mod tags;
 pub(crate) mod teams;
+pub(crate) mod user_update;
 pub(crate) mod users;
 
 pub(crate) use self::request::{PageRequest, Waiting};

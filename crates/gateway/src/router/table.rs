@@ -16,7 +16,7 @@ use crate::http::reply::Reply;
 use crate::pages::{
     PageRequest, Waiting, alerting, budgets, cache, callbacks, customers, dashboard, explain,
     health, home, keys, lists, metrics, model_groups, models, router, router_settings, run_time,
-    services, spend, tags, teams, users,
+    services, spend, tags, teams, user_update, users,
 };
 
 /// One row.
@@ -161,6 +161,7 @@ const PAGES: &[Endpoint] = &[
     get("userlist", &["/user/list"], Role::Admin, WaitingPage(lists::users)),
     get("teamlist", &["/team/list"], Role::Admin, WaitingPage(teams::list)),
     post("usernew", &["/user/new"], Role::Admin, WaitingPage(users::new)),
+    post("userupdate", &["/user/update"], Role::Admin, WaitingPage(user_update::update)),
     get("userinfo", &["/user/info"], Role::Key, WaitingPage(users::info)),
     get("keyinfo", &["/key/info"], Role::Key, WaitingPage(keys::info)),
     get("keylist", &["/key/list"], Role::Key, WaitingPage(keys::list)),
@@ -196,7 +197,7 @@ const PAGES: &[Endpoint] = &[
     get("dashboardasset", &["/ui/assets/{}"], Role::Public, Page(dashboard::asset)),
     get("dashboardsession", &["/ui/session"], Role::Public, WaitingPage(dashboard::login::show)),
     post("dashboardlogin", &["/ui/login"], Role::Public, WaitingPage(dashboard::login::login)),
-    post("dashboardlogout", &["/ui/logout"], Role::Public, Page(dashboard::login::logout)),
+    post("dashboardlogout", &["/ui/logout"], Role::Public, WaitingPage(dashboard::login::logout)),
     get("dashboardoverview", &["/ui/overview"], Role::Viewer, WaitingPage(dashboard::overview)),
     get("dashboardhistory", &["/ui/history"], Role::Viewer, WaitingPage(dashboard::history)),
     get("dashboardrequests", &["/ui/requests"], Role::Viewer, WaitingPage(dashboard::requests)),

@@ -72,7 +72,7 @@ pub(super) fn send(name: &str, headers: &HeaderMap) -> Response<Reply> {
     };
     let is_known = list(headers, &header::IF_NONE_MATCH)
         .any(|tag| tag == "*" || tag.trim_start_matches("W/") == asset.tag);
-    let unpacks = list(headers, &header::ACCEPT_ENCODING).any(accepts_gzip);
+    let unpacks = unpacks(headers);
     let content_type = HeaderValue::from_static(asset.content_type);
     let mut response = match (is_known, unpacks) {
         (true, _) => {
@@ -93,6 +93,11 @@ pub(super) fn send(name: &str, headers: &HeaderMap) -> Response<Reply> {
         of_answer.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whether the client takes gzip.
+pub(super) fn unpacks(headers: &HeaderMap) -> bool {
+    list(headers, &header::ACCEPT_ENCODING).any(accepts_gzip)
 }
 
 /// Whether a member of `accept-encoding` takes gzip.

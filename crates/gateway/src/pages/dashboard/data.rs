@@ -3,11 +3,16 @@
 //! Called by the router. Always true: nothing is changed and no upstream is called; a list has a bound; what the store does not
 //! answer within its time is an error that says so.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hale_store::{Endings, PastChange, PastRequest, RequestFilter, Store, TrafficRow, Width};
 use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::assets;
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
@@ -25,6 +30,8 @@ const MINUTES_MAX_H: u64 = 24;
 /// Requests of a page, unless the query says so, and at most.
 const REQUESTS: u64 = 100;
 const REQUESTS_MAX: u64 = 500;
+/// A page of so many bytes is compressed.
+const LONG: usize = 32 << 10;
 /// A worker makes the overview of so many deployments by itself.
 const FEW: usize = 200;
 
@@ -37,7 +44,7 @@ pub(crate) fn overview(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
         let is_small = serving.snapshot.deployments.len() <= FEW;
         let make = move || document::document(&process, &serving, addresses);
         let page = if is_small { make() } else { offload::run(make).await };
-        Ok(fresh(reply::json(StatusCode::OK, page)))
+        Ok(sent(&request, page).await)
     })
 }
 
@@ -52,11 +59,12 @@ pub(crate) fn history(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
             None => remembered(&request.arrival.serving, since),
         };
         let is_stored = store(&request).is_some();
-        Ok(page(&json!({
+        let page = json!({
             "since_ms": since,
             "known_since_ms": if is_stored { since } else { clock::started_unix_ms() },
             "changes": changes,
-        })))
+        });
+        Ok(sent(&request, page.to_string().into()).await)
     })
 }
 
@@ -123,7 +131,8 @@ pub(crate) fn requests(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
         let rows = store.requests(&filter).await.map_err(unread)?;
         let shown: Vec<Value> =
             rows.iter().map(|row| finished(row, &request.arrival.serving)).collect();
-        Ok(page(&json!({"has_store": true, "limit": limit, "requests": shown})))
+        let page = json!({"has_store": true, "limit": limit, "requests": shown});
+        Ok(sent(&request, page.to_string().into()).await)
     })
 }
 
@@ -167,7 +176,8 @@ pub(crate) fn traffic(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
         // The period that has begun counts.
         let rows = store.traffic(since.saturating_sub(width_s * 1000), width).await;
         let rows: Vec<Value> = rows.map_err(unread)?.iter().map(period).collect();
-        Ok(page(&json!({"has_store": true, "since_ms": since, "width_s": width_s, "rows": rows})))
+        let page = json!({"has_store": true, "since_ms": since, "width_s": width_s, "rows": rows});
+        Ok(sent(&request, page.to_string().into()).await)
     })
 }
 
@@ -209,6 +219,26 @@ fn unread(error: hale_store::Error) -> Refusal {
     tracing::debug!(%error, "the dashboard cannot read the store");
     let message = "the store does not answer; see `db` on /health/readiness";
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message.to_owned())
+}
+
+/// JSON; a long one is compressed for those that take it: with thousands of deployments it is megabytes.
+async fn sent(request: &PageRequest<'_>, text: Vec<u8>) -> Response<Reply> {
+    if text.len() < LONG || !assets::unpacks(&request.head.headers) {
+        return fresh(reply::json(StatusCode::OK, text));
+    }
+    let mut response =
+        fresh(reply::json(StatusCode::OK, offload::run(move || packed(&text)).await));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut packing = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::new(4));
+    // Writing into memory does not fail.
+    let written = packing.write_all(text).and_then(|()| packing.finish());
+    written.unwrap_or_default()
 }
 
 fn page(content: &Value) -> Response<Reply> {

@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::session::{Holder, Session, cookies, sent, written};
+use super::session::{self, Holder, Session, cookies, sent, written};
+use super::sign_in;
 use crate::clock;
 use crate::http::auth::{self, Principal};
 use crate::http::browser;
@@ -93,13 +94,18 @@ pub(crate) fn show(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     })
 }
 
-/// The body of a login.
+/// The body of a login: a key, or the name of a user with its password.
 #[derive(Deserialize)]
 struct Login {
-    key: String,
+    key: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
 }
 
-/// `POST /ui/login`: begins a session for the holder of the master key, or of a key that works.
+/// The name under which the master key is a password.
+const ADMIN: &str = "admin";
+
+/// `POST /ui/login`: begins a session for the holder of the master key or of a key that works, or for a user with its password.
 pub(crate) fn login(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let (arrival, head) = (request.arrival, request.head);
@@ -112,15 +118,24 @@ pub(crate) fn login(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
         let mut held = Held::none(&arrival.worker.process.buffered);
         let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
         let login = serde_json::from_slice::<Login>(&body).ok().filter(|_| body.len() <= BODY_MAX);
-        let Some(login) = login else {
-            let problem = "expected an object with `key`, the master key or another one";
-            return Err(refusal::bad_parameter("key", problem));
-        };
-        let key = login.key.trim();
-        let found = if auth::is_master_key(key, master) {
-            Ok(Principal::Operator)
-        } else {
-            of_key(&request, key).await.map(Principal::Key)
+        let found = match login {
+            Some(Login { key: Some(key), .. }) if auth::is_master_key(key.trim(), master) => {
+                Ok(Principal::Operator)
+            }
+            Some(Login { key: Some(key), .. }) => {
+                of_key(&request, key.trim()).await.map(Principal::Key)
+            }
+            Some(Login { username: Some(name), password: Some(password), .. }) => {
+                if name == ADMIN && auth::is_master_key(&password, master) {
+                    Ok(Principal::Operator)
+                } else {
+                    sign_in::by_password(&request, (&name, password)).await
+                }
+            }
+            Some(_) | None => {
+                let problem = "expected an object with `key`, or with `username` and `password`";
+                return Err(refusal::bad_parameter("key", problem));
+            }
         };
         let principal = found.inspect_err(|_| {
             arrival.worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
@@ -158,13 +173,20 @@ async fn begin(
     Ok(answer(&told(&session, key, principal), Some(session.cookie(key, now_s))))
 }
 
-/// `POST /ui/logout`: the browser forgets the session.
-pub(crate) fn logout(request: &PageRequest<'_>) -> Response<Reply> {
-    if browser::is_foreign(request.head) {
-        return refusal::foreign_page().into_response(hale_core::provider::WireFormat::OpenAi);
-    }
-    let page = json!({"session": "ended", "may_act": false});
-    answer(&page, Some(written("", 0, sent(&request.head.headers))))
+/// `POST /ui/logout`: the browser forgets the session, and a key that was made for it is deleted.
+pub(crate) fn logout(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
+    Box::pin(async move {
+        let headers = &request.head.headers;
+        if browser::is_foreign(request.head) {
+            return Err(refusal::foreign_page());
+        }
+        // Only the page itself knows the token, so that no other one ends a session.
+        if let Some(Holder::Key(hash)) = session::holder(&request.arrival.serving, request.head) {
+            sign_in::end(&request, hash).await?;
+        }
+        let page = json!({"session": "ended", "may_act": false});
+        Ok(answer(&page, Some(written("", 0, sent(headers)))))
+    })
 }
 
 fn answer(page: &Value, cookie: Option<String>) -> Response<Reply> {

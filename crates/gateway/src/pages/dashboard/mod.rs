@@ -9,9 +9,11 @@ mod events;
 pub(crate) mod login;
 mod reach;
 pub(crate) mod session;
+mod sign_in;
 pub(crate) mod status;
 
 pub(crate) use self::assets::{asset, redirect, shell};
 pub(crate) use self::data::{history, overview, requests, traffic};
 pub(crate) use self::events::stream;
 pub(crate) use self::reach::reach;
+pub(super) use self::sign_in::kept as kept_password;

@@ -311,28 +311,37 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         for row in &found {
             manager.check_key(&request, store, Ok(row.clone())).await?;
         }
-        let by = actor(&request);
-        let mut changes = Vec::new();
-        let mut audited = Vec::new();
-        for row in &found {
-            let token = Row(row).text("token").unwrap_or_default();
-            let archived = archived(TenantTable::DeletedKeys, row, &by);
-            changes.push(Change::Insert { table: TenantTable::DeletedKeys, row: archived });
-            let key = vec![("token", token.into())];
-            changes.push(Change::Delete { table: TenantTable::Keys, key });
-            changes.push(without_counters("key", counted_as(Row(row), token)));
-            let deleted = Audited {
-                table: TenantTable::Keys,
-                action: "deleted",
-                object: token,
-                before: Some(row),
-                after: None,
-            };
-            audited.push(deleted);
-        }
-        make(&request, changes, &audited).await?;
-        let hashes = found.iter().filter_map(|row| KeyHash::parse(Row(row).text("token")?));
-        in_use.all_removed(&hashes.collect::<Vec<_>>());
+        remove(&request, &found).await?;
         Ok(page(&json!({"deleted_keys": named})))
     })
+}
+
+/// Deletes keys: they stay in the archive, and are refused from now on.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn remove(request: &PageRequest<'_>, found: &[Record]) -> Result<(), Refusal> {
+    let by = actor(request);
+    let mut changes = Vec::new();
+    let mut audited = Vec::new();
+    for row in found {
+        let token = Row(row).text("token").unwrap_or_default();
+        let archived = archived(TenantTable::DeletedKeys, row, &by);
+        changes.push(Change::Insert { table: TenantTable::DeletedKeys, row: archived });
+        let key = vec![("token", token.into())];
+        changes.push(Change::Delete { table: TenantTable::Keys, key });
+        changes.push(without_counters("key", counted_as(Row(row), token)));
+        let deleted = Audited {
+            table: TenantTable::Keys,
+            action: "deleted",
+            object: token,
+            before: Some(row),
+            after: None,
+        };
+        audited.push(deleted);
+    }
+    make(request, changes, &audited).await?;
+    let hashes = found.iter().filter_map(|row| KeyHash::parse(Row(row).text("token")?));
+    request.arrival.worker.process.keys.all_removed(&hashes.collect::<Vec<_>>());
+    Ok(())
 }

@@ -9,7 +9,7 @@ mod make;
 mod replace;
 mod show;
 
-pub(super) use self::make::create;
 pub(crate) use self::make::{block, delete, generate, unblock, update};
+pub(super) use self::make::{create, remove};
 pub(crate) use self::replace::regenerate;
 pub(crate) use self::show::{info, list};

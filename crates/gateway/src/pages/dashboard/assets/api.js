@@ -71,8 +71,8 @@ export async function refreshSession() {
   return session;
 }
 
-export async function login(key) {
-  Object.assign(session, await post('ui/login', { key }));
+export async function login(body) {
+  Object.assign(session, await post('ui/login', body));
 }
 
 export async function logout() {

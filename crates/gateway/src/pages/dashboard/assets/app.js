@@ -266,12 +266,31 @@ function drawVerdict(needed) {
 }
 
 function loginPage() {
-  return h('form', { class: 'card login', 'data-act': 'login', 'data-key': 'login' },
+  return [h('form', { class: 'card login', 'data-act': 'login', 'data-key': 'login' },
     h('h1', {}, 'Sign in'),
     h('label', { for: 'key' }, 'Key'),
     h('input', { id: 'key', name: 'key', type: 'password', autocomplete: 'current-password', required: true, autofocus: true }),
     h('p', { class: 'quiet' }, 'The master key, which is ', h('code', {}, 'general_settings.master_key'), ' of the config; or a key of your own: it shows what is yours. The session ends an hour after its last use.'),
-    h('button', { class: 'primary', type: 'submit' }, 'Sign in'));
+    h('button', { class: 'primary', type: 'submit' }, 'Sign in')),
+  h('details', { class: 'card with-password', 'data-key': 'with-password' }, h('summary', {}, 'Sign in with a password'),
+    h('form', { class: 'fields', 'data-act': 'sign-in-password', 'data-key': 'password' },
+      h('div', {}, h('label', { for: 'username' }, 'E-mail or user id'), h('input', { id: 'username', name: 'username', autocomplete: 'username', required: true })),
+      h('div', {}, h('label', { for: 'password' }, 'Password'), h('input', { id: 'password', name: 'password', type: 'password', autocomplete: 'current-password', required: true })),
+      h('button', { class: 'primary', type: 'submit' }, 'Sign in with the password')))];
+}
+
+/** Begins a session with what a form says. */
+async function signIn(body, wrong) {
+  try {
+    await api.login(body);
+  } catch (error) {
+    toast(error instanceof api.Refused && ['invalid_api_key', 'wrong_password'].includes(error.reason) ? wrong : `Sign-in failed: ${error.message}`, 'bad');
+    return;
+  }
+  element('toast').replaceChildren();
+  shown = route();
+  await refresh();
+  await go();
 }
 
 // --- What people do
@@ -279,18 +298,8 @@ function loginPage() {
 const ACTS = {
   confirm: () => answer('yes'),
   cancel: () => answer(''),
-  async login({ key }) {
-    try {
-      await api.login(key);
-    } catch (error) {
-      toast(error instanceof api.Refused && error.reason === 'invalid_api_key' ? 'This is not a key of this gateway.' : `Sign-in failed: ${error.message}`, 'bad');
-      return;
-    }
-    element('toast').replaceChildren();
-    shown = route();
-    await refresh();
-    await go();
-  },
+  login: ({ key }) => signIn({ key }, 'This is not a key of this gateway.'),
+  'sign-in-password': ({ username, password }) => signIn({ username, password }, 'The name or the password is wrong.'),
   async logout() {
     await api.logout().catch(() => {});
     state.overview = null;

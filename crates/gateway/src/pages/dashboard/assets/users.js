@@ -10,7 +10,7 @@ export const title = 'Users';
 export const forHolders = true;
 
 const SIZE = 50;
-const own = { answer: null, at: 1, filter: {}, open: null, id: null, made: null, problem: null };
+const own = { answer: null, at: 1, filter: {}, open: null, id: null, made: null, problem: null, changes: 0 };
 const ROLES = [['internal_user', 'uses models, has keys'], ['internal_user_viewer', 'uses models, sees its keys'], ['proxy_admin_viewer', 'sees everything'], ['proxy_admin', 'may do everything']];
 const NEW = [...OWN_FIELDS.user.slice(0, 2), ['user_id', 'Id', 'text', 'empty: one is made'], ...OWN_FIELDS.user.slice(2), ['teams', 'Team ids', 'list', 'with commas']];
 
@@ -98,6 +98,11 @@ function opened() {
       h('section', { class: 'card', 'data-key': 'budget', 'aria-label': 'Its budget' }, h('h2', {}, 'Budget'), budget(one), h('p', { class: 'quiet' }, 'It counts for keys without a team.'))),
     may && api.has('/user/update') ? h('details', { class: 'card', 'data-key': 'edit', open: own.problem ? true : null }, h('summary', {}, 'Change budget, limits, models and role'),
       h('form', { class: 'fields', 'data-act': 'save', 'data-key': `edit ${one.user_id} ${one.updated_at}` }, fields('edit', OWN_FIELDS.user, one), roles(one.user_role, 'edit'), h('button', { class: 'primary', type: 'submit' }, 'Save'))) : null,
+    may && api.has('/user/update') ? h('details', { class: 'card', 'data-key': 'secret' }, h('summary', {}, 'Set a password'),
+      h('form', { class: 'fields', 'data-act': 'password', 'data-key': `password ${one.user_id} ${own.changes}` },
+        h('div', {}, h('label', { for: 'new-password' }, 'New password'), h('input', { id: 'new-password', name: 'password', type: 'password', autocomplete: 'new-password', required: true, minlength: 8, 'aria-describedby': 'new-password-hint' }),
+          h('span', { class: 'hint', id: 'new-password-hint' }, 'With it and its e-mail or id the user signs in here. Sessions of now go on.')),
+        h('button', { class: 'primary', type: 'submit' }, 'Set'))) : null,
   ];
 }
 
@@ -129,6 +134,13 @@ export const acts = {
       await api.post('user/update', { user_id: own.id, ...body });
       await open();
       toast(`Saved: ${Object.keys(body).join(', ')}.`);
+    });
+  },
+  async password({ password }) {
+    await attempt(own, async () => {
+      await api.post('user/update', { user_id: own.id, password });
+      own.changes += 1;
+      toast('The password is set.');
     });
   },
   async remove() {

@@ -153,7 +153,11 @@ mod tests {
         ];
         let is_served = |path: &str| in_part.iter().any(|begin| path.starts_with(begin));
         let managed: Vec<_> = managed.filter(|path| !is_served(path)).collect();
-        assert_eq!(managed, [&"/v1/model/info"], "this has a part of its own");
+        assert_eq!(
+            managed,
+            [&"/v1/model/info", &"/v2/team/list"],
+            "these are served in other versions"
+        );
     }
 
     #[test]

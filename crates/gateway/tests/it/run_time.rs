@@ -48,6 +48,13 @@ fn model_info(hale: &Hale, id: &str) -> Option<Value> {
     all.into_iter().find(|one| one["model_info"]["id"] == id)
 }
 
+/// Waits until the database works: a start does not wait for one that is slow.
+fn connected(hale: &Hale) {
+    within(Duration::from_secs(60), "the database works", || {
+        (client(hale).get("/health/readiness").json()["db"] == "connected").then_some(())
+    });
+}
+
 /// A config without a model.
 fn empty() -> Config {
     store(Config::new())
@@ -455,6 +462,7 @@ fn each_change_has_a_row_of_the_audit_log_without_a_secret_in_clear() {
     let url = server.database();
     let upstream = FakeUpstream::start();
     let hale = empty().launch().env("DATABASE_URL", &url).start();
+    connected(&hale);
     let id = made(&hale, "m", &upstream);
     done(&hale, "/model/update", &json!({"model_info": {"id": id}, "litellm_params": {"rpm": 5}}));
     done(&hale, "/model/delete", &json!({"id": id}));
@@ -482,6 +490,7 @@ fn replicas_see_each_others_models_and_those_of_another_writer_within_two_second
     let upstream = FakeUpstream::start();
     let start = || store(lone(&upstream)).launch().env("DATABASE_URL", &url).start();
     let (one, other) = (start(), start());
+    [&one, &other].into_iter().for_each(connected);
     let (first, second) = (made(&one, "first", &upstream), made(&other, "second", &upstream));
     for (hale, name) in [(&other, "first"), (&one, "second")] {
         within(Duration::from_secs(10), name, || (chat(hale, name).status == 200).then_some(()));
@@ -541,6 +550,7 @@ fn models_go_on_without_the_database_and_a_start_without_it_serves_the_config() 
     let upstream = FakeUpstream::start();
     let config = store(lone(&upstream));
     let hale = config.launch().env("DATABASE_URL", &url).start();
+    connected(&hale);
     made(&hale, "stored", &upstream);
     server.kill();
     eventually("the database is gone", || {

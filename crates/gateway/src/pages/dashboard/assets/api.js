@@ -49,6 +49,8 @@ export async function text(path) {
 export const get = (path) => json(path);
 export const post = (path, body = {}) => json(path, { method: 'POST', body });
 
+export const remove = (path) => json(path, { method: 'DELETE' });
+
 /** A path with parameters; empty ones are left out. */
 export function query(path, params) {
   const given = Object.entries(params).filter(([, value]) => value !== '' && value !== null && value !== undefined);

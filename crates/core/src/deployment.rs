@@ -226,9 +226,22 @@ impl Deployment {
         }
         match prices::priced(&self.endpoint.provider.name, model) {
             Some(facts) => {
-                Cow::Owned(ModelFacts { reported_cost: self.facts.reported_cost, ..facts })
+                let (reported_cost, adjust) = (self.facts.reported_cost, self.facts.adjust);
+                Cow::Owned(ModelFacts { reported_cost, adjust, ..facts })
             }
             None => Cow::Borrowed(&self.facts),
+        }
+    }
+
+    /// The same with the prices of a moment, milliseconds since 1970.
+    #[must_use]
+    pub fn facts_at(&self, model: &str, unix_ms: u64) -> Cow<'_, ModelFacts> {
+        match self.facts_of(model) {
+            Cow::Borrowed(facts) => facts.at(unix_ms),
+            Cow::Owned(facts) if facts.off_peak.is_some() => {
+                Cow::Owned(facts.at(unix_ms).into_owned())
+            }
+            Cow::Owned(facts) => Cow::Owned(facts),
         }
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 /// Parts of a dollar.
 const PARTS: f64 = 1e9;
+const DOLLAR: u64 = 1_000_000_000;
 
 /// An amount of 10^-9 USD. It may be negative: a correction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,10 +56,14 @@ impl Money {
     }
 }
 
-/// As the reference prints it, in Python: at least one digit behind the point.
+/// Dollars with at least one digit behind the point, as the reference prints them; small ones are written out, too.
 impl fmt::Display for Money {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "{:?}", self.usd())
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (whole, part) = (self.0.unsigned_abs() / DOLLAR, self.0.unsigned_abs() % DOLLAR);
+        let digits = format!("{part:09}");
+        let digits = digits.trim_end_matches('0');
+        write!(to, "{sign}{whole}.{}", if digits.is_empty() { "0" } else { digits })
     }
 }
 
@@ -74,7 +79,10 @@ mod tests {
             (1.0, 1_000_000_000, "1.0"),
             (0.1 + 0.2, 300_000_000, "0.3"),
             (0.0, 0, "0.0"),
-            (1e-9, 1, "1e-9"),
+            (1e-9, 1, "0.000000001"),
+            (1e-5, 10_000, "0.00001"),
+            (-0.5, -500_000_000, "-0.5"),
+            (1e6, 1_000_000_000_000_000, "1000000.0"),
             (12.345_678, 12_345_678_000, "12.345678"),
         ] {
             let money = Money::of_usd(usd).unwrap();

@@ -3,19 +3,26 @@
 //! Source: `data/prices.json`, embedded in `list`. Always true: a cost is never negative, and an unknown
 //! price is `None`, never 0.
 
+mod adjust;
 mod cost;
+pub mod dated;
 mod list;
+mod off_peak;
 mod owners;
 mod rates;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+pub use self::adjust::Adjust;
 use self::list::TABLE;
+pub use self::off_peak::OffPeak;
 pub use self::rates::{Kind, Rate, Rates};
 
+use crate::money::Money;
 use crate::takes::{Listed, Takes};
 use crate::usage::{Quality, ServiceTier};
 
@@ -87,6 +94,15 @@ pub struct ModelFacts {
     /// Whether the cost that the provider reports is believed.
     #[serde(skip)]
     pub reported_cost: ReportedCost,
+    /// Hours in which it costs less; [`priced`] fills it in.
+    #[serde(skip)]
+    pub off_peak: Option<Box<OffPeak>>,
+    /// What is taken off its costs and put on them.
+    #[serde(skip)]
+    pub adjust: Adjust,
+    /// The name in the list under which all of its prices stand, if the config states none.
+    #[serde(skip)]
+    pub listed_as: Option<Box<str>>,
 }
 
 /// What is thought of a cost that a provider reports.
@@ -160,10 +176,29 @@ impl ModelFacts {
         ];
         let costs = |usd: &f64| *usd != 0.0;
         self.has_price()
+            && self.adjust.fixed == Money::ZERO
             && !prices.iter().flatten().any(costs)
             && !self.rates.0.iter().any(|rate| costs(&rate.usd))
             && !self.web_search.iter().flatten().any(costs)
             && !self.sized_images.iter().any(|image| costs(&image.usd))
+    }
+
+    /// The prices at a moment, milliseconds since 1970: those of the hours in which it costs less, in these. A rate of such hours is for
+    /// prompts of all lengths and for all tiers.
+    #[must_use]
+    pub fn at(&self, unix_ms: u64) -> Cow<'_, ModelFacts> {
+        let Some(off_peak) = self.off_peak.as_ref().filter(|it| it.is_open(unix_ms)) else {
+            return Cow::Borrowed(self);
+        };
+        let mut facts = self.clone();
+        off_peak.rates.iter().for_each(|rate| facts.rates.forget(rate.kind));
+        for rate in &off_peak.rates {
+            match plain(&mut facts, rate) {
+                Some(place) => *place = Some(rate.usd),
+                None => facts.rates.put(*rate),
+            }
+        }
+        Cow::Owned(facts)
     }
 
     /// Whether the price is one of `provider`, by the name that the list gives: it has several for the parts of one. A proxy
@@ -213,18 +248,18 @@ fn find(provider: &str, model: &str) -> Option<(&'static str, &'static list::Ent
 /// The facts of a model with all of its prices. Looked up as in [`lookup`].
 #[must_use]
 pub fn priced(provider: &str, model: &str) -> Option<ModelFacts> {
-    find(provider, model).map(|(_, entry)| with_all_prices(entry))
+    find(provider, model).map(with_all_prices)
 }
 
 /// The same under exactly this name in the list.
 #[must_use]
 pub fn exact_priced(name: &str) -> Option<ModelFacts> {
-    TABLE.get(name).map(with_all_prices)
+    TABLE.get_key_value(name).map(|(name, entry)| with_all_prices((name, entry)))
 }
 
 /// The facts of an entry with all prices. Few models are ever called, so the rare prices are not kept for all.
-fn with_all_prices(entry: &list::Entry) -> ModelFacts {
-    let mut facts = entry.facts.clone();
+fn with_all_prices((name, entry): (&str, &list::Entry)) -> ModelFacts {
+    let mut facts = ModelFacts { listed_as: Some(name.into()), ..entry.facts.clone() };
     complete(&mut facts, entry.text);
     facts
 }
@@ -258,6 +293,10 @@ fn complete(facts: &mut ModelFacts, text: &str) {
                         it.search_context_size_high,
                     ]
                 });
+            }
+            "off_peak_pricing" => {
+                let terms = serde_json::from_str(value.get()).ok();
+                facts.off_peak = terms.and_then(|it| OffPeak::parse(&it).ok()).map(Box::new);
             }
             "tiered_pricing" => {
                 let ranges = serde_json::from_str::<Vec<Range>>(value.get()).unwrap_or_default();
@@ -311,6 +350,12 @@ fn add_range(facts: &mut ModelFacts, range: &Range) {
 #[must_use]
 pub fn everything(provider: &str, model: &str) -> Option<(&'static str, &'static str)> {
     find(provider, model).map(|(name, entry)| (name, entry.text))
+}
+
+/// The whole list, a JSON object.
+#[must_use]
+pub fn text() -> &'static str {
+    list::text().trim_end()
 }
 
 /// The facts under exactly this name in the list.
@@ -381,6 +426,28 @@ mod tests {
         assert!(!speaks.is_free() && !draws.is_free() && !sized.is_free());
         // A request without a token of its own is not free for that.
         assert!(!lookup("openai", "gpt-realtime").unwrap().is_free());
+    }
+
+    #[test]
+    fn hours_in_which_a_model_costs_less_are_read_from_the_list_and_end_on_time() {
+        let facts = priced("deepseek", "deepseek-v4-pro").unwrap();
+        let at = |text: &str| {
+            let at: jiff::Timestamp = text.parse().unwrap();
+            let facts = facts.at(u64::try_from(at.as_millisecond()).unwrap());
+            (facts.input_cost_per_token, facts.cache_read_input_token_cost)
+        };
+        let (peak, off_peak) = ((Some(1.32e-6), Some(4.4e-8)), (Some(6.6e-7), Some(2.2e-8)));
+        // 2026-11-30 is a Monday.
+        for (time, expected) in [
+            ("2026-11-29T23:59:59Z", off_peak),
+            ("2026-11-30T00:59:59Z", off_peak),
+            ("2026-11-30T01:00:00Z", peak),
+            ("2026-11-30T09:59:59Z", peak),
+            ("2026-11-30T10:00:00Z", off_peak),
+            ("2026-12-05T09:00:00Z", off_peak),
+        ] {
+            assert_eq!(at(time), expected, "{time}");
+        }
     }
 
     #[test]

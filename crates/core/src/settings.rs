@@ -4,11 +4,13 @@
 //! Always true: every number is within the range that its doc comment states.
 
 mod addresses;
+mod beside;
 mod metrics;
 mod sinks;
 mod store;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cache::CacheSettings;
 use crate::incident::AlertSettings;
@@ -16,8 +18,10 @@ use crate::policy::ByKind;
 use crate::rescue::{Hold, RescueMode};
 use crate::route::{AffinitySettings, Strategy};
 use crate::secret::Secret;
+use crate::tenancy::sessions::Ceiling;
 
 pub use self::addresses::AddressRange;
+pub use self::beside::{Backend, MirrorSettings, Ui};
 pub use self::metrics::{
     ClientLabel, ClientSource, LATENCY_BUCKETS, MetricsSettings, Shown, ShownMetrics,
 };
@@ -206,6 +210,12 @@ pub struct GatewaySettings {
     pub stores_models: bool,
     /// What encrypts secrets in the store: `LITELLM_SALT_KEY`, else the master key.
     pub salt_key: Option<Secret>,
+    /// What one session may use.
+    pub session: Ceiling,
+    /// Where requests go that are in no row here.
+    pub backend: Option<Backend>,
+    /// The second gateway that gets a sample of requests.
+    pub mirror: Option<Arc<MirrorSettings>>,
     /// Whether a request may ask for simulated answers and failures.
     pub allows_mocks: bool,
     /// Whether parameters that the provider does not know are removed.
@@ -357,6 +367,9 @@ impl Default for GatewaySettings {
             metrics: MetricsSettings::default(),
             stores_models: false,
             salt_key: None,
+            session: Ceiling::default(),
+            backend: None,
+            mirror: None,
             allows_mocks: false,
             drop_params: false,
             always_include_stream_usage: false,

@@ -24,6 +24,7 @@ mod keys;
 mod limits;
 mod logging;
 mod metrics;
+mod mirror;
 mod offload;
 mod pages;
 mod panics;

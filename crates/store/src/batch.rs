@@ -50,6 +50,9 @@ pub(crate) fn add_row(table: Table, rows: &mut Vec<Row>, row: Row) {
     }
 }
 
+/// How writers begin that write one batch, once for ever.
+pub(crate) const ONCE: &str = "once-";
+
 impl Batch {
     /// Memory that it takes, bytes, about.
     pub(crate) fn bytes(&self) -> usize {

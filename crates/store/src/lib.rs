@@ -46,7 +46,7 @@ pub use self::rows::{
 };
 pub use self::shared_table::{Delivery, Exchanged, Lease, Leased, Scope, SharedTable};
 pub use self::spend::{
-    ModelDay, PastCall, SpendRows, SpentCall, SpentPeriod, SpentRequest, SpentTexts,
+    ModelDay, PastCall, SessionSum, SpendRows, SpentCall, SpentPeriod, SpentRequest, SpentTexts,
 };
 pub use self::store::{Figures, Options, Progress, Sample, Status, Store};
 pub use self::table::Table;

@@ -73,7 +73,8 @@ const OLD_RESPONSES: &str = "delete from {hale}responses where id in \
     and not exists (select 1 from {hale}responses as later where later.previous = old.id) limit 500)";
 const OLD_ROLLUPS: &str = "delete from {hale}rollups where width_s = $1 and start_at < $2";
 const OLD_COUNTERS: &str = "delete from {hale}budget_counters where ends < $1";
-const OLD_WRITERS: &str = "delete from {hale}writers where at < $1";
+/// What is billed once ([`crate::batch::ONCE`]) stays billed.
+const OLD_WRITERS: &str = "delete from {hale}writers where at < $1 and writer not like 'once-%'";
 const OLD_PROBES: &str = "delete from {hale}probe_results where id in (select id from \
     (select id, row_number() over (partition by model_id order by checked_at desc, id desc) as place \
     from {hale}probe_results) as placed where place > $1 limit 5000)";

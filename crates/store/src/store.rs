@@ -20,7 +20,7 @@ use tokio::time::timeout;
 pub use self::options::{Options, Sample};
 use self::queue::Queue;
 use crate::address::{Address, Purpose};
-use crate::batch::Batch;
+use crate::batch::{Batch, ONCE};
 use crate::database::Database;
 use crate::error::{Error, Kind};
 use crate::pending::{Pending, Place};
@@ -154,6 +154,17 @@ impl Store {
         texts: impl FnOnce() -> SpentTexts,
     ) -> Option<i64> {
         self.is_wanted().then(|| self.queue.lock().put_spent(request, texts))
+    }
+
+    /// Adds what something cost that is billed once under `name`, however often it is told, from which process and after which restart.
+    pub fn put_once(&self, name: &str, request: &SpentRequest<'_>, texts: &SpentTexts) {
+        if !self.is_wanted() {
+            return;
+        }
+        let batch = Batch::of_spent((&format!("{ONCE}{name}"), 1), request, texts);
+        let lost = self.pending.lock().push(Arc::new(batch), self.tick.load(Ordering::Relaxed));
+        self.lose(lost);
+        self.news.notify_one();
     }
 
     /// Waits until the database has all rows that are there now, at most so long. Whether it has.

@@ -59,6 +59,7 @@ fn view() -> View {
         notes: None,
         show_usage: true,
         priced: None,
+        unix_ms: 0,
         earlier_usd: 0.0,
         merges_reasoning: false,
         created: 1_700_000_000,

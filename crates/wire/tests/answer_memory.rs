@@ -120,6 +120,7 @@ fn view() -> View {
         model_json: "\"shown\"".into(),
         show_usage: false,
         priced: None,
+        unix_ms: 0,
         earlier_usd: 0.0,
         merges_reasoning: false,
         created: 1,

@@ -2,9 +2,10 @@
 //!
 //! Called by [`super::params`] and [`super::build`]. Always true: what is not stated stays unknown.
 
-use crate::prices::{Kind as RateKind, ModelFacts, Rate};
+use crate::prices::{Kind as RateKind, ModelFacts, OffPeak, Rate};
 
 use super::field::Field;
+use super::json;
 use super::problem::{Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 
@@ -33,6 +34,10 @@ pub(super) fn set(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Prob
         }
         "supports_assistant_prefill" => {
             facts.supports_assistant_prefill = field.flag(problems);
+            return true;
+        }
+        "off_peak_pricing" => {
+            facts.off_peak = off_peak(field, problems);
             return true;
         }
         "max_input_tokens" => &mut facts.max_input_tokens,
@@ -84,12 +89,28 @@ fn rate(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) -> b
     true
 }
 
+/// Hours in which the deployment costs less.
+fn off_peak(field: &Field<'_>, problems: &mut Problems) -> Option<Box<OffPeak>> {
+    match OffPeak::parse(&json::value(field.node)) {
+        Ok(off_peak) => Some(Box::new(off_peak)),
+        Err(problem) => {
+            let hint = "write `{hours_utc: \"16:30-00:30\", input_cost_per_token: 1.35e-7}`";
+            field.wrong(Wrong::new(problem, hint), problems);
+            None
+        }
+    }
+}
+
 /// `over` where it is set, else `base`.
 pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     fn put<T>(base: &mut Option<T>, over: Option<T>) {
         if over.is_some() {
             *base = over;
         }
+    }
+    let states_price = over.has_price() || over.off_peak.is_some() || !over.rates.0.is_empty();
+    if states_price {
+        base.listed_as = None;
     }
     put(&mut base.litellm_provider, over.litellm_provider);
     put(&mut base.mode, over.mode);
@@ -113,7 +134,10 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     ];
     for (kind, _) in plain.into_iter().filter(|(_, usd)| usd.is_some()) {
         base.rates.forget(kind);
+        // It is one for all hours, too.
+        base.off_peak = None;
     }
+    put(&mut base.off_peak, over.off_peak);
     put(&mut base.input_cost_per_token, over.input_cost_per_token);
     put(&mut base.output_cost_per_token, over.output_cost_per_token);
     put(&mut base.cache_read_input_token_cost, over.cache_read_input_token_cost);

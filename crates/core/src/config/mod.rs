@@ -4,12 +4,14 @@
 //! are arguments; a config with an error yields no snapshot; all problems are reported at once.
 
 mod address;
+mod adjusts;
 mod affinity;
 mod alerts;
 mod allowed_ips;
 mod any_model;
 mod aws;
 mod azure;
+mod backend;
 mod budget_terms;
 mod budgets;
 mod build;
@@ -39,6 +41,7 @@ mod keys;
 mod known;
 mod labels;
 mod metrics;
+mod mirror;
 mod mock;
 mod model_info;
 mod names;
@@ -58,6 +61,7 @@ mod reference;
 mod rescue;
 mod scalar;
 mod schema;
+mod sessions;
 mod settings;
 mod shared;
 mod sinks;
@@ -79,6 +83,7 @@ mod vertex;
 mod windows;
 mod wrapped;
 
+use crate::settings::GatewaySettings;
 use crate::snapshot::Snapshot;
 
 pub use deployments::NO_MODELS;
@@ -238,11 +243,12 @@ fn snapshot(
     let mut snapshot = Snapshot {
         credentials: of_files,
         router: settings.router,
-        gateway: settings.gateway,
+        gateway: GatewaySettings { backend: settings.backend.backend(), ..settings.gateway },
         probing: settings.probing,
         shared: settings.shared,
         ..Snapshot::default()
     };
+    adjusts::fill(&settings.adjusts, &mut drafts, problems);
     snapshot.budgets = budgets::fill(settings.budgets, &mut drafts, previous, problems);
     groups::fill(&mut snapshot, drafts, previous, problems);
     settings.group_policies.fill(&mut snapshot, problems);

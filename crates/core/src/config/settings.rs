@@ -20,8 +20,9 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
-    address, affinity, alerts, allowed_ips, budgets, cache, fetch, filters, metrics, open_pages,
-    origins, probing, rescue, shared, sinks, store, user_headers,
+    address, adjusts, affinity, alerts, allowed_ips, backend, budgets, cache, fetch, filters,
+    metrics, mirror, open_pages, origins, probing, rescue, sessions, shared, sinks, store,
+    user_headers,
 };
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
@@ -51,6 +52,10 @@ pub(super) struct Settings<'n> {
     pub(super) group_policies: OfGroups,
     /// What may be spent.
     pub(super) budgets: budgets::Written,
+    /// LiteLLM's own server.
+    pub(super) backend: backend::Written,
+    /// What changes costs.
+    pub(super) adjusts: adjusts::Written,
     /// What replicas share, and where.
     pub(super) shared: SharedSettings,
     redis: shared::Redis,
@@ -185,6 +190,8 @@ impl<'n> Settings<'n> {
             | "audit_log_callbacks"
             | "post_call_rules"
             | "pre_call_rules" => filters::callbacks(field, &mut self.sinks, problems),
+            "cost_discount_config" => self.adjusts.discounts(field, problems),
+            "cost_margin_config" => self.adjusts.margins(field, problems),
             "max_budget" | "budget_duration" => self.budgets.of_all(field, problems),
             "guardrails" => filters::guardrails(field, problems),
             "cache" => self.cache.is_on = field.flag(problems).unwrap_or(false),
@@ -332,6 +339,11 @@ impl<'n> Settings<'n> {
             "always_include_stream_usage" => {
                 put(&mut gateway.always_include_stream_usage, field.flag(problems));
             }
+            "mirror" => gateway.mirror = mirror::read(field, problems),
+            "litellm_backend_url" => self.backend.url(field, problems),
+            "ui" => self.backend.ui(field, problems),
+            "max_budget_per_session" => gateway.session.budget = sessions::budget(field, problems),
+            "max_requests_per_session" => gateway.session.requests = field.count(problems),
             "pass_through_all_models" => {
                 let asked = field.flag(problems).unwrap_or(false);
                 self.passes_all_models = asked.then_some(field.at);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::deployment::Deployment;
 
+mod costs;
 mod documents;
 mod entries;
 mod files;

@@ -19,10 +19,16 @@ impl ModelFacts {
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> Option<Money> {
         let reported = usage.reported.filter(|_| self.reported_cost == ReportedCost::Billed);
+        let adjust = self.adjust;
         if let Some(reported) = reported {
-            return Some(reported.max(Money::ZERO));
+            let reported = reported.max(Money::ZERO);
+            return if adjust.is_none() {
+                Some(reported)
+            } else {
+                Money::of_usd(adjust.applied(reported.usd()))
+            };
         }
-        Money::of_usd(self.usd(usage)?.max(0.0))
+        Money::of_usd(adjust.applied(self.usd(usage)?.max(0.0)).max(0.0))
     }
 
     /// The same in USD.

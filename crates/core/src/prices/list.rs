@@ -31,6 +31,11 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     String::from_utf8(text).expect("the embedded list is checked by a test")
 });
 
+/// The list as it is.
+pub(super) fn text() -> &'static str {
+    &TEXT
+}
+
 pub(super) static TABLE: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
     let all: HashMap<&str, &RawValue> =
         serde_json::from_str(&TEXT).expect("the embedded list is checked by a test");

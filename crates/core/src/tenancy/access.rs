@@ -262,6 +262,7 @@ impl KeyAccess {
         let of_end_user =
             |end_user: &EndUser| counts(&end_user.level) || end_user.of_models.values().any(counts);
         more.end_user.is_some_and(of_end_user)
+            || more.session.is_some_and(counts)
             || more.tags.iter().any(counts)
             || self.levels.iter().any(counts)
             || self.of_models.all().any(counts)
@@ -288,6 +289,19 @@ impl KeyAccess {
         self.models.iter().all(|rule| rule.models.is_empty())
     }
 
+    /// The periods with counters of their own that something is charged to which was not admitted, such as a batch when it ends.
+    #[must_use]
+    pub fn charged_later(&self, names: Names<'_>, at: WallClock) -> Vec<Charged> {
+        let of_models = self.of_models.of(names);
+        let levels = self.levels.iter().chain(&of_models).filter(|level| level.counter.is_some());
+        let charged = |level: &Arc<Level>| {
+            // A period that has ended begins anew.
+            let _balance = level.account.balance(level.terms.budget.as_ref(), at);
+            Charged { level: level.clone(), ends: level.account.ends() }
+        };
+        levels.map(charged).collect()
+    }
+
     /// Admits a request for a model of these names: takes what it is expected to use at every level, or nothing.
     ///
     /// # Errors
@@ -298,30 +312,39 @@ impl KeyAccess {
         (claim, others): (Claim, &More<'_>),
         at: WallClock,
     ) -> Result<Admission, Denied> {
-        let denied = |level: &Level, full: &Full| Denied::full(&level.subject, full, at);
         let mut more = self.of_models.of(names);
-        more.extend(others.tags.iter().cloned());
+        more.extend(others.tags.iter().chain(others.session).cloned());
         if let Some(end_user) = others.end_user {
             more.push(end_user.level.clone());
             more.extend(entry(&end_user.of_models, names).cloned());
         }
-        let levels = self.levels.iter().chain(&more);
-        if !claim.is_free {
-            for level in levels.clone() {
-                let spent = level.account.spent(&level.terms, at);
-                spent.map_err(|full| denied(level, &full))?;
-            }
-        }
-        for (place, level) in levels.clone().enumerate() {
-            let Err(full) = level.account.enter(&level.terms, &claim, at) else { continue };
-            for taken in levels.take(place) {
-                taken.account.refund(&taken.terms, &claim, at.now);
-            }
-            return Err(denied(level, &full));
-        }
+        enter(self.levels.iter().chain(&more), &claim, at)?;
         let access = Some(self.clone());
         Ok(Admission { access, more, claim, spent: Money::ZERO, began: at.now })
     }
+}
+
+/// Takes what a request is expected to use at every level, or nothing.
+fn enter<'l>(
+    levels: impl Iterator<Item = &'l Arc<Level>> + Clone,
+    claim: &Claim,
+    at: WallClock,
+) -> Result<(), Denied> {
+    let denied = |level: &Level, full: &Full| Denied::full(&level.subject, full, at);
+    if !claim.is_free {
+        for level in levels.clone() {
+            let spent = level.account.spent(&level.terms, at);
+            spent.map_err(|full| denied(level, &full))?;
+        }
+    }
+    for (place, level) in levels.clone().enumerate() {
+        let Err(full) = level.account.enter(&level.terms, claim, at) else { continue };
+        for taken in levels.take(place) {
+            taken.account.refund(&taken.terms, claim, at.now);
+        }
+        return Err(denied(level, &full));
+    }
+    Ok(())
 }
 
 /// Against what else a request counts, besides its key and what that belongs to.
@@ -331,14 +354,16 @@ pub struct More<'a> {
     pub end_user: Option<&'a EndUser>,
     /// Its tags that have limits or budgets.
     pub tags: &'a [Arc<Level>],
+    /// Its session, if sessions have a ceiling.
+    pub session: Option<&'a Arc<Level>>,
 }
 
 /// A request that was admitted. Its drop gives back what was reserved.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Admission {
-    /// Until it is settled.
+    /// Until it is settled; none without a key.
     access: Option<Arc<KeyAccess>>,
-    /// The levels of its model, of its tags and of its end user.
+    /// The levels of its model, of its tags, of its session and of its end user, until it is settled.
     more: Vec<Arc<Level>>,
     claim: Claim,
     /// What is spent already, of what goes on.
@@ -347,6 +372,16 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// Admits a request without a key of its own, which counts against its session alone.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn keyless(session: Arc<Level>, claim: Claim, at: WallClock) -> Result<Admission, Denied> {
+        let more = vec![session];
+        enter(more.iter(), &claim, at)?;
+        Ok(Admission { access: None, more, claim, spent: Money::ZERO, began: at.now })
+    }
+
     /// What it counts against.
     pub fn levels(&self) -> impl Iterator<Item = &Arc<Level>> {
         let levels = self.access.iter().flat_map(|access| &access.levels);
@@ -388,11 +423,12 @@ impl Admission {
     ///
     /// # Errors
     /// The refusal, of the first that is.
-    pub fn check_budgets(&self, now: &KeyAccess, at: WallClock) -> Result<(), Denied> {
+    pub fn check_budgets(&self, now: Option<&KeyAccess>, at: WallClock) -> Result<(), Denied> {
         if self.claim.is_free {
             return Ok(());
         }
-        for level in now.levels.iter().chain(&self.more) {
+        let levels = now.map_or(&[][..], |now| &now.levels);
+        for level in levels.iter().chain(&self.more) {
             let spent = level.account.spent(&level.terms, at);
             spent.map_err(|full| Denied::full(&level.subject, &full, at))?;
         }
@@ -406,18 +442,22 @@ impl Admission {
 
     /// Gives back what was reserved as if the request had not come: it was refused before any upstream was called.
     pub fn refund(mut self) {
-        let Some(access) = self.access.take() else { return };
-        for level in access.levels.iter().chain(&self.more) {
+        for level in self.taken() {
             level.account.refund(&level.terms, &self.claim, self.began);
         }
     }
 
+    /// What it counts against, once.
+    fn taken(&mut self) -> impl Iterator<Item = Arc<Level>> + use<> {
+        let levels = self.access.take().map_or_else(Vec::new, |access| access.levels.clone());
+        levels.into_iter().chain(std::mem::take(&mut self.more))
+    }
+
     fn release(&mut self, used: Used, dirty: &mut dyn FnMut(&Arc<Level>)) {
-        let Some(access) = self.access.take() else { return };
         let used = Used { cost: used.cost.minus(self.spent).max(Money::ZERO), ..used };
-        for level in access.levels.iter().chain(&self.more) {
+        for level in self.taken() {
             if level.account.settle(&level.terms, &self.claim, &used, self.began) {
-                dirty(level);
+                dirty(&level);
             }
         }
     }

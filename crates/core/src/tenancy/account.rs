@@ -29,6 +29,8 @@ pub struct Terms {
     pub budget: Option<Budget>,
     /// Money from which on operators are told, and nothing is refused.
     pub soft: Option<Money>,
+    /// Requests altogether, without end: of a session.
+    pub requests: Option<u64>,
 }
 
 /// What a subject may spend.
@@ -108,6 +110,11 @@ pub enum Full {
         /// How many there may be.
         limit: u64,
     },
+    /// All the requests that it may have were made.
+    Used {
+        /// How many there may be.
+        limit: u64,
+    },
     /// The budget is spent.
     Spent {
         /// How much is.
@@ -146,6 +153,8 @@ struct Inner {
     requests: Window,
     tokens: Window,
     in_flight: u64,
+    /// Requests that were ever admitted.
+    admitted: u64,
     /// Spent, as the store's row has it. Below 0 between a reset and the writing of what was spent before it.
     saved: Money,
     /// Spent, and in no batch.
@@ -201,6 +210,9 @@ impl Account {
     pub(super) fn enter(&self, terms: &Terms, claim: &Claim, at: WallClock) -> Result<(), Full> {
         let mut inner = self.0.lock();
         let now = at.now;
+        if let Some(limit) = terms.requests.filter(|limit| inner.admitted >= *limit) {
+            return Err(Full::Used { limit });
+        }
         if let Some(limit) = terms.parallel.filter(|limit| inner.in_flight >= *limit) {
             return Err(Full::Parallel { limit });
         }
@@ -228,6 +240,7 @@ impl Account {
             }
         }
         inner.in_flight += 1;
+        inner.admitted += 1;
         if terms.rpm.is_some() {
             inner.requests.push(now, 1);
         }
@@ -242,6 +255,7 @@ impl Account {
     pub(super) fn refund(&self, terms: &Terms, claim: &Claim, began: Millis) {
         let mut inner = self.0.lock();
         inner.in_flight = inner.in_flight.saturating_sub(1);
+        inner.admitted = inner.admitted.saturating_sub(1);
         inner.reserved = inner.reserved.minus(claim.cost);
         if terms.rpm.is_some() {
             inner.requests.take_back(began, 1);
@@ -325,6 +339,17 @@ impl Account {
         if inner.writes == mark && !inner.is_writing && inner.resets.is_empty() && is_clear {
             (inner.saved, inner.ends) = (spent, ends);
         }
+    }
+
+    /// It has spent so much and made so many requests at least: what the ledger has of all replicas. What is known here may be more, since
+    /// the ledger lacks what has just happened.
+    pub fn at_least(&self, spent: Money, requests: u64) {
+        let mut inner = self.0.lock();
+        let more = spent.minus(inner.known());
+        if more > Money::ZERO {
+            inner.saved = inner.saved.plus(more);
+        }
+        inner.admitted = inner.admitted.max(requests);
     }
 
     /// What an operator set it to, when batches up to `begun` were written. What was spent since comes on top.

@@ -12,6 +12,9 @@ use crate::time::{UnixMs, WallClock};
 /// The reason while calls in flight reserve the remainder of a budget.
 pub const BUDGET_RESERVED: &str = "budget_reserved";
 
+/// The reason where a session has spent or made all that one may.
+pub const SESSION_LIMIT: &str = "session_limit";
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Denied {
@@ -201,6 +204,17 @@ impl Denied {
                 );
                 let denied = Denied::new(400, "invalid_request_error", message);
                 denied.param("max_tokens").reason("tokens_beyond_limit")
+            }
+            Full::Used { limit } => {
+                let message = format!(
+                    "{subject} has made the {limit} requests that a session may make; begin a new session, or have an admin raise \
+                     `max_requests_per_session`"
+                );
+                Denied::new(422, "budget_exceeded", message).reason(SESSION_LIMIT)
+            }
+            Full::Spent { known, max, .. } if subject.kind == SubjectKind::Session => {
+                let denied = Denied::new(422, "budget_exceeded", subject.over_budget(known, max));
+                denied.reason(SESSION_LIMIT)
             }
             Full::Spent { known, max, resets_at } => {
                 let denied = Denied::new(422, "budget_exceeded", subject.over_budget(known, max));

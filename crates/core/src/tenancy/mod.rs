@@ -17,6 +17,7 @@ mod owner;
 pub mod password;
 pub mod rights;
 mod row;
+pub mod sessions;
 mod subject;
 
 pub use self::denied::{Denied, RateLimited};

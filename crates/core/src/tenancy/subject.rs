@@ -40,6 +40,8 @@ pub enum SubjectKind {
     WindowOfTeam,
     /// A tag of requests.
     Tag,
+    /// A session of a key ([`Subject::of_session`]).
+    Session,
 }
 
 impl SubjectKind {
@@ -60,6 +62,7 @@ impl SubjectKind {
             SubjectKind::WindowOfKey => "api_key_window",
             SubjectKind::WindowOfTeam => "team_window",
             SubjectKind::Tag => "tag",
+            SubjectKind::Session => "session",
         }
     }
 
@@ -71,7 +74,8 @@ impl SubjectKind {
             | SubjectKind::ModelOfKey
             | SubjectKind::ModelBudgetOfKey
             | SubjectKind::WindowOfKey
-            | SubjectKind::Tag => "key_model_access_denied",
+            | SubjectKind::Tag
+            | SubjectKind::Session => "key_model_access_denied",
             SubjectKind::Team
             | SubjectKind::Member
             | SubjectKind::ModelOfTeam
@@ -125,6 +129,13 @@ impl Subject {
     pub fn of_member(team: &str, user: &str) -> Subject {
         let id = format!("{}:{team}:{user}", team.len()).into();
         Subject { kind: SubjectKind::Member, id, name: format!("{team}:{user}").into() }
+    }
+
+    /// A session of the key with that hash: other keys may use the same name.
+    #[must_use]
+    pub fn of_session(key: &str, session: &str) -> Subject {
+        let id = format!("{}:{key}:{session}", key.len()).into();
+        Subject { kind: SubjectKind::Session, id, name: session.into() }
     }
 
     /// A model, or a period, of a team, a user or an end user.
@@ -198,7 +209,8 @@ impl Subject {
             | SubjectKind::ModelBudgetOfUser
             | SubjectKind::ModelBudgetOfEndUser
             | SubjectKind::WindowOfTeam
-            | SubjectKind::Tag => None,
+            | SubjectKind::Tag
+            | SubjectKind::Session => None,
         }
     }
 
@@ -221,6 +233,10 @@ impl Subject {
             SubjectKind::User => over(&format!("User={}", self.id)),
             SubjectKind::EndUser => over(&format!("End User={}", self.id)),
             SubjectKind::Tag => exceeded(&format!("Tag={}", self.id)),
+            SubjectKind::Session => format!(
+                "{} Begin a new session, or have an admin raise `max_budget_per_session`",
+                exceeded(&format!("Session={}", self.name))
+            ),
             SubjectKind::ModelOfKey | SubjectKind::ModelBudgetOfKey => {
                 let whose = format!("Virtual Key: {}, key_alias: {}", self.parts().0, self.name);
                 self.over_model(&whose, known, max)

@@ -1,11 +1,14 @@
-//! `hale migrate check`: what of a database of LiteLLM would be kept, and what would behave otherwise, by name.
+//! `hale migrate check`: what of a database of LiteLLM would be kept, and what would behave otherwise, by name; `hale migrate compare`: how its
+//! answers differ.
 //!
 //! Called by `main`. Always true: it only reads, also beside a running LiteLLM; it exits with 0 if nothing would behave otherwise, with 1
 //! if something would, with 2 if it could not look. Texts of keys are not in the database; keys are named by alias and last characters.
 
+mod compare;
 mod rows;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -48,11 +51,30 @@ enum MigrateCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Compare answers with those of the second gateway that `mirror` names; exit with 1 if anything differs that the compatibility page does not explain
+    Compare {
+        /// What was compared [default: hale.mirror.jsonl in $HALE_DATA_DIR, else here]
+        file: Option<PathBuf>,
+    },
 }
 
 /// Does what `options` say.
 pub(crate) fn run(options: &MigrateOptions) -> ExitCode {
-    let MigrateCommand::Check { config, database, json } = &options.command;
+    let (config, database, json) = match &options.command {
+        MigrateCommand::Check { config, database, json } => (config, database, json),
+        MigrateCommand::Compare { file } => {
+            return match compare::run(file.as_deref()) {
+                Ok((text, agrees)) => {
+                    print(&text);
+                    ExitCode::from(if agrees { 0 } else { DIFFERS })
+                }
+                Err(problem) => {
+                    complain(&problem);
+                    ExitCode::from(UNREAD)
+                }
+            };
+        }
+    };
     let looked = address(config.as_deref(), database.as_deref()).and_then(|address| look(&address));
     match looked {
         Ok(looked) => {

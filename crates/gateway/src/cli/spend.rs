@@ -42,7 +42,7 @@ pub(crate) struct SpendOptions {
 enum SpendCommand {
     /// Compare calls, requests, days and counters; exit with 1 if they do not agree
     Audit,
-    /// Price calls again, at the prices of now; what differs becomes a correction
+    /// Price calls again, at the prices of now or by the lists of their days; what differs becomes a correction
     Reprice {
         /// The first day, 2026-11-28
         #[arg(long, value_name = "DAY")]
@@ -53,11 +53,17 @@ enum SpendCommand {
         /// Print what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// A folder of price lists, 2026-11-28.json, ...: each holds from its day on [default: the list of this version]
+        #[arg(long, value_name = "FOLDER")]
+        prices: Option<PathBuf>,
     },
+    /// Print the price list of this version, to keep it beside others under the day from which on it holds
+    Prices,
     /// Compare the ledger with a provider's report of costs, by day and model; exit with 1 if they differ
     Reconcile {
-        /// The report: JSON of OpenAI's /v1/organization/costs or of Anthropic's /v1/organizations/cost_report
-        report: PathBuf,
+        /// The report: JSON of OpenAI's /v1/organization/costs or of Anthropic's /v1/organizations/cost_report, all pages in order
+        #[arg(required = true)]
+        report: Vec<PathBuf>,
         /// What may differ, percent
         #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
         tolerance: f64,
@@ -83,14 +89,18 @@ pub(crate) fn run(options: &SpendOptions) -> ExitCode {
 }
 
 fn execute(options: &SpendOptions) -> Done {
+    if matches!(options.command, SpendCommand::Prices) {
+        return Ok((format!("{}\n", hale_core::prices::text()), true));
+    }
     let snapshot = options.config.as_deref().map(snapshot).transpose()?;
     let address = address(options, snapshot.as_ref())?;
     let (runtime, means) = means()?;
     let purpose = match &options.command {
         SpendCommand::Reprice { dry_run: false, .. } => Purpose::Change,
-        SpendCommand::Audit | SpendCommand::Reprice { .. } | SpendCommand::Reconcile { .. } => {
-            Purpose::Look
-        }
+        SpendCommand::Audit
+        | SpendCommand::Prices
+        | SpendCommand::Reprice { .. }
+        | SpendCommand::Reconcile { .. } => Purpose::Look,
     };
     let done = runtime.block_on(async {
         let opened = Database::open(&address, purpose, &means).await;
@@ -101,15 +111,19 @@ fn execute(options: &SpendOptions) -> Done {
                     hale_store::audit(&database).await.map_err(|error| error.to_string())?;
                 Ok((told(&audited), audited.differences.is_empty()))
             }
-            SpendCommand::Reprice { from, to, dry_run } => {
-                let asked = reprice::Asked::of(from, to.as_deref(), *dry_run)?;
+            SpendCommand::Prices => Ok((String::new(), true)),
+            SpendCommand::Reprice { from, to, dry_run, prices } => {
+                let lists = prices.as_deref().map(reprice::lists).transpose()?;
+                let asked = reprice::Asked::of((from, to.as_deref()), lists, *dry_run)?;
                 reprice::run(&database, snapshot.as_ref(), &asked).await
             }
             SpendCommand::Reconcile { report, tolerance } => {
-                let text = std::fs::read_to_string(report);
-                let text =
-                    text.map_err(|error| format!("{} cannot be read: {error}", report.display()))?;
-                reconcile::run(&database, &text, *tolerance).await
+                let read = |path: &PathBuf| {
+                    std::fs::read_to_string(path)
+                        .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+                };
+                let pages: Vec<String> = report.iter().map(read).collect::<Result<_, _>>()?;
+                reconcile::run(&database, &pages, *tolerance).await
             }
         }
     });

@@ -8,7 +8,7 @@ mod request;
 use hale_core::cause::Cause;
 use hale_core::provider::WireFormat;
 use hale_core::tenancy::{Denied, RateLimited};
-use hale_wire::errors::{ErrorReply, clean, kind_of};
+use hale_wire::errors::{ErrorReply, clean, google_code, kind_of};
 use hale_wire::form::FormError;
 use hale_wire::peek::PeekError;
 use hale_wire::websocket::VERSION;
@@ -109,6 +109,10 @@ impl Refusal {
             self.status = StatusCode::TOO_MANY_REQUESTS;
             self.reply.code = "429".to_owned();
             self.must_not_repeat = true;
+        }
+        let googles = google_code(self.status.as_u16(), self.reply.reason);
+        if let Ok(status) = StatusCode::from_u16(googles) {
+            (self.status, self.reply.code) = (status, googles.to_string());
         }
         self.reply.retry_after_s = self.retry_after_s;
     }

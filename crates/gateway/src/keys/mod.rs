@@ -9,6 +9,7 @@ mod end_users;
 mod handed;
 mod hashes;
 mod read;
+mod sessions;
 mod soft;
 mod standing;
 mod tags;
@@ -22,7 +23,7 @@ use hale_core::tenancy::access::{Admission, KeyAccess, Level};
 use hale_core::tenancy::account::{Account, Used};
 use hale_core::tenancy::key_text::masked;
 use hale_core::tenancy::load::{KeyRows, Opening};
-use hale_core::tenancy::{Denied, KeyHash, Subject, SubjectKind};
+use hale_core::tenancy::{Denied, KeyHash, Money, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs, WallClock};
 use hale_store::{Address, Status, Store};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
@@ -70,6 +71,7 @@ pub(crate) struct Keys {
     wanted: Mutex<HashSet<KeyHash>>,
     end_users: end_users::EndUsers,
     tags: tags::Tags,
+    sessions: sessions::KnownSessions,
     /// Those whose spend reached the sum from which on operators are told.
     pub(crate) soft: soft::Soft,
     /// How often keys were made, changed or deleted here: what was read before the last change is not kept.
@@ -186,6 +188,7 @@ impl Default for Keys {
             wanted: Mutex::default(),
             end_users: end_users::EndUsers::default(),
             tags: tags::Tags::default(),
+            sessions: sessions::KnownSessions::default(),
             soft: soft::Soft::default(),
             changes: AtomicU64::new(0),
             dirty: Mutex::default(),
@@ -368,6 +371,14 @@ impl Keys {
         self.accounts.lock().get(subject).cloned()
     }
 
+    /// Subjects of those kinds have spent nothing, as the store has it behind the batch `begun`.
+    pub(crate) fn all_reset<const N: usize>(&self, kinds: [SubjectKind; N], begun: i64) {
+        let accounts = self.accounts.lock();
+        for (_, account) in accounts.iter().filter(|(subject, _)| kinds.contains(&subject.kind)) {
+            account.set(Money::ZERO, account.ends(), begun);
+        }
+    }
+
     /// A key was made.
     pub(crate) fn added(&self, hash: KeyHash) {
         self.is_used.store(true, Ordering::Relaxed);
@@ -475,7 +486,6 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use hale_core::tenancy::Money;
     use serde_json::{Value, json};
 
     use super::*;

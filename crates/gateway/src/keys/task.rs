@@ -223,7 +223,8 @@ pub(crate) fn row_of(subject: &Subject) -> Option<(TenantTable, RowKey)> {
         | SubjectKind::ModelBudgetOfUser
         | SubjectKind::ModelBudgetOfEndUser
         | SubjectKind::WindowOfKey
-        | SubjectKind::WindowOfTeam => None,
+        | SubjectKind::WindowOfTeam
+        | SubjectKind::Session => None,
     }
 }
 

@@ -313,6 +313,7 @@ fn start_background(
     background.supervise("the export of metrics", move || {
         telemetry::run(of_metrics.clone(), inner.clone())
     });
+    process.mirror.start(&background, Some(data_dir.clone()));
     let waiting = process.waiting.clone();
     let answers = process.answers.clone();
     background

@@ -1,6 +1,6 @@
 //! The phase between reading a request and its first attempt: what its key may use, and what it reserves.
 //!
-//! Called by [`super::opening`] for requests with a key other than the master key. Always true: a request that is not admitted has
+//! Called by [`super::opening`] for requests with a key other than the master key, and for those of a session with a ceiling. Always true: a request that is not admitted has
 //! called no upstream and used nothing up; what is reserved is settled by the request's [`super::delivery::Delivery`].
 
 use std::sync::Arc;
@@ -12,10 +12,9 @@ use hale_core::record::RequestRecord;
 use hale_core::route::{Affinity, ClientFallback, Controls, MayUse, NamedBy, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_core::tenancy::Money;
-use hale_core::tenancy::access::{Admission, KeyAccess, Level, More, Renamed};
+use hale_core::tenancy::access::{Admission, KeyAccess, More, Renamed};
 use hale_core::tenancy::account::{Claim, Used};
 use hale_core::tenancy::denied::BUDGET_RESERVED;
-use hale_core::tenancy::end_user::EndUser;
 use hale_core::tenancy::of_models;
 use hale_core::usage::{Units, Usage};
 use hale_wire::controls::{self, estimated_input};
@@ -108,10 +107,8 @@ pub(super) struct Asked<'a> {
     /// Billing units besides tokens, as far as it states them.
     pub(super) units: Units,
     pub(super) peek: &'a Peek,
-    /// The client's own customer that it is for, if that has a row.
-    pub(super) end_user: Option<&'a EndUser>,
-    /// Its tags that have limits or budgets.
-    pub(super) tags: &'a [Arc<Level>],
+    /// What it counts against besides its key.
+    pub(super) more: More<'a>,
 }
 
 /// Reserves what a request is expected to use.
@@ -120,21 +117,30 @@ pub(super) struct Asked<'a> {
 /// The refusal: a budget is spent, or a limit is reached.
 pub(super) async fn admit(
     arrival: &Arrival,
-    access: &Arc<KeyAccess>,
     plan: &RoutePlan,
     asked: Asked<'_>,
 ) -> Result<Admission, Refusal> {
-    let more = More { end_user: asked.end_user, tags: asked.tags };
+    let more = asked.more;
     let snapshot = &arrival.serving.snapshot;
-    let claim = match access.measures(&more) {
-        true => claim(snapshot, plan, asked),
-        false => Claim::default(),
+    let access = arrival.principal.access();
+    let is_measured = match access {
+        Some(access) => access.measures(&more),
+        None => more.session.is_some_and(|level| level.terms.budget.is_some()),
     };
-    // A limit of one model may be written with any of its names.
-    let names = of_models::names(plan.target().name(snapshot), asked.model);
+    let claim = if is_measured { claim(snapshot, plan, asked) } else { Claim::default() };
+    let admitted = || match (access, more.session) {
+        // A limit of one model may be written with any of its names.
+        (Some(access), _) => access.admit(
+            of_models::names(plan.target().name(snapshot), asked.model),
+            (claim, &more),
+            keys::now(),
+        ),
+        (None, Some(session)) => Admission::keyless(session.clone(), claim, keys::now()),
+        (None, None) => Ok(Admission::default()),
+    };
     let until = clock::now().millis().plus(RESERVED_MS);
     loop {
-        let denied = match access.admit(names, (claim, &more), keys::now()) {
+        let denied = match admitted() {
             Ok(admission) => return Ok(admission),
             Err(denied) => denied,
         };
@@ -183,13 +189,14 @@ fn claim(snapshot: &Snapshot, plan: &RoutePlan, asked: Asked<'_>) -> Claim {
     let answers = controls::answers(peek);
     // A text of a few bytes is a token, too.
     let input = estimated_input(peek).max(1);
+    let now_ms = clock::unix_ms();
     let mut claim = Claim { is_explicit: asked.is_some(), ..Claim::default() };
     if has_answer && asked.is_none() {
         claim.implied = ANSWER_TOKENS.saturating_mul(answers);
     }
     for member in members {
         let deployment = snapshot.deployment(*member);
-        let facts = &*deployment.facts_of(&target.model_in_many(snapshot, deployment));
+        let facts = &*deployment.facts_at(&target.model_in_many(snapshot, deployment), now_ms);
         let output = match has_answer {
             true => asked.unwrap_or(ANSWER_TOKENS).min(most_tokens(facts)).saturating_mul(answers),
             false => 0,

@@ -25,6 +25,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// The session.
+    pub(super) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
     /// Reads it.
     pub(super) fn of(headers: &HeaderMap, peek: &Peek) -> Names {
         let wish = wish(headers, peek);

@@ -275,6 +275,7 @@ impl<'a> CallBuilder<'a> {
             priced: (self.request.form == AnswerForm::Events
                 && self.serving.snapshot.gateway.include_cost_in_usage)
                 .then(|| destination.deployment.clone()),
+            unix_ms: clock::unix_ms(),
             earlier_usd: self.rescue.map_or(0.0, |rescue| rescue.earlier_usd),
             merges_reasoning: destination.deployment.endpoint.rules.merges_reasoning
                 && operation == Operation::Chat

@@ -9,6 +9,7 @@ mod accounting;
 mod from_cache;
 mod going_on;
 mod halves;
+mod mirrored;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -42,6 +43,7 @@ use crate::failures::FailedRequest;
 use crate::http::call_id;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
+use crate::mirror::Copied;
 use crate::state::under_way::Place;
 use crate::state::{Serving, Worker};
 use crate::upstream::SendProgress;
@@ -74,6 +76,8 @@ pub(crate) struct Delivery {
     called: Option<Arc<Deployment>>,
     record: Option<RequestRecord>,
     attempt: Option<AttemptGuard>,
+    /// The copy that a second gateway gets.
+    copied: Option<Box<Copied>>,
     /// What its key has reserved for it.
     admission: Option<Box<Admission>>,
     looked: Looked,
@@ -149,6 +153,7 @@ impl Delivery {
             billing: Billing::of(arrival),
             called: None,
             attempt: None,
+            copied: None,
             admission: None,
             looked: Looked::NEVER,
             sending: SendProgress::default(),
@@ -362,7 +367,9 @@ impl Delivery {
             refusal.in_words_of(format);
             late.event(&refusal.reply)
         });
+        let code = format!("{}/{}", refusal.reply.kind, refusal.reply.code);
         let mut response = refusal.into_response(format);
+        self.mirror_refused(code, response.headers());
         if let Some(late) = late {
             response.extensions_mut().insert(late);
         }
@@ -480,6 +487,9 @@ impl Drop for Delivery {
         }
         record.detail = self.capture.finish(&record, now);
         let process = &self.worker.process;
+        if let Some(copied) = self.copied.take() {
+            mirrored::offer(&process.mirror, copied, &record);
+        }
         self.counting.count((&self.serving, &process.metrics), &record, now);
         process.sinks.send(record, &process.metrics);
     }

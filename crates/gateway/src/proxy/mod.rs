@@ -7,6 +7,7 @@ mod admit;
 pub(crate) mod answer_headers;
 pub(crate) mod attempt;
 pub(crate) mod attempt_guard;
+mod batch_bill;
 mod billed_to;
 mod billing;
 mod broken_off;

@@ -60,6 +60,8 @@ pub(super) struct Opening {
     customer: Option<Box<str>>,
     /// Who else it is billed to, if that was read apart from the worker.
     names: Option<Names>,
+    /// The session that it is part of, if sessions have a ceiling.
+    session: Option<Box<str>>,
 }
 
 impl Opening {
@@ -79,6 +81,7 @@ impl Opening {
             path_name,
             customer: None,
             names: None,
+            session: None,
             end_user: None,
         }
     }
@@ -146,6 +149,7 @@ impl Opening {
         self.delivery.wait_ends();
         let body = body?;
         self.delivery.note(|record| record.request_bytes = body.len() as u64);
+        self.delivery.mirror(&self.head, &body);
         if body.len() > offload::LARGE {
             let (peek, apart) = Box::pin(self.read_apart(body)).await?;
             return Ok((dialect, Body::new(peek, held), Some(apart)));
@@ -284,10 +288,12 @@ impl Opening {
         self.check_end_user().await?;
         let snapshot = &self.arrival.serving.snapshot;
         let mut may_use = MayUse::default();
+        let session = self.limited_session().await;
         if let Some(access) = self.arrival.principal.access() {
             let end_user = self.end_user.as_deref();
             let tags = &self.limited_tags()[..];
-            passed.check_measured((access, &More { end_user, tags }), self.head.uri.path())?;
+            let more = More { end_user, tags, session: session.as_ref() };
+            passed.check_measured((access, &more), self.head.uri.path())?;
             passed.check_models((access, snapshot), &self.head, &body).await?;
             may_use = MayUse::of(access);
         }
@@ -308,8 +314,7 @@ impl Opening {
             ..header_controls(&self.head.headers)?
         };
         let plan = RoutePlan::new(snapshot, target, controls.clone(), clock::recent().millis());
-        let named = model.as_deref().unwrap_or_default();
-        self.admit(&plan, (&peek, named), Units::default()).await?;
+        self.admit(&plan, (&peek, model.as_deref().unwrap_or_default()), Units::default()).await?;
         if let Some(model) = &model {
             let name = self.recorded_name(model);
             self.delivery.note(|record| record.requested_model = Some(name));
@@ -334,21 +339,24 @@ impl Opening {
         Ok((request, plan))
     }
 
-    /// Reserves what the request is expected to use, if it has a key with limits.
+    /// Reserves what the request is expected to use, if it has a key with limits, or a session with a ceiling.
     async fn admit(
         &mut self,
         plan: &RoutePlan,
         (peek, model): (&Peek, &str),
         units: Units,
     ) -> Result<(), Refusal> {
-        if let Some(access) = self.arrival.principal.access() {
-            let end_user = self.end_user.as_deref();
-            let operation = self.operation;
-            let tags = &self.limited_tags()[..];
-            let asked = admit::Asked { operation, model, units, peek, end_user, tags };
-            let admission = admit::admit(&self.arrival, access, plan, asked).await?;
-            self.delivery.admitted(admission);
+        let session = self.limited_session().await;
+        let access = self.arrival.principal.access();
+        if access.is_none() && session.is_none() {
+            return Ok(());
         }
+        let end_user = self.end_user.as_deref();
+        let tags = &if access.is_some() { self.limited_tags() } else { Vec::new() }[..];
+        let more = More { end_user, tags, session: session.as_ref() };
+        let asked = admit::Asked { operation: self.operation, model, units, peek, more };
+        let admission = admit::admit(&self.arrival, plan, asked).await?;
+        self.delivery.admitted(admission);
         Ok(())
     }
 

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hale_core::operation::Operation;
 use hale_wire::notes::Notes;
 use http::{HeaderMap, Response, StatusCode, header};
 
 use super::answer_headers::{self, AnsweredBy};
 use super::attempt::{AnswerForm, Answered, Content, Stream};
+use super::batch_bill::{BatchBill, BilledFile};
 use super::counted::Counted;
 use super::exchange::{Exchange, Winner};
 use super::explain;
@@ -107,6 +109,11 @@ impl Exchange {
         self.delivery.note(|record| record.response_bytes = body.len() as u64);
         self.delivery.capture.answered(&body);
         self.keep_response(|| Some(body.to_vec()));
+        if self.request.operation == Operation::GetBatch
+            && let Some(bill) = self.batch_bill(winner)
+        {
+            bill.of_object(&self.arrival, &body);
+        }
         let mut headers = self.headers(winner);
         answer_headers::cost(&mut headers, cost);
         self.theirs(winner, &mut headers, &theirs);
@@ -118,6 +125,7 @@ impl Exchange {
             let key = self.share_full(&self.deployment_id(winner), &body);
             answer_headers::cache_key(&mut headers, key);
         }
+        self.delivery.mirror_answer(&headers, Some(&body));
         response(StatusCode::OK, headers, Reply::full(body).holding(held))
     }
 
@@ -152,6 +160,7 @@ impl Exchange {
             None => None,
         };
         answer_headers::cache_key(&mut headers, leader.as_ref().map(|leader| leader.key()));
+        self.delivery.mirror_answer(&headers, None);
         let keeping = match ahead {
             Some(Ok(())) => Ok(self.keeping()),
             Some(Err(why)) => Err(Some(why)),
@@ -161,7 +170,16 @@ impl Exchange {
             None => self.kept_for_return(&mut headers, winner.plan.keepalive_ms),
             Some(_) => None,
         };
+        let file = match operation == Operation::GetFileContent {
+            true => {
+                self.batch_bill(winner).zip(self.request.stored.as_ref().map(|it| it.id.clone()))
+            }
+            false => None,
+        };
         let relay = Relay::new(stream, (self, keeping), &winner.plan);
+        if let Some((bill, id)) = file {
+            return response(status, headers, Reply::stream(BilledFile::new(relay, bill, &id)));
+        }
         let body = match (leader, kept) {
             (Some(leader), None) => Reply::stream(Led::new(relay, leader, operation)),
             (Some(leader), Some(kept)) => kept.around(Led::new(relay, leader, operation)),
@@ -206,6 +224,12 @@ impl Exchange {
         let connection = self.arrival.connection.clone();
         connection.switch(Tunnel::new(socket.stream, self, &winner.plan));
         response(StatusCode::SWITCHING_PROTOCOLS, headers, Reply::empty())
+    }
+
+    /// Bills a batch that ends, to the client of this request.
+    fn batch_bill(&self, winner: &Winner) -> Option<BatchBill> {
+        let snapshot = &self.arrival.serving.snapshot;
+        BatchBill::of(&self.arrival, snapshot.deployment(winner.plan.deployment))
     }
 
     /// The id of the deployment that answered.

@@ -3,6 +3,7 @@
 //! Called by the server for each request. Always true: there is one way through; a fault of our own code is caught
 //! here and answered; every answer has a call id.
 
+mod backend;
 mod foreign;
 mod later;
 mod lookup;
@@ -24,7 +25,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 
 use self::lookup::Found;
-use self::table::{Endpoint, Handler};
+use self::table::{BACKEND, Endpoint, Handler, OPEN_BACKEND};
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::failures::FailedRequest;
@@ -150,7 +151,7 @@ async fn answer(
     {
         return answered(call_id::with_call_id(answer, &call_id));
     }
-    let (row, name) = match lookup::find(head.method.as_str(), path) {
+    let (row, name) = match found(&serving, &head) {
         Found::Endpoint(row, name) => (row, name),
         missing @ (Found::WrongMethod(_) | Found::Unknown(_)) => {
             return answered(turning_away.answer(nothing_there(&head, &missing)));
@@ -275,6 +276,24 @@ fn count_turned_away(metrics: &Metrics, row: &Endpoint, refusal: &Refusal) {
             cached: Cached::Unused,
             status: refusal.status.as_u16(),
         });
+    }
+}
+
+/// The row of a request: that of its path, or the one by which it goes to LiteLLM's own server. That has what is in no row, and the user
+/// interface, if the config has such a server.
+fn found<'h>(serving: &Serving, head: &'h Parts) -> Found<'h> {
+    let path = head.uri.path();
+    let found = lookup::find(head.method.as_str(), path);
+    let Some(backend) = &serving.snapshot.gateway.backend else { return found };
+    if !matches!(found, Found::Unknown(_)) && !path.starts_with("/ui") {
+        return found;
+    }
+    let has_row =
+        |path: &str| !matches!(lookup::find(head.method.as_str(), path), Found::Unknown(_));
+    match backend::asked(backend, path, has_row) {
+        None => found,
+        Some(backend::For::Keys) => Found::Endpoint(&BACKEND, None),
+        Some(backend::For::Anyone) => Found::Endpoint(&OPEN_BACKEND, None),
     }
 }
 

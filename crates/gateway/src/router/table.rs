@@ -10,7 +10,7 @@ use http::Response;
 use hyper::body::Incoming;
 
 use self::Handler::{Page, WaitingPage};
-use super::routes;
+use super::{backend, routes};
 use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
@@ -172,6 +172,7 @@ const PAGES: &[Endpoint] = &[
     get("spendtags", &["/spend/tags"], Role::Admin, WaitingPage(spend::global::tags)),
     post("spendcalculate", &["/spend/calculate"], Role::Key, WaitingPage(spend::calculate::cost)),
     get("globalspend", &["/global/spend"], Role::Admin, WaitingPage(spend::global::spend)),
+    post("globalspendreset", &["/global/spend/reset"], Role::Admin, WaitingPage(spend::reset::all)),
     get("globalspenddays", &["/global/spend/logs"], Role::Admin, WaitingPage(spend::global::days)),
     get("globalspendkeys", &["/global/spend/keys"], Role::Admin, WaitingPage(spend::global::by_key)),
     get("globalspendmodels", &["/global/spend/models"], Role::Admin, WaitingPage(spend::global::by_model)),
@@ -209,6 +210,12 @@ const PAGES: &[Endpoint] = &[
     get("statusdata", &["/status/data"], Role::Public, WaitingPage(dashboard::status::data)),
     get("home", &["/"], Role::Public, Page(home::home)),
 ];
+
+/// What is in no row and goes to LiteLLM's own server, if the config has one: for those who hold a key.
+pub(super) static BACKEND: Endpoint = get("backend", &[], Role::Key, WaitingPage(backend::forward));
+/// The same of what LiteLLM shows without a key.
+pub(super) static OPEN_BACKEND: Endpoint =
+    get("openbackend", &[], Role::Public, WaitingPage(backend::forward));
 
 /// The methods that are passed through.
 const PASSED_METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];

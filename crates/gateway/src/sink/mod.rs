@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 use self::export::{Exports, Shows};
 use self::jsonl::Jsonl;
 use self::spent::Prompts;
+pub(crate) use self::spent::{MASTER_KEY, MASTER_USER, period};
 use crate::background::Background;
 use crate::keys::Keys;
 use crate::metrics::Metrics;

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::keys::Keys;
 
 /// What stands for the hash of the master key, and for its user.
-const MASTER_KEY: &str = "litellm_proxy_master_key";
-const MASTER_USER: &str = "default_user_id";
+pub(crate) const MASTER_KEY: &str = "litellm_proxy_master_key";
+pub(crate) const MASTER_USER: &str = "default_user_id";
 /// Longest text of what was said that is kept, characters, as in the reference.
 const SAID_MAX: usize = 2_048;
 
@@ -49,7 +49,7 @@ pub(super) fn write(store: &Store, keys: &Keys, prompts: Prompts, batch: &[Reque
 }
 
 /// The period that a level was charged for, if it has a counter.
-fn period(charged: &Charged) -> Option<SpentPeriod<'_>> {
+pub(crate) fn period(charged: &Charged) -> Option<SpentPeriod<'_>> {
     let counter = charged.level.counter.as_ref()?;
     Some(SpentPeriod {
         kind: counter.kind,

@@ -36,6 +36,7 @@ use crate::http::browser::{Guard, Reach};
 use crate::keys::Keys;
 use crate::limits::Buffered;
 use crate::metrics::{Metrics, Series};
+use crate::mirror::Mirror;
 use crate::resume::ResumableStreams;
 use crate::sink::Sinks;
 use crate::stored::RunTime;
@@ -102,6 +103,8 @@ pub(crate) struct Process {
     pub(crate) responses: KeptResponses,
     /// The streams whose clients may come back.
     pub(crate) resumable: ResumableStreams,
+    /// The sample of requests that a second gateway gets.
+    pub(crate) mirror: Arc<Mirror>,
 }
 
 /// One config, ready to serve.
@@ -166,6 +169,7 @@ impl Process {
             run_time: RunTime::default(),
             responses: KeptResponses::default(),
             resumable: ResumableStreams::default(),
+            mirror: Arc::default(),
         }
     }
 

@@ -104,6 +104,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         model_json: "\"shown\"".into(),
         show_usage: false,
         priced: None,
+        unix_ms: 0,
         earlier_usd: 0.0,
         merges_reasoning: false,
         created: 7,

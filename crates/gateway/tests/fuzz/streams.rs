@@ -166,6 +166,7 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
         model_json: "\"shown\"".into(),
         show_usage,
         priced: None,
+        unix_ms: 0,
         earlier_usd: 0.0,
         merges_reasoning: false,
         created: 7,

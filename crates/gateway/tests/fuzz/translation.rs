@@ -108,6 +108,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         model_json: "\"up\"".into(),
         show_usage: true,
         priced: None,
+        unix_ms: 0,
         earlier_usd: 0.0,
         merges_reasoning: false,
         created: 7,

@@ -102,6 +102,7 @@ fn config(upstream: &FakeUpstream) -> Config {
             "drain_endpoint_token": canary("drain"),
             "alerting_args": {"webhook_secret": canary("alert-hook")},
             "request_log": LOG,
+            "mirror": {"url": "http://192.0.2.1", "percent": 100, "budget": 1, "api_key": canary("mirror")},
             "database_url": format!("postgresql://user:{}@host/db", canary("database")),
         }))
         .litellm(json!({
@@ -299,8 +300,10 @@ fn no_canary_is_in_what_check_says() {
     let good = text(&config(&upstream));
     // Each credential in turn is replaced by an invalid one.
     let mut texts = vec![good.clone()];
-    for name in
-        PARAMS.iter().copied().chain(["header", "shared", "own", "info", "redis", "database"])
+    for name in PARAMS
+        .iter()
+        .copied()
+        .chain(["header", "shared", "own", "info", "redis", "database", "mirror"])
     {
         let canary = canary(name);
         texts.push(good.replace(&format!("\"{canary}\""), &format!("\"{canary} \\n\"")));

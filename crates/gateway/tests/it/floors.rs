@@ -75,7 +75,7 @@ const HOUSES: [House; 4] = [
                 "stored", "upstream", "waiting",
             ],
             &["advice", "background", "http"],
-            &["sink"],
+            &["mirror", "sink"],
             &["state"],
             &["arrival", "fleet"],
             &["proxy"],

@@ -197,6 +197,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "gateway/src/alert/channel/webhook.rs",
         "gateway/src/alert/post.rs",
         "gateway/src/cli/running.rs",
+        "gateway/src/mirror/mod.rs",
         "gateway/src/pages/health/drain.rs",
         "gateway/src/http/auth.rs",
         "gateway/src/redis_client/connect.rs",

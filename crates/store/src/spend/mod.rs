@@ -12,8 +12,8 @@ mod sums;
 
 pub(crate) use self::day::day_of;
 pub(crate) use self::kinds::Calls;
-pub(crate) use self::past::{CALLS, CORRECTIONS, SINGLE, SUMMED, SUMMED_CALLS};
-pub use self::past::{ModelDay, PastCall};
+pub(crate) use self::past::{CALLS, CORRECTIONS, SESSION, SINGLE, SUMMED, SUMMED_CALLS};
+pub use self::past::{ModelDay, PastCall, SessionSum};
 pub use self::request::{SpendRows, SpentCall, SpentPeriod, SpentRequest, SpentTexts};
 pub(crate) use self::rows::summed;
 pub(crate) use self::sums::Sums;

@@ -37,6 +37,8 @@ pub struct PastCall {
     pub counts: Box<str>,
     /// The cost, 10^-9 USD.
     pub cost_nano: Option<i64>,
+    /// When it ended, milliseconds since 1970.
+    pub ended_at: u64,
 }
 
 /// What was spent on a day at a provider for a model.
@@ -56,7 +58,7 @@ pub struct ModelDay {
 
 /// Calls of a time, behind an id, in the order of their ids.
 pub(crate) const CALLS: &str = "select id, at, request, key_hash, user_id, team_id, organization_id, end_user, tags, operation, \
-    model_group, deployment, provider, model, counts, cost_nano from {hale}attempts where at >= $1 and at < $2 and id > $3 \
+    model_group, deployment, provider, model, counts, cost_nano, ended_at from {hale}attempts where at >= $1 and at < $2 and id > $3 \
     order by id limit $4";
 /// The corrections of calls that were made before.
 pub(crate) const CORRECTIONS: &str = "select request, cast(sum(cost_nano) as bigint) from {hale}attempts \
@@ -68,9 +70,28 @@ pub(crate) const SINGLE: &str = "select at / 86400000, provider, model, cast(cou
 pub(crate) const SUMMED: &str = "select day, provider, model, cast(sum(calls) as bigint), cast(sum(cost_nano) as bigint) \
     from {hale}attempt_sums where day >= $1 and day < $2 group by 1, 2, 3";
 
+/// What the calls of a session of a key come to.
+pub(crate) const SESSION: &str = "select cast(count(distinct request) as bigint), cast(coalesce(sum(cost_nano), 0) as bigint) \
+    from {hale}attempts where session_id = $1 and key_hash = $2";
+
 /// How many calls that something was counted of are kept as sums.
 pub(crate) const SUMMED_CALLS: &str = "select cast(coalesce(sum(calls), 0) as bigint) from {hale}attempt_sums \
     where day >= $1 and day <= $2 and (input_tokens > 0 or output_tokens > 0 or cost_nano <> 0)";
+
+/// What a session has used, as far as its calls have rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionSum {
+    /// Requests that called an upstream.
+    pub requests: u64,
+    /// 10^-9 USD.
+    pub nano: i64,
+}
+
+impl SessionSum {
+    pub(crate) fn of(row: &Row) -> SessionSum {
+        SessionSum { requests: u64::try_from(integer(row, 0)).unwrap_or(0), nano: integer(row, 1) }
+    }
+}
 
 fn text(row: &Row, at: usize) -> Box<str> {
     row.get(at).and_then(Value::text).unwrap_or_default().into()
@@ -100,6 +121,7 @@ impl PastCall {
             model: text(row, 13),
             counts: text(row, 14),
             cost_nano: row.get(15).and_then(Value::integer),
+            ended_at: u64::try_from(integer(row, 16)).unwrap_or(0),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::database::Database;
 use crate::error::{Error, Kind};
 use crate::past::{PastChange, PastRequest, RequestFilter, TrafficRow, Width};
 use crate::rows::{IncidentRow, KeptResponse, ProbeFilter, ProbeResult, Setting, UsageRow};
+use crate::spend::{SESSION, SessionSum};
 use crate::sql::Sql;
 use crate::tenants::{
     Change, Changed, DayFilter, DaySum, Find, LogFilter, LogSum, Once, Record, Tokens,
@@ -118,6 +119,16 @@ impl Store {
     pub async fn find(&self, find: &Find) -> Result<Vec<Record>, Error> {
         let database = self.database()?;
         self.called("read", (READ_MAX, SLOW), database.find(find)).await
+    }
+
+    /// What a session of the key with that hash has used.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn session_sum(&self, session: &str, key: &str) -> Result<SessionSum, Error> {
+        let rows =
+            self.read(Sql { text: SESSION, values: vec![session.into(), key.into()] }).await?;
+        Ok(rows.first().map(SessionSum::of).unwrap_or_default())
     }
 
     /// Sums of days.

@@ -100,6 +100,11 @@ pub enum Change {
         /// The border that was reached, and the next one, milliseconds since 1970.
         borders: (i64, i64),
     },
+    /// All rows of a table have spent nothing, from here on.
+    ResetAll {
+        /// Where.
+        table: TenantTable,
+    },
     /// A budget that several rows name began anew, unless another process did so: they have spent nothing.
     ResetShared {
         /// The id of the budget.

@@ -84,7 +84,10 @@ pub(super) fn before(place: &Place, change: &Change) -> Vec<(String, Vec<Value>)
             let sql = format!("delete from {marks} where kind = $1 and id = $2");
             vec![(sql, vec![kind.into(), Value::from(&*id)])]
         }
-        Change::Delete { .. } | Change::Reset { .. } | Change::ResetShared { .. } => Vec::new(),
+        Change::Delete { .. }
+        | Change::Reset { .. }
+        | Change::ResetAll { .. }
+        | Change::ResetShared { .. } => Vec::new(),
     }
 }
 
@@ -116,4 +119,33 @@ pub(super) fn of_shared(
          where kind = '{kind}' and id in (select {id} from {rows})"
     );
     Some((sql, vec![budget.into()]))
+}
+
+/// The statements that reset the spend of all rows of a table, with what notes it: on a server one, so that nothing is spent between them.
+pub(super) fn reset_all(place: &Place, table: TenantTable) -> Vec<String> {
+    let Some(kind) = kind_of(table) else { return Vec::new() };
+    let (marks, name) = (place.own("spend_marks"), place.name(table));
+    let columns: Vec<String> = id_columns(table).iter().map(|name| format!("\"{name}\"")).collect();
+    let id = columns.join(" || '/' || ");
+    match place {
+        Place::File => vec![
+            format!(
+                "update {marks} set adjusted = adjusted - coalesce((select \"spend\" from {name} where {id} = {marks}.id), 0) \
+                 where kind = '{kind}' and id in (select {id} from {name} where \"spend\" <> 0)"
+            ),
+            format!("update {name} set \"spend\" = 0 where \"spend\" <> 0"),
+        ],
+        Place::Server { .. } => {
+            let all = columns.join(", ");
+            let same: Vec<String> =
+                columns.iter().map(|name| format!("kept.{name} = seen.{name}")).collect();
+            vec![format!(
+                "with seen as (select {all}, {id} as id, \"spend\" from {name} where \"spend\" <> 0 for update), \
+                 noted as (update {marks} as marks set adjusted = marks.adjusted - seen.\"spend\" from seen \
+                 where marks.kind = '{kind}' and marks.id = seen.id) \
+                 update {name} as kept set \"spend\" = 0 from seen where {}",
+                same.join(" and ")
+            )]
+        }
+    }
 }

@@ -84,6 +84,13 @@ pub(crate) fn steps(place: &Place, changes: &[Change]) -> Result<Vec<Step>, Stri
                 add(place.reset(*table, key, (*usd, *borders)), OnNone::Skip(note.iter().count()));
                 note.into_iter().for_each(|note| add(note, OnNone::Aside));
             }
+            Change::ResetAll { table } => {
+                let statements = marks::reset_all(place, *table);
+                let last = statements.len().saturating_sub(1);
+                for (at, sql) in statements.into_iter().enumerate() {
+                    add((sql, Vec::new()), if at == last { OnNone::Go } else { OnNone::Aside });
+                }
+            }
             Change::ResetShared { budget, borders } => {
                 let key = [("budget_id", budget.clone())];
                 let named = OF_BUDGETS.into_iter().filter(|table| place.has(*table, "spend"));

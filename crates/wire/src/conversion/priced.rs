@@ -12,9 +12,9 @@ pub(super) fn add_cost(
     out: &mut Vec<u8>,
     from: usize,
     (usage, earlier_usd): (&Usage, f64),
-    deployment: &Deployment,
+    at: (&Deployment, u64),
 ) {
-    let Some(usd) = cost(usage, deployment) else { return };
+    let Some(usd) = cost(usage, at) else { return };
     let Some(place) = usage_place(&out[from..]) else { return };
     let usd = usd + earlier_usd;
     let inside = from + place;
@@ -24,11 +24,12 @@ pub(super) fn add_cost(
 }
 
 /// The cost in USD, if the counts are believed and the model has a price.
-fn cost(usage: &Usage, deployment: &Deployment) -> Option<f64> {
+fn cost(usage: &Usage, (deployment, unix_ms): (&Deployment, u64)) -> Option<f64> {
     let reported = Some((*usage, OutputCount::Final));
     // A count that is estimated is not charged as it is.
     let (usage, by) = charged(reported, &deployment.facts, (|| 1, || 1))?;
-    deployment.facts.cost_usd(&usage).filter(|usd| by == CountedBy::Provider && usd.is_finite())
+    let facts = deployment.facts.at(unix_ms);
+    facts.cost_usd(&usage).filter(|usd| by == CountedBy::Provider && usd.is_finite())
 }
 
 /// The first byte inside of the last `usage` object that counts an answer. Inside of a string its quotes would be

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::bytes::elements::elements;
 use crate::bytes::json::{Str, without_mark};
 use crate::bytes::members::texts;
+pub use crate::formats::google_error::google_code;
 use crate::formats::google_error::{self, Google};
 
 /// Longest message of a provider that is relayed, in characters.

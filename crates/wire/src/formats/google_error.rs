@@ -90,6 +90,16 @@ struct QuotaViolation {
 /// Reasons of refusals that hold until money or a quota is there again: Google's clients stop there.
 const SPENT: [&str; 3] = ["budget_exceeded", "quota", "insufficient_quota"];
 
+/// The code of Google's that stands for one of ours: a model that is not there is none of its API's resources, and 529 is Anthropic's.
+#[must_use]
+pub fn google_code(code: u16, reason: &str) -> u16 {
+    match code {
+        400 if reason == "unknown_model" => 404,
+        529 => 503,
+        other => other,
+    }
+}
+
 impl<'e> Google<'e> {
     /// `reply` in Google's words.
     pub(super) fn of(reply: &'e ErrorReply) -> Google<'e> {

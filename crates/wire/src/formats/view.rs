@@ -25,6 +25,8 @@ pub struct View {
     pub show_usage: bool,
     /// The deployment by whose prices the cost is shown in the usage of a stream.
     pub priced: Option<Arc<Deployment>>,
+    /// When the answer began, milliseconds since 1970: prices differ by the hour. Only needed with `priced`.
+    pub unix_ms: u64,
     /// The cost of an answer that broke off before, USD.
     pub earlier_usd: f64,
     /// Whether reasoning stands in the text of a streamed chat.

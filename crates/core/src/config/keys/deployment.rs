@@ -207,6 +207,7 @@ pub(super) const INFO: &[Row] = &[
     served("input_cost_per_image_token", PRICE, "the price list", "USD per image token of the prompt."),
     served("output_cost_per_image_token", PRICE, "the price list", "USD per image token of the answer."),
     served("cache_read_input_audio_token_cost", PRICE, "the price list", "USD per audio token read from the provider's cache."),
+    served("off_peak_pricing", Kind::Map, "the price list", "Hours in which the deployment costs less: `hours_utc` (`\"16:30-00:30\"`, or a list), or `windows` with `hours_utc` and `weekdays` (1 is Monday; of `weekday_timezone`, else of UTC), and its rates in these hours."),
     served("input_cost_per_token_*", PRICE, "the price list", "The same for long prompts (`above_200k_tokens`), for a tier (`priority`, `flex`, `batches`), or both (`above_200k_tokens_priority`)."),
     served("output_cost_per_token_*", PRICE, "the price list", "The same of the answer."),
     served("cache_read_input_token_cost_*", PRICE, "the price list", "The same of reads of the cache."),

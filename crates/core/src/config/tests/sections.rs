@@ -234,7 +234,14 @@ fn what_is_no_section_and_what_is_about_security_or_money_is_refused() {
         ("guardrails: {a: b}", "expected a list, got a mapping"),
         ("general_settings: {enforce_rbac: true}", "roles would not be checked"),
         ("general_settings: {blocked_file_extensions: [exe]}", "files that should be stopped"),
-        ("litellm_settings: {cost_margin_config: {openai: 0.1}}", "without their margin"),
+        ("litellm_settings: {cost_margin_config: {openai: -0.1}}", "expected a number from 0"),
+        ("litellm_settings: {cost_margin_config: {openai: {share: 1}}}", "unknown key `share`"),
+        ("litellm_settings: {cost_margin_config: {opnai: 0.1}}", "unknown provider `opnai`"),
+        ("litellm_settings: {cost_discount_config: {openai: -0.05}}", "expected a number from 0"),
+        ("litellm_settings: {cost_discount_config: {openai: 5}}", "expected a number from 0"),
+        ("litellm_settings: {cost_discount_config: {openai: .nan}}", "expected a number"),
+        ("general_settings: {max_budget_per_session: 0}", "would refuse every request"),
+        ("general_settings: {max_requests_per_session: -1}", "max_requests_per_session"),
     ] {
         let problems = with(&format!("{section}\n")).refused();
         one(&problems, reason);

@@ -237,13 +237,13 @@ fn what_goes_on_is_spent_while_it_does_and_never_twice() {
     assert_eq!((balance(), told), ((usd(0.2), usd(0.1)), 1));
     admission.spend(used(0.2), |_| told += 1);
     assert_eq!((balance(), told), ((usd(0.2), usd(0.1)), 1), "the same cost is spent once");
-    assert!(admission.check_budgets(&own, at(0)).is_ok());
+    assert!(admission.check_budgets(Some(&own), at(0)).is_ok());
     admission.spend(used(1.1), |_| told += 1);
     assert_eq!(balance(), (usd(1.1), Money::ZERO));
-    let denied = admission.check_budgets(&own, at(0)).unwrap_err();
+    let denied = admission.check_budgets(Some(&own), at(0)).unwrap_err();
     assert_eq!((denied.status, denied.reason), (422, "budget_exceeded"));
     let raised = access(vec![level(2.0)]);
-    assert!(admission.check_budgets(&raised, at(0)).is_ok(), "the terms of now count");
+    assert!(admission.check_budgets(Some(&raised), at(0)).is_ok(), "the terms of now count");
     admission.settle(used(1.25), |_| {});
     assert_eq!(balance(), (usd(1.25), Money::ZERO));
 

@@ -251,7 +251,7 @@ proptest! {
         rpm in 0_u64..8, parallel in 1_u64..6, max in 0_u64..200, steps in prop::collection::vec(step(), 0..60),
     ) {
         let budget = Some(Budget { max: parts(max), duration: None, raised: None, zone: TimeZone::UTC });
-        let terms = Terms { rpm: Some(rpm), tpm: Some(100), parallel: Some(parallel), budget, soft: None };
+        let terms = Terms { rpm: Some(rpm), tpm: Some(100), parallel: Some(parallel), budget, soft: None, requests: None };
         let account = Account::default();
         let (mut now, mut row, mut spent, mut too_low, mut largest) = (0, Money::ZERO, Money::ZERO, Money::ZERO, Money::ZERO);
         let mut open: Vec<(Claim, u64)> = Vec::new();

@@ -22,6 +22,7 @@ pub(super) fn terms(own: Row<'_>, linked: Option<Row<'_>>) -> Terms {
         parallel: count("max_parallel_requests"),
         budget: None,
         soft: None,
+        requests: None,
     }
 }
 

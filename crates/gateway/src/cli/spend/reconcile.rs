@@ -21,9 +21,37 @@ type Costs = BTreeMap<(String, String), f64>;
 struct Report {
     provider: &'static str,
     costs: Costs,
+    /// Whether another page follows.
+    has_more: bool,
 }
 
-/// Reads a report in one of the two forms.
+/// Reads the pages of a report.
+///
+/// # Errors
+/// One cannot be read, they are of two providers, or the last page says that more follow.
+fn read_all(pages: &[String]) -> Result<Report, String> {
+    let mut whole: Option<Report> = None;
+    for page in pages {
+        let Report { provider, costs, has_more } = read(page)?;
+        let whole = whole.get_or_insert(Report { provider, costs: Costs::new(), has_more });
+        if whole.provider != provider {
+            return Err(format!("one page is of {}, another of {provider}", whole.provider));
+        }
+        whole.has_more = has_more;
+        for (place, usd) in costs {
+            *whole.costs.entry(place).or_default() += usd;
+        }
+    }
+    let whole = whole.ok_or("no report is named")?;
+    if whole.has_more {
+        let problem = "the report is not whole: its last page says `has_more`; fetch the page that `next_page` names (`page=...`), or \
+                       ask for a larger `limit`, and name all pages in order";
+        return Err(problem.to_owned());
+    }
+    Ok(whole)
+}
+
+/// Reads a page of a report in one of the two forms.
 fn read(text: &str) -> Result<Report, String> {
     let wrong = "the report is neither of OpenAI's costs nor of Anthropic's cost report: it has no `data` with `results`";
     let value: Value =
@@ -50,7 +78,9 @@ fn read(text: &str) -> Result<Report, String> {
             *costs.entry((day.clone(), model)).or_default() += usd;
         }
     }
-    Ok(Report { provider: if is_anthropic { "anthropic" } else { "openai" }, costs })
+    let has_more = value.get("has_more").and_then(Value::as_bool).unwrap_or(false);
+    let provider = if is_anthropic { "anthropic" } else { "openai" };
+    Ok(Report { provider, costs, has_more })
 }
 
 /// The day of a bucket, UTC.
@@ -109,11 +139,11 @@ fn is_same(reported: &str, own: &str) -> bool {
     reported == own || dated(reported, own) || dated(own, reported)
 }
 
-pub(super) async fn run(database: &Database, text: &str, tolerance: f64) -> Done {
+pub(super) async fn run(database: &Database, pages: &[String], tolerance: f64) -> Done {
     if !tolerance.is_finite() || tolerance < 0.0 {
         return Err(format!("--tolerance must be a percentage from 0 on, and is {tolerance}"));
     }
-    let report = read(text)?;
+    let report = read_all(pages)?;
     let days: BTreeSet<&String> = report.costs.keys().map(|(day, _)| day).collect();
     let (Some(first), Some(last)) = (days.first(), days.last()) else {
         return Ok(("the report has no day\n".to_owned(), true));
@@ -175,6 +205,23 @@ mod tests {
         let place = ("2026-11-28".to_owned(), "claude-sonnet-4-5-20250929".to_owned());
         assert!((report.costs[&place] - 1.2345).abs() < 1e-12 && report.provider == "anthropic");
         assert!(read("{}").is_err() && read("no").is_err());
+    }
+
+    #[test]
+    fn a_report_of_which_a_page_is_missing_is_refused_and_pages_are_added_up() {
+        let page = |usd: f64, has_more: bool| {
+            format!(
+                r#"{{"data":[{{"start_time":1795824000,"results":[
+                    {{"amount":{{"value":{usd},"currency":"usd"}},"line_item":"gpt-4o, input"}}]}}],"has_more":{has_more}}}"#
+            )
+        };
+        let error = read_all(&[page(1.0, true)]).err().unwrap();
+        assert!(error.contains("has_more") && error.contains("next_page"), "{error}");
+        let whole = read_all(&[page(1.0, true), page(2.0, false)]).unwrap();
+        assert_eq!(whole.costs.values().copied().collect::<Vec<_>>(), [3.0]);
+        let other =
+            r#"{"data":[{"starting_at":"2026-11-28T00:00:00Z","results":[]}],"has_more":false}"#;
+        assert!(read_all(&[page(1.0, true), other.to_owned()]).is_err());
     }
 
     #[test]

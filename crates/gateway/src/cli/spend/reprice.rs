@@ -1,18 +1,23 @@
-//! `hale spend reprice`: what calls cost at the prices of now.
+//! `hale spend reprice`: what calls cost at the prices of now, or by the lists of their days.
 //!
-//! Always true: a call whose price is not known stays as it is, and is told; a second run finds nothing more; a correction goes the way of
+//! Always true: a call is priced at the hour at which it ended; one whose price is not known stays as it is, and is told; a second run finds nothing more; a correction goes the way of
 //! all spend, so that sums agree after it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
 use hale_core::group::GroupIndex;
 use hale_core::money::Money;
+use hale_core::prices::ModelFacts;
+use hale_core::prices::dated::DatedLists;
 use hale_core::snapshot::Snapshot;
 use hale_core::usage::Usage;
 use hale_store::{Batch, Database, PastCall, SpentCall, SpentRequest, SpentTexts};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use super::Done;
 use crate::clock;
@@ -27,10 +32,16 @@ pub(super) struct Asked {
     from: Date,
     to: Date,
     is_dry: bool,
+    /// The lists of the days, if there are some.
+    lists: Option<DatedLists>,
 }
 
 impl Asked {
-    pub(super) fn of(from: &str, to: Option<&str>, is_dry: bool) -> Result<Asked, String> {
+    pub(super) fn of(
+        (from, to): (&str, Option<&str>),
+        lists: Option<DatedLists>,
+        is_dry: bool,
+    ) -> Result<Asked, String> {
         let day = |text: &str| {
             let day = text.parse::<Date>().ok().filter(|_| text.len() == DAY.len());
             day.ok_or_else(|| format!("a day is written as {DAY}, not as {text}"))
@@ -43,7 +54,7 @@ impl Asked {
                 "--from {from} is behind --to {to}: name the earlier day in --from"
             ));
         }
-        Ok(Asked { from, to, is_dry })
+        Ok(Asked { from, to, is_dry, lists })
     }
 
     /// When the first day begins and the last one ends, milliseconds since 1970.
@@ -70,24 +81,46 @@ type Kept = BTreeMap<(Box<str>, Box<str>, Box<str>, Unpriced), u64>;
 ///
 /// # Errors
 /// Why that is not known.
-fn cost(call: &PastCall, snapshot: Option<&Snapshot>) -> Result<Option<Money>, Unpriced> {
+fn cost(
+    call: &PastCall,
+    snapshot: Option<&Snapshot>,
+    lists: Option<&DatedLists>,
+) -> Result<Option<Money>, Unpriced> {
     let counts: serde_json::Value =
         serde_json::from_str(&call.counts).map_err(|_| "their counts cannot be read")?;
     let usage = Usage::of_counts(&counts);
     if usage == Usage::default() {
         return Ok(None);
     }
+    let list = match lists {
+        Some(lists) => Some(lists.of(day_of(call.at)?).ok_or("no list of --prices is of its day")?),
+        None => None,
+    };
     let Some(snapshot) = snapshot else {
-        let listed = hale_core::prices::priced(&call.provider, &call.model);
-        let cost = listed.and_then(|facts| facts.cost(&usage));
+        let listed = match list {
+            Some(list) => list.priced(&call.provider, &call.model),
+            None => hale_core::prices::priced(&call.provider, &call.model),
+        };
+        let cost = listed.and_then(|facts| facts.at(call.ended_at).cost(&usage));
         return cost
             .map(Some)
             .ok_or("the price list has no price of it, and no --config states one");
     };
-    let costs: BTreeSet<Option<Money>> = deployments(call, snapshot)
-        .iter()
-        .map(|deployment| deployment.facts_of(&call.model).cost(&usage))
-        .collect();
+    let cost_at = |deployment: &Arc<Deployment>| {
+        let facts = deployment.facts_of(&call.model);
+        let Some((list, name)) = list.zip(facts.listed_as.as_deref()) else {
+            return facts.at(call.ended_at).cost(&usage);
+        };
+        // Sizes of images have entries of their own.
+        if usage.units.images > 0 && !facts.sized_images.is_empty() {
+            return None;
+        }
+        let (reported_cost, adjust) = (facts.reported_cost, facts.adjust);
+        let dated = ModelFacts { reported_cost, adjust, ..list.exact(name)? };
+        dated.at(call.ended_at).cost(&usage)
+    };
+    let costs: BTreeSet<Option<Money>> =
+        deployments(call, snapshot).into_iter().map(cost_at).collect();
     match (costs.first(), costs.len()) {
         (Some(Some(cost)), 1) => Ok(Some(*cost)),
         (Some(_), 1) => Err("neither the config nor the price list has a price of it"),
@@ -95,6 +128,46 @@ fn cost(call: &PastCall, snapshot: Option<&Snapshot>) -> Result<Option<Money>, U
         _ => Err(
             "deployments of the config with that group, provider and model have different prices",
         ),
+    }
+}
+
+/// The day of a moment, UTC.
+fn day_of(unix_ms: u64) -> Result<Date, Unpriced> {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.map(|at| at.to_zoned(TimeZone::UTC).date()).ok_or("its time cannot be read")
+}
+
+/// Reads dated lists: a folder of files `2026-11-28.json`, each of which holds from its day on.
+///
+/// # Errors
+/// Which file is none, and why.
+pub(super) fn lists(folder: &Path) -> Result<DatedLists, String> {
+    let failed = |error: std::io::Error| format!("{} cannot be read: {error}", folder.display());
+    let mut lists = DatedLists::default();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_none_or(|end| end != "json") {
+            continue;
+        }
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let day = name.parse::<Date>().ok().filter(|_| name.len() == DAY.len());
+        let day = day.ok_or_else(|| {
+            format!(
+                "{} is named after no day: a list of prices is DAY.json, as {DAY}.json",
+                path.display()
+            )
+        })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        lists
+            .add(day, &text)
+            .map_err(|problem| format!("{} is no list of prices: {problem}", path.display()))?;
+        count += 1;
+    }
+    match count {
+        0 => Err(format!("{} has no list of prices: name one {DAY}.json", folder.display())),
+        _ => Ok(lists),
     }
 }
 
@@ -134,7 +207,7 @@ pub(super) async fn run(database: &Database, snapshot: Option<&Snapshot>, asked:
         let Some(last) = calls.last() else { break };
         after = last.id.clone();
         for call in calls.iter().filter(|call| !call.request.starts_with("reprice-")) {
-            let now = match cost(call, snapshot) {
+            let now = match cost(call, snapshot, asked.lists.as_ref()) {
                 Ok(Some(now)) => now,
                 Ok(None) => continue,
                 Err(why) => {

@@ -8,6 +8,7 @@ use hale_wire::peek::Peek;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::http::refusal::Refusal;
 use crate::pages::admin::{bad, body, page};
 use crate::pages::{PageRequest, Waiting};
@@ -33,12 +34,12 @@ pub(crate) fn cost(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
         let member =
             snapshot.by_name.get(model).and_then(|group| snapshot.group(*group).members.first());
         let known = match member {
-            Some(index) => snapshot.deployment(*index).facts.cost_usd(&usage),
+            Some(index) => snapshot.deployment(*index).facts.at(clock::unix_ms()).cost_usd(&usage),
             None => {
                 let (provider, name) = model.split_once('/').unwrap_or(("", model));
                 hale_core::prices::priced(provider, name)
                     .or_else(|| hale_core::prices::exact_priced(model))
-                    .and_then(|facts| facts.cost_usd(&usage))
+                    .and_then(|facts| facts.at(clock::unix_ms()).cost_usd(&usage))
             }
         };
         match known {

@@ -10,4 +10,5 @@ mod form;
 pub(crate) mod global;
 pub(crate) mod logs;
 pub(crate) mod over_time;
+pub(crate) mod reset;
 mod scope;

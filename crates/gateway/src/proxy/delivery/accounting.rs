@@ -148,7 +148,7 @@ impl Delivery {
         let Ok(peek) = Peek::parse(body) else { return };
         let prefix_tokens = self.prefix_tokens;
         let input = || estimated_input(&peek) + prefix_tokens;
-        let facts = deployment.facts_of(&model);
+        let facts = deployment.facts_at(&model, clock::unix_ms());
         if let Some((usage, by)) = hale_core::charge::charged(None, &facts, (input, || 0)) {
             let bill = self.bill(deployment, (usage, by), facts.cost(&usage));
             self.billing.elsewhere = self.billing.elsewhere.plus(bill.cost.unwrap_or_default());
@@ -163,7 +163,7 @@ impl Delivery {
         counted: Counted<'_>,
     ) -> Option<Bill> {
         let request_bytes = self.record.as_ref().map_or(0, |record| record.request_bytes);
-        let facts = deployment.facts_of(model);
+        let facts = deployment.facts_at(model, clock::unix_ms());
         let sent = (request_bytes, self.prefix_tokens);
         let (usage, counted_by) = counted.charged(&facts, sent)?;
         let cost = facts.cost(&usage);

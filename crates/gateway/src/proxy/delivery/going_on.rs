@@ -86,20 +86,21 @@ impl Delivery {
     /// # Errors
     /// Why it cannot go on: its key ended, or a budget is spent.
     pub(in crate::proxy) fn check_session(&mut self, so_far: Counted<'_>) -> Result<(), Denied> {
-        let Some(now) = self.key_now()? else { return Ok(()) };
+        let now = self.key_now()?;
         let cost = self.cost_of(so_far);
         let process = &self.worker.process;
         let Some(admission) = &mut self.admission else { return Ok(()) };
         if let Some(cost) = cost {
             process.keys.spend(admission, Used { cost, ..Used::default() });
         }
-        admission.check_budgets(&now, keys::now())
+        admission.check_budgets(now.as_deref(), keys::now())
     }
 
     fn cost_of(&self, so_far: Counted<'_>) -> Option<Money> {
         let deployment = self.deployment()?;
         let bytes = self.record.as_ref().map_or(0, |record| record.request_bytes);
-        let (usage, _) = so_far.charged(&deployment.facts, (bytes, self.prefix_tokens))?;
-        Money::of_usd(deployment.facts.cost_usd(&usage)?)
+        let facts = deployment.facts.at(clock::unix_ms());
+        let (usage, _) = so_far.charged(&facts, (bytes, self.prefix_tokens))?;
+        facts.cost(&usage)
     }
 }

@@ -13,6 +13,7 @@ use crate::http::refusal::{self, Refusal};
 use crate::proxy::billed_to::{Names, billed_to};
 use crate::proxy::client_labels;
 use crate::proxy::customer::customer;
+use crate::sink::MASTER_KEY;
 
 impl Opening {
     /// Notes the user that a header names, if the config says which.
@@ -58,14 +59,35 @@ impl Opening {
         self.delivery.counting.client(values);
     }
 
-    /// Notes who it is billed to, if that is kept.
+    /// Notes who it is billed to, if that is kept, and its session, if sessions have a ceiling.
     pub(super) fn note_billed_to(&mut self, peek: &Peek) {
+        let has_ceiling = self.arrival.serving.snapshot.gateway.session.is_any();
+        if !has_ceiling && !self.delivery.keeps_calls() {
+            return;
+        }
+        let headers = &self.head.headers;
+        let names = self.names.take().unwrap_or_else(|| Names::of(headers, peek));
+        if has_ceiling {
+            self.session = names.session().map(Box::from);
+        }
         if self.delivery.keeps_calls() {
-            let headers = &self.head.headers;
-            let names = self.names.take().unwrap_or_else(|| Names::of(headers, peek));
             let to = billed_to(&self.arrival, headers, (self.customer.clone(), names));
             self.delivery.billed_to(to);
         }
+    }
+
+    /// What it counts against as part of a session, if sessions have a ceiling and it names one.
+    pub(super) async fn limited_session(&self) -> Option<Arc<Level>> {
+        let session = self.session.as_deref()?;
+        let arrival = &self.arrival;
+        let key = match arrival.principal.access() {
+            Some(access) => &*access.identity.key,
+            None if arrival.principal.is_operator() => MASTER_KEY,
+            None => "",
+        };
+        let ceiling = arrival.serving.snapshot.gateway.session;
+        let keys = &arrival.worker.process.keys;
+        Some(Box::pin(keys.session(ceiling, (key, session))).await)
     }
 
     /// Those of its tags that have limits or budgets.

@@ -93,7 +93,8 @@ impl Reader {
             self.merging.apply(out, from);
         }
         if let Some((deployment, usage)) = self.priced().zip(self.progress.usage) {
-            add_cost(out, from, (&usage, self.view.earlier_usd), deployment);
+            let at = (deployment, self.view.unix_ms);
+            add_cost(out, from, (&usage, self.view.earlier_usd), at);
         }
     }
 

@@ -17,6 +17,7 @@ fn reader(show_usage: bool) -> Reader {
             model_json: "\"mine\"".into(),
             show_usage,
             priced: None,
+            unix_ms: 0,
             earlier_usd: 0.0,
             merges_reasoning: false,
             created: 0,

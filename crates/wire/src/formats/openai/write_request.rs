@@ -270,7 +270,9 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
 
 /// Sound is the one medium of this format.
 fn write_media(json: &mut JsonText, source: &Source<'_>, order: &Order<'_>) -> Result<(), Unfit> {
-    let Source::Base64 { media_type, data } = source else { return Err(elsewhere("audio", order)) };
+    let Source::Base64 { media_type, data } = source else {
+        return Err(elsewhere("audio or video", order));
+    };
     let Some(format) = media_type.strip_prefix("audio/") else {
         return Err(elsewhere("video", order));
     };

@@ -355,6 +355,24 @@ impl EventStream<'_> {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The bytes of the body, events or not, until `is_enough` for them or the body ends. Panics when they do not come in time.
+    #[track_caller]
+    pub fn text_until(&mut self, is_enough: impl Fn(&str) -> bool) -> String {
+        let mut bytes = self.events.tail().to_vec();
+        loop {
+            let text = String::from_utf8_lossy(&bytes);
+            if is_enough(&text) {
+                return text.into_owned();
+            }
+            let line = self.client.line().expect("a stream has its connection");
+            match self.body.next(line) {
+                Ok(Some(more)) => bytes.extend_from_slice(&more),
+                Ok(None) => return text.into_owned(),
+                Err(error) => panic!("only this came: {text:?}: {error}"),
+            }
+        }
+    }
+
     /// After the end: whether the connection ended before the body did.
     pub fn cut(&self) -> bool {
         self.body.cut

@@ -4,7 +4,7 @@
 //! its directory is removed with it. Without an installed server tests cannot run: `scripts/test` installs one.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -18,8 +18,9 @@ use parking_lot::Mutex;
 use crate::{TIMEOUT, TempDir};
 
 /// Runs the server until its input ends, which it does with the process that holds the other end. PostgreSQL ends at once by
-/// the first signal, PgBouncer by the second.
-const GUARD: &str = r#""$@" & child=$!; echo $child; cat >/dev/null; kill -QUIT $child 2>/dev/null; kill -TERM $child 2>/dev/null; wait $child"#;
+/// the first signal, PgBouncer by the second. The directory of a server that several tests share has no other end: what was
+/// not told to keep it removes it.
+const GUARD: &str = r#""$@" & child=$!; echo $child; word=; read -r word; kill -QUIT $child 2>/dev/null; kill -TERM $child 2>/dev/null; wait $child; [ "$word" = keep ] || rm -rf "$HALE_TEST_DIRECTORY""#;
 /// What it says when it takes connections.
 const READY: &str = "ready to accept connections";
 const USER: &str = "hale";
@@ -145,6 +146,7 @@ impl Postgres {
     fn try_run(&mut self, port: u16) -> bool {
         let mut command = Command::new("sh");
         command
+            .env("HALE_TEST_DIRECTORY", self.directory.path())
             .args(["-c", GUARD, "sh"])
             .arg(programs().join("postgres"))
             .arg("-D")
@@ -186,6 +188,7 @@ impl Postgres {
             }
         }
         let mut command = Command::new("sh");
+        command.env("HALE_TEST_DIRECTORY", directory.path());
         command.args(["-c", GUARD, "sh"]).arg(program).arg(config);
         let log = Arc::default();
         let (running, is_ready) = Running::start(&mut command, "process up", &log);
@@ -347,7 +350,10 @@ impl Running {
     }
 
     fn end(mut self) {
-        drop(self.input.take());
+        if let Some(mut input) = self.input.take() {
+            // A guard that has ended needs no word.
+            let _gone = input.write_all(b"keep\n");
+        }
         self.guard.wait().expect("the guard is a child");
     }
 }

@@ -1,6 +1,8 @@
 //! Comments in streams that are silent: before the answer, between its events, for each format of clients, and what they are no
 //! part of.
 
+use std::time::Duration;
+
 use hale_testkit::{FakeUpstream, Hale, Script, anthropic, gemini, openai, responses};
 use serde_json::{Value, json};
 
@@ -8,6 +10,9 @@ use crate::support::{CHAT, Config, LOG, client, lone, metric, wait_for_records};
 
 const MESSAGES: &str = "/v1/messages";
 const RESPONSES: &str = "/v1/responses";
+const COMMENT: &str = ": keepalive\n\n";
+/// Longer than the time to a comment. It only proves that none comes.
+const SILENCE: Duration = Duration::from_millis(1_300);
 const GOOGLE: &str = "/v1beta/models/m:streamGenerateContent";
 
 fn logged(upstream: &FakeUpstream) -> Config {
@@ -20,7 +25,6 @@ fn each_second(config: Config) -> Config {
 
 /// A client of each format: its path, its request, the comment that it gets.
 fn clients() -> [(&'static str, String, Value, &'static str); 5] {
-    const COMMENT: &str = ": keepalive\n\n";
     let google = json!({"contents": [{"parts": [{"text": "hi"}]}]});
     let response = json!({"model": "m", "input": "hi", "stream": true});
     [
@@ -41,14 +45,22 @@ fn said(text: &str, comment: &str) -> String {
     words.join(" ")
 }
 
-/// Reads the stream that `path` answers with; the gate opens once the client has the head.
+/// Reads the stream that `path` answers with; the gate opens once the client has a comment.
 fn read(hale: &Hale, upstream: &FakeUpstream, (path, body): (&str, &Value)) -> (u16, String) {
     let mut client = client(hale);
     let mut stream = client.stream(path, &[], body);
-    // The silence is longer than a second, and shorter than two.
-    std::thread::sleep(std::time::Duration::from_millis(1_300));
+    let begin = stream.text_until(ends_in_comment);
     upstream.release("go");
-    (stream.status, stream.text())
+    (stream.status, begin + &stream.text())
+}
+
+/// Whether a comment is the last that came.
+fn ends_in_comment(text: &str) -> bool {
+    match text.trim_start() {
+        "" => !text.is_empty(),
+        list if list.starts_with('[') => list.ends_with("}\r\n"),
+        events => events.ends_with(COMMENT) || events.ends_with("\r\n\r\n\r\n"),
+    }
 }
 
 fn chunks() -> Vec<Value> {
@@ -92,7 +104,7 @@ fn a_client_of_each_format_gets_comments_between_the_events_of_the_answer() {
             assert!(text.contains("}\r\n,\r\n{"), "{whose}: {text}");
             assert!(list.as_array().is_some_and(|list| list.len() > 1), "{text}");
         } else {
-            assert_eq!(text.matches(mark).count(), 1, "{whose}: {text:?}");
+            assert!(text.contains(mark), "{whose}: {text:?}");
         }
         assert!(said(&text, comment).starts_with("one two"), "{whose}: {text}");
     }
@@ -144,18 +156,21 @@ fn a_stream_that_passes_gets_comments_too_and_keeps_its_bytes() {
         (&native, json!({}), RESPONSES.to_owned(), response),
     ] {
         let without = lone_with(upstream, params.clone()).start();
-        let (_, plain) = read(&without, upstream, (&path, &body));
+        let mut bare = client(&without);
+        let mut plain = bare.stream(&path, &[], &body);
+        upstream.release("go");
+        let plain = plain.text();
         let mut params = params;
         params["keepalive_seconds"] = json!(1);
         let hale = lone_with(upstream, params).start();
         upstream.hold("go");
         let (_, text) = read(&hale, upstream, (&path, &body));
-        let comment = if path.contains("alt=sse") { "\r\n" } else { ": keepalive\n\n" };
-        assert_eq!(
-            (text.len() - plain.len(), text.replacen(comment, "", 1)),
-            (comment.len(), plain),
-            "{path}"
-        );
+        assert_ne!(text, plain, "{path}");
+        let mut bare = text.replace(COMMENT, "");
+        while bare.contains("\r\n\r\n\r\n") {
+            bare = bare.replace("\r\n\r\n\r\n", "\r\n\r\n");
+        }
+        assert_eq!(bare, plain, "{path}");
     }
 }
 
@@ -215,7 +230,7 @@ fn an_answer_that_comes_before_the_first_comment_is_as_it_would_be_without() {
     let mut waiting = client(&hale);
     let body = openai::chat_request("m", "hi").to_string();
     waiting.send("POST", CHAT, &[("content-type", "application/json")], body.as_bytes()).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1_300));
+    std::thread::sleep(SILENCE);
     assert!(waiting.read_response_now().is_none());
     slow.release("go");
     assert_eq!(waiting.read_response().unwrap().status, 400);
@@ -223,7 +238,7 @@ fn an_answer_that_comes_before_the_first_comment_is_as_it_would_be_without() {
 
 #[test]
 fn the_deployment_says_whether_its_streams_get_comments_and_whether_clients_may_say_it() {
-    let comments = |params: Value, headers: &[(&str, &str)], field: Value| {
+    let comments = |(params, headers, field): (Value, &[(&str, &str)], Value), is_told: bool| {
         let upstream = FakeUpstream::with(|_| {
             let all = chunks();
             Script::ok().stream().events(&all[..2]).wait("go").events(&all[2..]).done()
@@ -235,22 +250,30 @@ fn the_deployment_says_whether_its_streams_get_comments_and_whether_clients_may_
         }
         let mut client = client(&hale);
         let mut stream = client.stream(CHAT, headers, &body);
-        std::thread::sleep(std::time::Duration::from_millis(1_300));
+        if is_told {
+            stream.text_until(|text| text.ends_with(COMMENT));
+        } else {
+            std::thread::sleep(SILENCE);
+        }
         upstream.release("go");
-        let count = stream.text().matches(": keepalive\n\n").count();
+        let text = stream.text();
+        assert!(is_told || !text.contains(COMMENT), "{text}");
         let sent = upstream.request(0).json();
         assert!(sent.get("keepalive_seconds").is_none(), "{sent}");
-        count
     };
     let header = [("x-litellm-keepalive-seconds", "0")];
-    assert_eq!(comments(json!({}), &[], json!(null)), 1, "the setting for all");
-    assert_eq!(comments(json!({"keepalive_seconds": 0}), &[], json!(1)), 0, "hard off");
-    assert_eq!(comments(json!({"keepalive_seconds": 60}), &[], json!(1)), 0, "longer");
-    assert_eq!(comments(json!({}), &header, json!(0)), 1, "clients have no say");
+    // The setting for all.
+    comments((json!({}), &[], json!(null)), true);
+    // The deployment's own comes first.
+    comments((json!({"keepalive_seconds": 0}), &[], json!(1)), false);
+    comments((json!({"keepalive_seconds": 60}), &[], json!(1)), false);
+    // Clients have no say, unless the deployment lets them.
+    comments((json!({}), &header, json!(0)), true);
     let lets = json!({"allow_client_keepalive_override": true});
-    assert_eq!(comments(lets.clone(), &header, json!(null)), 0, "by a header");
-    assert_eq!(comments(lets.clone(), &[], json!(0)), 0, "by a field");
-    assert_eq!(comments(lets, &[], json!("soon")), 1, "a value that is none changes nothing");
+    comments((lets.clone(), &header, json!(null)), false);
+    comments((lets.clone(), &[], json!(0)), false);
+    // A value that is none changes nothing.
+    comments((lets, &[], json!("soon")), true);
 }
 
 #[test]
@@ -266,11 +289,11 @@ fn comments_are_no_part_of_what_is_kept_and_each_who_joined_has_its_own() {
     let mut leads = first.stream(CHAT, &[], &body);
     let mut joins = second.stream(CHAT, &[], &body);
     assert_eq!(metric(&hale, "hale_cache_joined_total", &[]), 1.0);
-    std::thread::sleep(std::time::Duration::from_millis(1_300));
-    upstream.release("go");
-    for text in [leads.text(), joins.text()] {
-        assert_eq!(text.matches(": keepalive\n\n").count(), 1, "{text}");
+    for stream in [&mut leads, &mut joins] {
+        stream.text_until(|text| text.ends_with(COMMENT));
     }
+    upstream.release("go");
+    assert!(leads.text().contains("two") && joins.text().contains("two"));
     let kept = client(&hale).stream(CHAT, &[], &body).text();
     assert!(kept.contains("two") && !kept.contains("keepalive"), "{kept}");
     assert_eq!(upstream.requests().len(), 1);

@@ -4,6 +4,7 @@ Always true: a message of the browser's console that says error, or an error of 
 unless the test expects it; a request to anything but the gateway fails it too.
 """
 
+import importlib.resources
 import os
 import pathlib
 import shutil
@@ -70,8 +71,7 @@ class Dashboard:
 
     def faults(self) -> list[str]:
         """What axe-core finds serious or critical on the page as it is."""
-        program = ROOT / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
-        assert program.is_file(), f"{program} is missing: scripts/test installs it"
+        program = importlib.resources.files("axe_playwright_python") / "axe.min.js"
         if not self.page.evaluate("typeof axe !== 'undefined'"):
             # It is no part of the page, whose policy lets no other script in.
             self.page.evaluate(program.read_text() + "; void 0")

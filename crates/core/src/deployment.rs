@@ -6,6 +6,7 @@
 
 mod health;
 mod rules;
+mod taught;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::aws::Aws;
 use crate::azure::Azure;
 use crate::health::outcome::ProviderError;
 use crate::health::probe::ProbeRules;
-use crate::health::{CredentialId, DeploymentState, Known, lesson};
+use crate::health::{CredentialId, DeploymentState, Known, Lesson};
 use crate::index::{BudgetIndex, GroupIndex};
 use crate::operation::{Counterpart, Operation};
 use crate::policy::ByKind;
@@ -28,6 +29,7 @@ use crate::vertex::{Publisher, Vertex};
 use crate::wire_format::WireFormat;
 
 pub use self::rules::{BodyRules, CachePlace, CachePoint};
+pub use self::taught::Taught;
 pub use crate::index::DeploymentIndex;
 
 /// One deployment, resolved and validated. Its own fields identify it; each part describes one
@@ -306,11 +308,9 @@ impl Deployment {
         self.state.learned().of(self.one_of_many(model))
     }
 
-    /// Learns from a refusal for `model`. Returns what is known then, if it is more than `before`.
-    pub fn learn(&self, model: &str, error: &ProviderError, before: Known) -> Option<Known> {
-        let lesson = lesson(error)?;
-        let known = self.state.learned().learn(self.one_of_many(model), lesson);
-        (known != before).then_some(known)
+    /// Learns what a refusal for `model` taught, once an answer has proved it. Returns what is known then.
+    pub fn learn(&self, model: &str, lesson: Lesson) -> Known {
+        self.state.learned().learn(self.one_of_many(model), lesson)
     }
 
     /// `model` if the deployment stands for many, else nothing.

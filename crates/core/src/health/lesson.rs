@@ -8,10 +8,15 @@ use super::most;
 use super::outcome::ProviderError;
 use crate::takes::{Effort, Efforts, LimitName};
 
-/// What a refusal teaches, if it refuses a parameter that Hale adds or that only advises.
+/// What Bedrock writes before the words of a model's provider.
+const OF_BEDROCK: &str = "the model returned the following errors:";
+
+/// What a refusal teaches, if it refuses a parameter that Hale adds or that only advises. A provider may quote what the client
+/// wrote, so it is only learned once an answer has proved it: [`Taught`](crate::deployment::Taught).
 #[must_use]
 pub fn lesson(error: &ProviderError) -> Option<Lesson> {
     let text = error.message.to_ascii_lowercase();
+    let text = text.strip_prefix(OF_BEDROCK).unwrap_or(&text).trim_start().to_owned();
     let refuses = |name: &str| {
         let named = error.param.as_deref().is_some_and(|param| is_param(param, name));
         (named || mentions(&text, name)) && is_refusal(error, &text)
@@ -436,6 +441,11 @@ mod tests {
                 "prompt_cache_retention",
             ),
             ("context_management: Extra inputs are not permitted", None, "context_management"),
+            (
+                "The model returned the following errors: service_tier: Extra inputs are not permitted",
+                None,
+                "service_tier",
+            ),
             ("adaptive thinking is not supported on this model", None, "thinking: adaptive"),
             (
                 "thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags: 'disabled', 'enabled'",

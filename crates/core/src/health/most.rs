@@ -17,13 +17,16 @@ const NAMES: [&str; 7] = [
     "max tokens",
 ];
 /// What is said of the context. Groq compares its limit with its `context_window`.
-const OF_CONTEXT: [&str; 6] = [
+const OF_CONTEXT: [&str; 8] = [
     "context length",
     "context limit",
     "context window",
     "context size",
     "input tokens",
     "input length",
+    // text-generation-inference adds both.
+    "tokens + `max_new_tokens`",
+    "tokens + max_new_tokens",
 ];
 /// What stands before the number. Sources: OpenAI, Cohere, Groq, pydantic (Mistral, Fireworks), Bedrock, Google, vLLM.
 const BEFORE: [&str; 15] = [

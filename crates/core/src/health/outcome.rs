@@ -7,6 +7,7 @@
 mod aws;
 mod capability;
 mod says;
+mod wait;
 
 use crate::cause::Cause;
 use crate::google;
@@ -29,16 +30,19 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
-    /// How long to wait, milliseconds, if it says so or names a quota of Google's days, which begin at midnight at Google.
+    /// How long to wait, milliseconds, if it says so, in its text too, or names a quota of Google's days, which begin at midnight at
+    /// Google.
     #[must_use]
     pub fn wait_ms(&self, cause: Cause, unix_ms: u64) -> Option<u64> {
         let is_of_a_day = || {
             let names_day = self.code.as_deref().is_some_and(|code| code.contains("PerDay"));
             cause == Cause::Quota && names_day && says::kind_is(self, &["RESOURCE_EXHAUSTED"])
         };
+        let is_of_load = matches!(cause, Cause::RateLimited | Cause::Overloaded | Cause::Quota);
+        let told = || if is_of_load { wait::told_ms(&self.message) } else { None };
+        let day = || is_of_a_day().then(|| google::ms_to_next_day(unix_ms)).flatten();
         // Waiting does not fix a request.
-        let wait =
-            self.wait_ms.or_else(|| is_of_a_day().then(|| google::ms_to_next_day(unix_ms))?);
+        let wait = self.wait_ms.or_else(told).or_else(day);
         wait.filter(|_| cause.blames_deployment())
     }
 }
@@ -184,8 +188,10 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         403 if says::kind_is(error, &["permission_error"]) => Cause::Permission,
         403 if says::names_the_key(error) => Cause::Auth,
         403 => Cause::Permission,
+        // What the client named comes first: texts about it may say of which model it is.
+        404 if says::is_about_a_client_object(error) => Cause::BadRequest,
         404 if says::names_the_model(error) => Cause::NotFound,
-        404 if says::names_a_client_object(error) => Cause::BadRequest,
+        404 if says::names_an_id(error) => Cause::BadRequest,
         // The gateway chose path and method.
         404 | 405 => return Classified { cause: Cause::NotFound, about: About::Address },
         408 => Cause::Timeout,
@@ -193,7 +199,10 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         429 if says::is_beyond_the_rate(error) => Cause::ContextWindow,
         429 if says::is_own_overload(error) => Cause::Overloaded,
         429 => Cause::RateLimited,
-        413 if says::is_context(error) => Cause::ContextWindow,
+        413 if says::is_context(error) || says::is_beyond_the_rate(error) => Cause::ContextWindow,
+        // The gateway chose the proxy, the server and the protocol.
+        407 | 421 => Cause::BadResponse,
+        410 if !says::is_about_a_client_object(error) => Cause::NotFound,
         // text-generation-inference's word for a generation that broke off.
         424 if says::kind_is(error, &["generation"]) => Cause::ServerError,
         // The gateway chose the protocol, not the client.
@@ -202,7 +211,13 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         499 if says::kind_is(error, &["CANCELLED"]) => Cause::Timeout,
         409 if says::kind_is(error, &["ABORTED"]) => Cause::ServerError,
         498 if says::blocks_the_prompt(error) => Cause::ContentPolicy,
-        406..=499 => Cause::BadRequest,
+        // Cohere's word for a prompt with tokens of its own.
+        498 if says::text_has(error, &["invalid token"]) => Cause::BadRequest,
+        // What it serves is paused, or the server is not ready yet.
+        423 | 425 if error.param.is_none() => Cause::ServerError,
+        // Groq's word for a tier without room.
+        406..=499 if says::is_overload(error) => Cause::Overloaded,
+        406..=499 => return refused(status, error),
         504 => Cause::Timeout,
         529 => Cause::Overloaded,
         // A gateway in between changed the status.
@@ -216,7 +231,7 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
     cause.into()
 }
 
-/// A 400 or 422: the status says least of all, and real servers use it for what is theirs.
+/// A 400, a 422 or another status that says little: real servers use them for what is theirs.
 fn refused(status: u16, error: &ProviderError) -> Classified {
     // A text that names a parameter is about the request, not about the account.
     let names_no_field = error.param.as_deref().is_none_or(|param| param == "model");
@@ -224,12 +239,14 @@ fn refused(status: u16, error: &ProviderError) -> Classified {
         Cause::ContextWindow
     } else if says::is_policy(error) {
         Cause::ContentPolicy
-    } else if status == 400 && error.param.is_none() && says::is_quota(error) {
+    } else if status != 422 && error.param.is_none() && says::is_quota(error) {
         Cause::Quota
     } else if names_no_field && says::refuses_the_key(error) {
         Cause::Auth
     } else if says::refuses_the_models_use(error) || says::refuses_the_place(error) {
         Cause::Permission
+    } else if names_no_field && says::knows_no_path(error) {
+        return Classified { cause: Cause::NotFound, about: About::Address };
     } else if names_no_field && says::knows_no_model(error) {
         Cause::NotFound
     } else if names_no_field && says::is_a_servers_fault(error) {

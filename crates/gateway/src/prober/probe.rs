@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
-use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::deployment::{Deployment, DeploymentIndex, Taught};
 use hale_core::health::Obstacle;
 use hale_core::health::outcome::About;
 use hale_core::health::probe::{
@@ -29,7 +29,7 @@ use crate::advice;
 use crate::clock;
 use crate::proxy::attempt::{
     AnswerForm, Answered, Attempt, Audience, Call, Content, Destination, Expect, Failed,
-    OperationCall, PolicyStop, Scope, TimeLimit, Unprepared, expect_list,
+    OperationCall, PolicyStop, Scope, TimeLimit, Unprepared, expect_list, note_learned,
 };
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::dialect::Dialect;
@@ -63,19 +63,25 @@ pub(super) async fn probe(
     let _counted = Counted::new(process);
     let started = clock::now().millis();
     let ends = started.plus(as_ms(limit(serving, deployment)));
-    let mut request = build(serving, deployment, spending);
+    let mut taught = Taught::default();
+    let mut request = build(serving, deployment, (spending, &taught));
     let prober = Prober { process, serving, deployment };
-    let mut known = deployment.known(&request.model);
     let mut outcome = prober.send(&request, ends).await;
     for _ in 0..TAUGHT_MAX {
         let Err(failed) = &outcome else { break };
-        let taught = failed.teaches(deployment, &request.model, known);
-        if taught.is_none() && !learn(deployment, failed, request.tokens) {
-            break;
+        let at = (&**deployment, &*request.model);
+        match failed.teaches(taught.known(at)) {
+            Some(lesson) => taught.add(at, lesson),
+            None if learn(deployment, failed, request.tokens) => {}
+            None => break,
         }
-        known = taught.unwrap_or(known);
-        request = build(serving, deployment, spending);
+        request = build(serving, deployment, (spending, &taught));
         outcome = prober.send(&request, ends).await;
+    }
+    if matches!(outcome, Ok(Some(_)))
+        && let Some(known) = taught.proved((deployment, &request.model))
+    {
+        note_learned(deployment, &request.model, known);
     }
     let ended = clock::now().millis();
     let verdict = match outcome {

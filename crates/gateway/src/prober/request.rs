@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::deployment::{Deployment, DeploymentIndex, Taught};
 use hale_core::health::probe::{ProbeKind, kind, model};
 use hale_core::operation::Operation;
 use hale_core::prices;
@@ -59,11 +59,11 @@ pub(super) struct ProbeOperation {
     pub(super) prepared: Result<Prepared, Unfit>,
 }
 
-/// Builds the probe of `deployment`.
+/// Builds the probe of `deployment`, without what it `taught` to leave out.
 pub(super) fn build(
     serving: &Serving,
     deployment: &Deployment,
-    spending: Spending,
+    (spending, taught): (Spending, &Taught),
 ) -> ProbeRequest {
     let named = model(deployment);
     let kind = match spending {
@@ -93,7 +93,7 @@ pub(super) fn build(
         drop_params: serving.snapshot.gateway.drop_params || deployment.endpoint.rules.drops_params,
         kept: None,
         client_version: None,
-        known: deployment.known(&model),
+        known: taught.known((deployment, &model)),
         prefix: None,
         seals: None,
         fetched: None,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::deployment::{Deployment, DeploymentIndex, Taught};
 use hale_core::health::FailureCount;
 use hale_core::health::probe::{Allowance, Finding, ProbeResult};
 use tokio::sync::{Semaphore, oneshot};
@@ -66,7 +66,7 @@ pub(crate) fn probe_groups(serving: &Serving, targets: &[DeploymentIndex]) -> Ve
     let mut places: HashMap<u64, usize> = HashMap::new();
     for index in targets {
         let deployment = serving.snapshot.deployment(*index);
-        let built = request::build(serving, deployment, Spending::Allowed);
+        let built = request::build(serving, deployment, (Spending::Allowed, &Taught::default()));
         let place = *places.entry(built.identity(serving, *index)).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.members.push(*index),

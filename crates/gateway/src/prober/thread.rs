@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hale_core::cause::Cause;
-use hale_core::deployment::Deployment;
+use hale_core::deployment::{Deployment, Taught};
 use hale_core::health::probe::{Finding, ProbeResult, Schedule, Start, Status, Subject};
 use hale_core::health::{Evidence, FailureCount};
 use hale_core::time::Millis;
@@ -356,7 +356,7 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
         if is_not_probed(serving, deployment) {
             continue;
         }
-        let built = request::build(serving, deployment, Spending::Allowed);
+        let built = request::build(serving, deployment, (Spending::Allowed, &Taught::default()));
         let identity = built.identity(serving, deployment.index);
         if let Some(known) = places.get(&identity).and_then(|place| subjects.get_mut(*place)) {
             known.members.push(deployment.index);

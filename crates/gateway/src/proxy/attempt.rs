@@ -42,7 +42,7 @@ pub(crate) use self::call::{
     Scope, TimeLimit, Unprepared,
 };
 use self::error_body::{Addressed, is_encoded, refused};
-pub(crate) use self::failed::{ANSWER_TOO_LARGE, Failed};
+pub(crate) use self::failed::{ANSWER_TOO_LARGE, Failed, note_learned};
 pub(crate) use self::first_content::{END_MAX_MS, Framed};
 pub(crate) use self::model_list::expect_list;
 pub(crate) use self::stream_room::StreamRoom;

@@ -10,7 +10,7 @@ mod passed_over;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hale_core::deployment::Deployment;
+use hale_core::deployment::{Deployment, Taught};
 use hale_core::group::GroupIndex;
 use hale_core::health::Known;
 use hale_core::health::outcome::{Lacking, ProviderError};
@@ -22,6 +22,7 @@ use http::Response;
 
 use super::attempt::{
     Answered, Attempt, Audience, Call, Destination, Failed, Scope, TimeLimit, Unprepared,
+    note_learned,
 };
 use super::attempt_guard::{AttemptGuard, Entry, Times};
 use super::broken_off::Rescue;
@@ -41,7 +42,7 @@ use crate::limits::Held;
 use crate::waiting::Place;
 
 /// How often an attempt is made once more, because its refusal taught something.
-const TAUGHT_MAX: u32 = 4;
+const TAUGHT_MAX: usize = 4;
 
 /// A request for a model, with its route, its delivery and the errors it has met.
 pub(super) struct Exchange {
@@ -71,8 +72,10 @@ pub(super) struct Exchange {
     pub(super) no_turn: Option<explain::NoTurn>,
     /// What the provider of the last attempt had refused to be told before it.
     pub(super) known: Known,
-    /// Attempts that were made once more because a refusal taught something.
-    taught: u32,
+    /// Attempts that were made once more because of what a server lacks.
+    done_otherwise: usize,
+    /// What refusals taught.
+    taught: Taught,
     /// Tells its attempts from those of other requests.
     number: u64,
     /// The limit of the last attempt, milliseconds.
@@ -140,7 +143,8 @@ impl Exchange {
             place: None,
             no_turn: None,
             known: Known::default(),
-            taught: 0,
+            done_otherwise: 0,
+            taught: Taught::default(),
             number,
             timeout_ms: None,
         };
@@ -212,6 +216,7 @@ impl Exchange {
             }
             match result {
                 Ok(answered) => {
+                    self.proved(&plan);
                     let resent = self.was_resent(&begun);
                     let winner = Winner { plan, ignored_probes, resent };
                     if answered.content.differs() {
@@ -250,9 +255,27 @@ impl Exchange {
         let can_tell = failed.about.lacking() == Some(Lacking::Need(Need::Vision))
             && !self.known.has_no_images()
             && self.request.peek().is_some_and(images::are_past);
-        let taught = can_do || can_tell || failed.teaches(deployment, &model, self.known).is_some();
-        self.taught += u32::from(taught);
-        taught && self.taught <= TAUGHT_MAX
+        let otherwise = can_do || can_tell;
+        let lesson = if otherwise { None } else { failed.teaches(self.known) };
+        self.done_otherwise += usize::from(otherwise);
+        if let Some(lesson) = lesson {
+            self.taught.add((deployment, &model), lesson);
+        }
+        let again = self.done_otherwise + self.taught.count();
+        (otherwise || lesson.is_some()) && again <= TAUGHT_MAX
+    }
+
+    /// The deployment of `plan` answered: what it taught before is true, for all requests.
+    fn proved(&mut self, plan: &AttemptPlan) {
+        if self.taught.count() == 0 {
+            return;
+        }
+        let snapshot = &self.arrival.serving.snapshot;
+        let deployment = snapshot.deployment(plan.deployment);
+        let model = self.plan.target().upstream_model(snapshot, deployment);
+        if let Some(known) = self.taught.proved((deployment, &model)) {
+            note_learned(deployment, &model, known);
+        }
     }
 
     /// Makes the attempt; `None` when another request took the deployment's last slot first.
@@ -267,7 +290,7 @@ impl Exchange {
         let context = self.plan.failure_context(&serving.snapshot, plan);
         let worker = self.arrival.worker.clone();
         let entry = Entry::new(&worker, deployment, plan, (self.number, context));
-        self.known = deployment.known(&destination.model);
+        self.known = self.taught.known((deployment, &destination.model));
         let operation = self.request.operation;
         let model = self.plan.target().model_in_many(&serving.snapshot, deployment);
         if operation.is_estimable()

@@ -222,6 +222,56 @@ fn an_effort_that_a_provider_refuses_is_learned_for_that_model_only() {
 }
 
 #[test]
+fn what_a_provider_quotes_of_one_request_changes_no_other() {
+    // It refuses the request for what the client wrote, whatever Hale leaves out.
+    let upstream = FakeUpstream::with(|request| {
+        let body = request.json();
+        let role = body["messages"][0]["role"].as_str().unwrap();
+        let unknown = body.as_object().unwrap().keys().find(|name| name.contains(' '));
+        let refusal = |message: String| {
+            let error = openai::error(&message, "invalid_request_error", "invalid_value");
+            Script::with_status(400).json(&error)
+        };
+        match unknown {
+            _ if role != "user" => {
+                refusal(format!("Invalid value: '{role}'. It is not supported."))
+            }
+            Some(name) => refusal(format!("Unrecognized request argument supplied: {name}")),
+            None => Script::answer(request),
+        }
+    });
+    let sibling = FakeUpstream::start();
+    let hale = start("openai/gpt-5", &upstream, &sibling);
+    let mut asked = openai::stream_request("m", "hi");
+    asked["max_completion_tokens"] = json!(500);
+    asked["reasoning_effort"] = json!("high");
+    asked["stream_options"] = json!({"include_usage": true});
+    for role in [
+        "max_completion_tokens must be <= 7",
+        "stream_options",
+        "does not support thinking",
+        "`reasoning_effort` must be one of low",
+        "max_completion_tokens is not supported, use max_tokens",
+    ] {
+        let mut body = asked.clone();
+        body["messages"][0]["role"] = json!(role);
+        assert_eq!(chat_with(&hale, &[], &body).status, 400, "{role}");
+    }
+    for name in ["foo stream_options", "reasoning_effort x", "a user"] {
+        let mut body = asked.clone();
+        body[name] = json!(1);
+        assert_eq!(chat_with(&hale, &[], &body).status, 400, "{name}");
+    }
+    assert_eq!(learned(&hale), json!({}));
+    served(&chat_with(&hale, &[], &asked));
+    let sent = upstream.requests().last().unwrap().json();
+    for field in ["max_completion_tokens", "reasoning_effort", "stream_options"] {
+        assert_eq!(sent[field], asked[field], "{field}");
+    }
+    assert!(sibling.requests().is_empty());
+}
+
+#[test]
 fn what_a_client_did_wrong_teaches_nothing() {
     let refusal = json!({"error": {"message": "Unknown parameter: 'stream_options.foo'.", "param": "stream_options.foo",
         "code": "unknown_parameter"}});

@@ -55,7 +55,6 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         return plain(body);
     };
     let message = message.or(of_aws);
-    let object_message = message;
     let code = code.or(number);
     let message = match error {
         Some(error) if error.starts_with('"') => Some(error),
@@ -75,7 +74,7 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
             .map(|code| clean(&code, 100))
             .or_else(|| named(code.or(error_code).or(original))),
         param: named(param),
-        wait_ms: google_error::wait_ms(details, object_message),
+        wait_ms: google_error::wait_ms(details),
     }
 }
 

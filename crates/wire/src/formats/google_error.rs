@@ -12,8 +12,6 @@ use crate::bytes::elements::elements;
 use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 
-/// What comes before a time in Google's message.
-const RETRY_IN: &str = "Please retry in ";
 /// Longest text of a detail that is read, in bytes.
 const TEXT_MAX: usize = 4 << 10;
 
@@ -29,8 +27,8 @@ pub(super) fn code(details: &str) -> Option<String> {
     quota.or_else(|| all(details, "reason").find_map(text))
 }
 
-/// How long an error with these `details` and this `message`, both as JSON text, asks the gateway to wait, in milliseconds.
-pub(super) fn wait_ms(details: Option<&str>, message: Option<&str>) -> Option<u64> {
+/// How long an error with these `details`, JSON text, asks the gateway to wait, in milliseconds.
+pub(super) fn wait_ms(details: Option<&str>) -> Option<u64> {
     let delay = |raw: &str| {
         if raw.starts_with('"') {
             return duration_ms(&text(raw)?);
@@ -44,13 +42,7 @@ pub(super) fn wait_ms(details: Option<&str>, message: Option<&str>) -> Option<u6
                 .saturating_add(number(nanos)?.div_ceil(1_000_000)),
         )
     };
-    let told = details.and_then(|details| all(details, "retryDelay").find_map(delay));
-    told.or_else(|| {
-        let (_, tail) = message?.split_once(RETRY_IN)?;
-        let is_of_time = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'h' | 'm' | 's');
-        let end = tail.find(|c| !is_of_time(c)).unwrap_or(tail.len());
-        duration_ms(tail[..end].trim_end_matches('.'))
-    })
+    all(details?, "retryDelay").find_map(delay)
 }
 
 /// An error of the gateway.
@@ -174,7 +166,7 @@ mod tests {
     fn a_detail_of_an_odd_form_hides_none_of_the_others() {
         let details = r#"[{"violations":{"a":1}},7,{"retryDelay":"38s"},{"violations":[3,{"quotaId":"XPerDay"}]}]"#;
         assert_eq!(code(details).as_deref(), Some("XPerDay"));
-        assert_eq!(wait_ms(Some(details), None), Some(38_000));
+        assert_eq!(wait_ms(Some(details)), Some(38_000));
     }
 
     #[test]
@@ -189,10 +181,8 @@ mod tests {
             (r#"[{"a":1},{"retryDelay":"38.9s"}]"#, "Please retry in 9s.", Some(38_900)),
             (r#"[{"retryDelay":"0.05s"}]"#, "", Some(50)),
             (r#"[{"retryDelay":{"seconds":38,"nanos":500000000}}]"#, "", Some(38_500)),
-            ("[]", "x\\nPlease retry in 38.92s.", Some(38_920)),
-            ("[]", "Please retry in 1m3.5s", Some(63_500)),
-            ("[]", "Please retry in 12h4m", Some(43_440_000)),
-            ("[]", "Please retry in a while", None),
+            // A time in the text is read by the classifier.
+            ("[]", "Please retry in 38.92s.", None),
             (r#"[{"retryDelay":"soon"}]"#, "", None),
             (r#"{"retryDelay":"1s"}"#, "", None),
             ("[]", "", None),

@@ -13,7 +13,7 @@ const EPOCH_MS: f64 = 1e12;
 /// The wait that the headers ask for, in milliseconds. `now_unix_ms` is the wall clock.
 ///
 /// `retry-after-ms` takes precedence over `retry-after` (seconds, an HTTP date or RFC 3339). For a 429 without them the
-/// longest of `x-ratelimit-reset*` and `anthropic-ratelimit-*-reset` counts: of those whose remaining count is 0, or
+/// longest of `x-ratelimit-reset*`, `ratelimit-reset`, `ratelimitbysize-reset` and `anthropic-ratelimit-*-reset` counts: of those whose remaining count is 0, or
 /// else of all. Providers send these with every answer, so they mean nothing for other failures.
 #[must_use]
 pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
@@ -48,6 +48,10 @@ pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Opti
 fn remaining_of(name: &str) -> Option<String> {
     if let Some(what) = name.strip_prefix("x-ratelimit-reset") {
         return Some(format!("x-ratelimit-remaining{what}"));
+    }
+    // The IETF's draft, and Mistral's name for the tokens of a minute.
+    if let Some(what @ ("ratelimit" | "ratelimitbysize")) = name.strip_suffix("-reset") {
+        return Some(format!("{what}-remaining"));
     }
     let what = name.strip_prefix("anthropic-ratelimit-")?.strip_suffix("-reset")?;
     Some(format!("anthropic-ratelimit-{what}-remaining"))
@@ -146,6 +150,8 @@ mod tests {
         assert_eq!(hint(&[("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT")]), Some(0));
         assert_eq!(hint(&[("x-ratelimit-reset-requests", "6m0s")]), Some(360_000));
         assert_eq!(hint(&[("x-ratelimit-reset-tokens", "120ms")]), Some(120));
+        assert_eq!(hint(&[("ratelimit-reset", "7"), ("ratelimit-remaining", "0")]), Some(7_000));
+        assert_eq!(hint(&[("ratelimitbysize-reset", "12")]), Some(12_000));
     }
 
     #[test]

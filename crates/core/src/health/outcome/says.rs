@@ -25,6 +25,8 @@ const NO_MODEL: &[&str] = &[
     "1211",
     "RESOURCE_DOES_NOT_EXIST",
     "ENDPOINT_NOT_FOUND",
+    // Together's.
+    "model_not_available",
 ];
 
 pub(super) fn code_is(error: &ProviderError, codes: &[&str]) -> bool {
@@ -36,7 +38,7 @@ pub(super) fn kind_is(error: &ProviderError, kinds: &[&str]) -> bool {
 }
 
 /// Codes that only repeat the status: the text may say more.
-const GENERAL_CODES: [&str; 16] = [
+const GENERAL_CODES: [&str; 17] = [
     "BAD_REQUEST",
     "INVALID_PARAMETER_VALUE",
     "BadRequest",
@@ -47,6 +49,7 @@ const GENERAL_CODES: [&str; 16] = [
     "ValidationException",
     "bad_request",
     "invalid_argument",
+    "invalid_prompt",
     "invalid_request",
     "invalid_request_error",
     "invalid_request_message",
@@ -130,7 +133,8 @@ pub(super) fn is_context(error: &ProviderError) -> bool {
             ],
         )
         || (kind_is(error, VALIDATION) && says(error, &["must have less than", "must be <="]))
-        || (kind_is(error, VALIDATION) && error.message.contains("`max_new_tokens` must be <="))
+        || error.message.contains("tokens + `max_new_tokens` must be <=")
+        || says(error, &["tokens + max_new_tokens must be <="])
 }
 
 pub(super) fn is_policy(error: &ProviderError) -> bool {
@@ -154,7 +158,7 @@ pub(super) fn is_policy(error: &ProviderError) -> bool {
             &[
                 "content management policy",
                 "content filtering policy",
-                "violating our usage policy",
+                "violating our usage polic",
                 "your input was flagged",
                 "content exists risk",
                 "usage guidelines",
@@ -163,7 +167,9 @@ pub(super) fn is_policy(error: &ProviderError) -> bool {
 }
 
 pub(super) fn is_quota(error: &ProviderError) -> bool {
-    const CODES: [&str; 5] = [
+    const CODES: [&str; 6] = [
+        // Zhipu's: the account is in arrears.
+        "1113",
         "insufficient_quota",
         "billing_hard_limit_reached",
         "billing_not_active",
@@ -172,7 +178,10 @@ pub(super) fn is_quota(error: &ProviderError) -> bool {
     ];
     const KINDS: [&str; 4] =
         ["insufficient_quota", "billing_error", "budget_exceeded", "exceeded_current_quota_error"];
-    const WORDS: [&str; 7] = [
+    // Fireworks, xAI and Cloudflare among them.
+    const WORDS: [&str; 9] = [
+        "any credits",
+        "daily free allocation",
         "monthly limit",
         "credit balance is too low",
         "prepayment credits are depleted",
@@ -187,6 +196,7 @@ pub(super) fn is_quota(error: &ProviderError) -> bool {
         let next = error.message[at + limit.len()..].chars().next();
         !next.is_some_and(|c| c.is_ascii_digit() || c == '.')
     });
+    let is_suspended = says(error, &["account"]) && says(error, &["suspended"]);
     // Cohere limits the keys of trials by the minute and by the month.
     let is_of_a_trial = says(error, &["trial key"]) && !says(error, &["/ minute"]);
     code_is(error, &CODES)
@@ -194,6 +204,7 @@ pub(super) fn is_quota(error: &ProviderError) -> bool {
         || says(error, &WORDS)
         || is_of_a_day
         || is_of_a_trial
+        || is_suspended
         || (is_none && kind_is(error, &["RESOURCE_EXHAUSTED"]))
 }
 
@@ -216,6 +227,7 @@ pub(super) fn is_overload(error: &ProviderError) -> bool {
                 "overloaded",
                 "high demand",
                 "at capacity",
+                "capacity exceeded",
                 "server busy",
                 "maximum pending requests",
                 "queue is full",
@@ -355,9 +367,12 @@ pub(super) fn knows_no_model(error: &ProviderError) -> bool {
             && says(error, &[" does not exist", " not found", " is not loaded"]))
 }
 
-/// The server has no such path, said under a 200. Source: LM Studio's users.
+/// The server has no such path, said under a status that says less. Source of the first words: LM Studio's users.
 pub(super) fn knows_no_path(error: &ProviderError) -> bool {
-    says(error, &["unexpected endpoint or method"])
+    // Cloudflare's and Azure's words.
+    const WORDS: [&str; 3] =
+        ["unexpected endpoint or method", "no route for that uri", "api version not supported"];
+    says(error, &WORDS)
 }
 
 /// Whether a 404 is about the model.
@@ -368,7 +383,7 @@ pub(super) fn names_the_model(error: &ProviderError) -> bool {
 }
 
 /// Whether a 404 is about something that the client named: a parameter, a file, a response, ...
-pub(super) fn names_a_client_object(error: &ProviderError) -> bool {
+pub(super) fn is_about_a_client_object(error: &ProviderError) -> bool {
     const WORDS: [&str; 9] = [
         "no such file",
         "file_id",
@@ -392,14 +407,25 @@ pub(super) fn names_a_client_object(error: &ProviderError) -> bool {
         "container_",
         "skill_",
     ];
-    let is_id = |word: &str| {
-        IDS.iter().any(|start| word.len() > start.len() && word.starts_with(start))
-            || is_prefixed_id(word)
-    };
-    let breaks = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-';
-    error.param.as_deref().is_some_and(|param| param != "model")
-        || text_has(error, &WORDS)
-        || error.message.split(breaks).any(is_id)
+    let is_id =
+        |word: &str| IDS.iter().any(|start| word.len() > start.len() && word.starts_with(start));
+    match error.param.as_deref() {
+        Some("model") => false,
+        Some(_) => true,
+        None => {
+            !code_is(error, NO_MODEL)
+                && (text_has(error, &WORDS) || words_of(&error.message).any(is_id))
+        }
+    }
+}
+
+/// Whether a 404 names something by an id as providers make them.
+pub(super) fn names_an_id(error: &ProviderError) -> bool {
+    words_of(&error.message).any(is_prefixed_id)
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
 }
 
 /// Whether it is about something that a request refers to and that is not there, or not for this account: a cached content, a file, a
@@ -435,6 +461,13 @@ fn is_prefixed_id(word: &str) -> bool {
 pub(super) fn is_a_servers_fault(error: &ProviderError) -> bool {
     says(
         error,
-        &["failed to load model", "error loading model", "model is unloaded", "model has crashed"],
+        &[
+            "failed to load model",
+            "error loading model",
+            "model is unloaded",
+            "model has crashed",
+            // NVIDIA's.
+            "degraded function",
+        ],
     )
 }

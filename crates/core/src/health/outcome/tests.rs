@@ -286,3 +286,109 @@ fn a_quota_of_a_day_lasts_until_midnight_at_google() {
     let minute = google(Some("RequestsPerMinute"), "RESOURCE_EXHAUSTED", "x");
     assert_eq!(minute.wait_ms(Cause::RateLimited, noon), None);
 }
+
+#[test]
+fn what_a_client_named_is_its_own_fault_whatever_the_text_says_of_models() {
+    let named = |param: Option<&str>, message: &str| ProviderError {
+        param: param.map(str::to_owned),
+        ..error(None, message)
+    };
+    let cause = |body: &ProviderError| classify(&Observation::Status(404, body)).cause;
+    for body in [
+        named(Some("file_id"), "The file file-abc123 was not found for this model deployment"),
+        named(Some("previous_response_id"), "Not found for model gpt-x"),
+        named(None, "No cached model response with id resp_abc"),
+        named(None, "This model deployment has no file-abc123"),
+    ] {
+        assert_eq!(cause(&body), Cause::BadRequest, "{body:?}");
+    }
+    for body in [
+        named(Some("model"), "not found"),
+        named(None, "The model `llama_r1distill7b` does not exist"),
+        error(Some("model_not_found"), "no file-abc123"),
+    ] {
+        assert_eq!(cause(&body), Cause::NotFound, "{body:?}");
+    }
+}
+
+/// Texts: Fireworks, Groq, Cloudflare, Zhipu, xAI, Together, NVIDIA, Azure, text-generation-inference, OpenAI.
+#[test]
+fn refusals_of_every_status_say_whose_they_are() {
+    let rows = [
+        (410, error(None, "The model has reached its end of life"), Cause::NotFound, About::Whole),
+        (
+            412,
+            error(None, "Account x is suspended, possibly due to billing"),
+            Cause::Quota,
+            About::Whole,
+        ),
+        (498, error(None, "Flex tier capacity exceeded"), Cause::Overloaded, About::Whole),
+        (
+            413,
+            error(None, "Request too large for model `x` on tokens per minute (TPM)"),
+            Cause::ContextWindow,
+            About::Whole,
+        ),
+        (423, error(None, "The endpoint is paused"), Cause::ServerError, About::Whole),
+        (425, error(None, ""), Cause::ServerError, About::Whole),
+        (407, error(None, ""), Cause::BadResponse, About::Whole),
+        (421, error(None, ""), Cause::BadResponse, About::Whole),
+        (418, error(None, "no"), Cause::BadRequest, About::Unclear),
+        (409, error(None, "conflict"), Cause::BadRequest, About::Unclear),
+        (411, error(None, ""), Cause::BadRequest, About::Unclear),
+        (451, error(None, ""), Cause::BadRequest, About::Unclear),
+        (409, error(Some("1113"), ""), Cause::Quota, About::Whole),
+        (429, error(Some("1113"), "in arrears"), Cause::Quota, About::Whole),
+        (
+            429,
+            error(Some("3036"), "you have used up your daily free allocation of neurons"),
+            Cause::Quota,
+            About::Whole,
+        ),
+        (403, error(None, "Your team doesn't have any credits yet"), Cause::Quota, About::Whole),
+        (
+            400,
+            error(Some("model_not_available"), "Unable to access non-serverless model"),
+            Cause::NotFound,
+            About::Whole,
+        ),
+        (400, error(Some("7000"), "No route for that URI"), Cause::NotFound, About::Address),
+        (400, error(None, "API version not supported"), Cause::NotFound, About::Address),
+        (400, error(None, "DEGRADED function cannot be invoked"), Cause::ServerError, About::Whole),
+        (
+            422,
+            error(None, "`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000"),
+            Cause::ContextWindow,
+            About::Whole,
+        ),
+        (
+            400,
+            error(None, "inputs tokens + max_new_tokens must be <= 8193"),
+            Cause::ContextWindow,
+            About::Whole,
+        ),
+        (
+            400,
+            error(
+                Some("invalid_prompt"),
+                "Your prompt was flagged as potentially violating our usage policy",
+            ),
+            Cause::ContentPolicy,
+            About::Whole,
+        ),
+    ];
+    for (status, body, cause, about) in rows {
+        let expected = Classified { cause, about };
+        assert_eq!(classify(&Observation::Status(status, &body)), expected, "{status} {body:?}");
+    }
+}
+
+#[test]
+fn a_text_says_how_long_to_wait_where_load_is_the_cause() {
+    let body = error(None, "Rate limit reached. Please try again in 7.66s.");
+    assert_eq!(body.wait_ms(Cause::RateLimited, 0), Some(7_660));
+    assert_eq!(body.wait_ms(Cause::ServerError, 0), None);
+    assert_eq!(body.wait_ms(Cause::BadRequest, 0), None);
+    let of_header = ProviderError { wait_ms: Some(1_000), ..body };
+    assert_eq!(of_header.wait_ms(Cause::RateLimited, 0), Some(1_000));
+}

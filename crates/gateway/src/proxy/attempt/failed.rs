@@ -8,7 +8,7 @@ use hale_core::deployment::Deployment;
 use hale_core::health::outcome::{
     About, Classified, Lacking, Observation, ProviderError, classify,
 };
-use hale_core::health::{Failure, Known, Obstacle};
+use hale_core::health::{Failure, Known, Lesson, Obstacle, lesson};
 use hale_core::provider::WireFormat;
 use hale_core::route::SetBy;
 use hale_core::tenancy::Denied;
@@ -25,6 +25,16 @@ use crate::upstream::{BodyError, SendError};
 
 /// The status of an answer that is larger than the operator permits. Other limits of the gateway's own have others.
 pub(crate) const ANSWER_TOO_LARGE: u16 = 502;
+
+/// Says what is left out of all calls of `model` from now on.
+pub(crate) fn note_learned(deployment: &Deployment, model: &str, known: Known) {
+    tracing::info!(
+        deployment = &*deployment.display.name,
+        model,
+        learned = known.words().join("; "),
+        "the provider refuses a parameter and answers without it: it is left out from now on"
+    );
+}
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -80,27 +90,16 @@ impl Failed {
         self.error.wait_ms
     }
 
-    /// What is known about `model` after this failure, if its provider refused something that Hale added or that only
-    /// advises, and more than `known`: the attempt can be made without it.
-    pub(crate) fn teaches(
-        &self,
-        deployment: &Deployment,
-        model: &str,
-        known: Known,
-    ) -> Option<Known> {
+    /// What this failure teaches beyond `known`, if the provider refused something that Hale added or that only advises: the
+    /// attempt can be made without it.
+    pub(crate) fn teaches(&self, known: Known) -> Option<Lesson> {
         let refused = match self.status {
             Some(status) => (400..500).contains(&status) && !self.cause.blames_deployment(),
             // An error in a stream that has begun has no status of its own.
             None => self.cause == Cause::BadRequest,
         };
-        let learned = refused.then(|| deployment.learn(model, &self.error, known)).flatten()?;
-        tracing::info!(
-            deployment = &*deployment.display.name,
-            model,
-            learned = learned.words().join("; "),
-            "the provider refuses a parameter, and the attempt is made without it"
-        );
-        Some(learned)
+        let lesson = refused.then(|| lesson(&self.error)).flatten()?;
+        (known.with(lesson) != known).then_some(lesson)
     }
 
     /// It is about a count: the gateway estimates instead. What the server answered to that says nothing about its model,

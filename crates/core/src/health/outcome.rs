@@ -200,6 +200,7 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         429 if says::is_own_overload(error) => Cause::Overloaded,
         429 => Cause::RateLimited,
         413 if says::is_context(error) || says::is_beyond_the_rate(error) => Cause::ContextWindow,
+        413 => Cause::BadRequest,
         // The gateway chose the proxy, the server and the protocol.
         407 | 421 => Cause::BadResponse,
         410 if !says::is_about_a_client_object(error) => Cause::NotFound,

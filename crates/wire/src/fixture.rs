@@ -112,6 +112,7 @@ pub(crate) fn view() -> View {
         earlier_usd: 0.0,
         merges_reasoning: false,
         created: 7,
+        unix_ms: 0,
         answer_id: None,
         upstream_model: None,
         notes: None,

@@ -158,6 +158,7 @@ mod tests {
             earlier_usd: 0.0,
             merges_reasoning: false,
             created: 1,
+            unix_ms: 0,
             answer_id: None,
             upstream_model: None,
             notes: None,

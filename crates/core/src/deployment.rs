@@ -24,6 +24,7 @@ use crate::provider::{self, HostOwner, Provider};
 use crate::route::{AccessWindow, Needs, SetBy, TagRules};
 use crate::secret::Secret;
 use crate::takes::Takes;
+use crate::tenancy::KeyLimits;
 use crate::time::Millis;
 use crate::vertex::{Publisher, Vertex};
 use crate::wire_format::WireFormat;
@@ -384,6 +385,8 @@ pub struct Limits {
     pub tpm: Option<u64>,
     /// Limit of attempts in flight.
     pub max_parallel: Option<u32>,
+    /// Of each key, if it has none of its own for the model.
+    pub of_keys: KeyLimits,
     /// Comments in silent streams.
     pub keepalive: Keepalive,
 }

@@ -66,6 +66,7 @@ pub fn run() -> ExitCode {
         cli::Command::Manual(options) => cli::completions::manual(&options, cli::table()),
         cli::Command::Db(options) => cli::db::run(&options),
         cli::Command::Key(options) => cli::keys::run(&options),
+        cli::Command::Team(options) => cli::teams::run(&options),
         cli::Command::Migrate(options) => cli::migrate::run(&options),
         cli::Command::Spend(options) => cli::spend::run(&options),
         cli::Command::Demo(options) => demo::run(&options),

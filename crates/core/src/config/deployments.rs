@@ -135,6 +135,7 @@ fn merge(earlier: &mut Draft, again: &Draft, path: &Path<'_>, problems: &mut Pro
     let limits = &mut earlier.deployment.routing.limits;
     limits.rpm = sum(limits.rpm, again.deployment.routing.limits.rpm);
     limits.tpm = sum(limits.tpm, again.deployment.routing.limits.tpm);
+    limits.of_keys = limits.of_keys.least(again.deployment.routing.limits.of_keys);
 }
 
 /// The parts of an entry.

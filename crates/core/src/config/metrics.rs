@@ -21,7 +21,9 @@ const BOUND_MAX: f64 = 1e6;
 /// The families of LiteLLM's names that are served and can be chosen.
 #[rustfmt::skip]
 pub(super) const SERVED: &[&str] = &[
-    "litellm_cache_hits_metric", "litellm_cache_misses_metric", "litellm_callback_logging_failures_metric",
+    "litellm_api_key_budget_remaining_hours_metric", "litellm_api_key_max_budget_metric", "litellm_cache_hits_metric",
+    "litellm_cache_misses_metric", "litellm_callback_logging_failures_metric",
+    "litellm_customer_budget_remaining_hours_metric", "litellm_customer_max_budget_metric",
     "litellm_deployment_cooled_down", "litellm_deployment_failed_fallbacks", "litellm_deployment_failure_responses",
     "litellm_deployment_latency_per_output_token", "litellm_deployment_rpm_limit", "litellm_deployment_state",
     "litellm_deployment_success_responses", "litellm_deployment_successful_fallbacks",
@@ -29,13 +31,18 @@ pub(super) const SERVED: &[&str] = &[
     "litellm_in_flight_requests", "litellm_input_audio_tokens_metric", "litellm_input_cache_creation_tokens_metric",
     "litellm_input_cached_tokens_metric", "litellm_input_tokens_metric", "litellm_llm_api_failed_requests_metric",
     "litellm_llm_api_latency_metric", "litellm_llm_api_time_to_first_token_metric",
+    "litellm_org_budget_remaining_hours_metric", "litellm_org_max_budget_metric",
     "litellm_output_audio_tokens_metric", "litellm_output_reasoning_tokens_metric", "litellm_output_tokens_metric",
     "litellm_overhead_latency_metric", "litellm_overhead_with_guardrails_latency_metric",
     "litellm_provider_cache_creation_input_tokens_metric", "litellm_provider_cache_read_input_tokens_metric",
     "litellm_provider_remaining_budget_metric", "litellm_proxy_failed_requests_metric",
-    "litellm_proxy_total_requests_metric", "litellm_remaining_requests_metric", "litellm_remaining_tokens_metric",
-    "litellm_request_queue_time_seconds", "litellm_request_total_latency_metric", "litellm_requests_metric",
-    "litellm_spend_metric", "litellm_total_tokens_metric",
+    "litellm_proxy_total_requests_metric", "litellm_remaining_api_key_budget_metric",
+    "litellm_remaining_customer_budget_metric", "litellm_remaining_org_budget_metric",
+    "litellm_remaining_requests_metric", "litellm_remaining_team_budget_metric", "litellm_remaining_tokens_metric",
+    "litellm_remaining_user_budget_metric", "litellm_request_queue_time_seconds",
+    "litellm_request_total_latency_metric", "litellm_requests_metric", "litellm_spend_metric",
+    "litellm_team_budget_remaining_hours_metric", "litellm_team_max_budget_metric", "litellm_total_tokens_metric",
+    "litellm_user_budget_remaining_hours_metric", "litellm_user_max_budget_metric",
 ];
 
 /// The names of families that a config can choose, of those that are served.
@@ -47,26 +54,20 @@ pub const fn served() -> &'static [&'static str] {
 /// Those that Hale has no numbers for.
 #[rustfmt::skip]
 const OTHERS: &[&str] = &[
-    "litellm_api_key_budget_remaining_hours_metric", "litellm_api_key_max_budget_metric",
-    "litellm_api_key_rate_limit_allowed_metric", "litellm_api_key_rate_limit_used_metric", "litellm_cached_tokens_metric",
-    "litellm_check_batch_cost_errors_total", "litellm_check_batch_cost_jobs_polled",
+    "litellm_api_key_rate_limit_allowed_metric", "litellm_api_key_rate_limit_used_metric",
+    "litellm_cached_tokens_metric", "litellm_check_batch_cost_errors_total", "litellm_check_batch_cost_jobs_polled",
     "litellm_check_batch_cost_jobs_processed_total", "litellm_check_batch_cost_last_run_timestamp",
-    "litellm_customer_budget_remaining_hours_metric", "litellm_customer_max_budget_metric",
     "litellm_guardrail_errors_total", "litellm_guardrail_latency_seconds", "litellm_guardrail_requests_total",
     "litellm_in_memory_daily_spend_update_queue_size", "litellm_in_memory_spend_update_queue_size",
     "litellm_managed_batch_created_total", "litellm_managed_batch_duration_seconds",
     "litellm_managed_file_created_total", "litellm_managed_file_deleted_total", "litellm_managed_file_size_bytes",
-    "litellm_mcp_tool_call_spend_metric", "litellm_mcp_tool_calls_total",
-    "litellm_org_budget_remaining_hours_metric", "litellm_org_max_budget_metric", "litellm_pod_lock_manager_size",
+    "litellm_mcp_tool_call_spend_metric", "litellm_mcp_tool_calls_total", "litellm_pod_lock_manager_size",
     "litellm_project_model_rate_limit_allowed_metric", "litellm_project_model_rate_limit_used_metric",
     "litellm_redis_daily_spend_update_queue_size", "litellm_redis_spend_update_queue_size",
-    "litellm_remaining_api_key_budget_metric", "litellm_remaining_api_key_requests_for_model",
-    "litellm_remaining_api_key_tokens_for_model", "litellm_remaining_customer_budget_metric",
-    "litellm_remaining_org_budget_metric", "litellm_remaining_team_budget_metric",
-    "litellm_remaining_user_budget_metric", "litellm_spend_capture_rate", "litellm_team_budget_remaining_hours_metric",
-    "litellm_team_max_budget_metric", "litellm_team_members_metric", "litellm_team_rate_limit_allowed_metric",
-    "litellm_team_rate_limit_used_metric", "litellm_user_budget_remaining_hours_metric",
-    "litellm_user_max_budget_metric", "litellm_video_duration_seconds_metric", "litellm_zero_cost_requests_total",
+    "litellm_remaining_api_key_requests_for_model", "litellm_remaining_api_key_tokens_for_model",
+    "litellm_spend_capture_rate", "litellm_team_members_metric", "litellm_team_rate_limit_allowed_metric",
+    "litellm_team_rate_limit_used_metric", "litellm_video_duration_seconds_metric",
+    "litellm_zero_cost_requests_total",
 ];
 
 /// Labels of clients, which are empty unless a group names them.

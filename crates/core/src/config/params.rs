@@ -218,6 +218,8 @@ impl Params {
         match field.row.name {
             "rpm" => self.limits.rpm = field.count(problems),
             "tpm" => self.limits.tpm = field.count(problems),
+            "default_api_key_rpm_limit" => self.limits.of_keys.rpm = field.count(problems),
+            "default_api_key_tpm_limit" => self.limits.of_keys.tpm = field.count(problems),
             "timeout" => self.limits.timeout_ms = field.time(problems),
             "request_timeout" => self.request_timeout_ms = field.time(problems),
             "stream_timeout" => self.limits.stream_timeout_ms = field.time(problems),

@@ -11,17 +11,28 @@ use crate::prices;
 use crate::snapshot::Snapshot;
 use crate::tenancy::Denied;
 use crate::tenancy::access::{KeyAccess, Renamed};
+use crate::tenancy::end_user::EndUser;
+use crate::tenancy::of_models::{self, entry};
 use crate::tenancy::rights::Model;
+use crate::time::UnixMs;
 
-/// The models that a request may use: all of them, or those of its key.
+/// The models that a request may use: all of them, or those of its key whose budgets are not spent.
 #[derive(Clone, Debug, Default)]
-pub struct MayUse(Option<Arc<KeyAccess>>);
+pub struct MayUse(Option<OfKey>);
+
+#[derive(Clone, Debug)]
+struct OfKey {
+    access: Arc<KeyAccess>,
+    end_user: Option<Arc<EndUser>>,
+    /// When the request came; `None` if budgets are looked at elsewhere.
+    at: Option<UnixMs>,
+}
 
 impl PartialEq for MayUse {
     fn eq(&self, other: &MayUse) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (Some(one), Some(other)) => Arc::ptr_eq(&one.access, &other.access),
             (Some(_), None) | (None, Some(_)) => false,
         }
     }
@@ -30,10 +41,24 @@ impl PartialEq for MayUse {
 impl Eq for MayUse {}
 
 impl MayUse {
-    /// What the holder of that key may use.
+    /// What the holder of that key may use; budgets are not looked at.
     #[must_use]
     pub fn of(access: &Arc<KeyAccess>) -> MayUse {
-        MayUse(Some(access.clone()))
+        MayUse(Some(OfKey { access: access.clone(), end_user: None, at: None }))
+    }
+
+    /// The same without models whose budget is spent, for a client's own customer, in a request that came at that moment.
+    #[must_use]
+    pub fn with_budgets(
+        access: &Arc<KeyAccess>,
+        end_user: Option<&Arc<EndUser>>,
+        at: impl FnOnce() -> UnixMs,
+    ) -> MayUse {
+        let end_user = end_user.filter(|one| !one.of_models.is_empty()).cloned();
+        if !access.of_models.has_budgets() && end_user.is_none() {
+            return MayUse::of(access);
+        }
+        MayUse(Some(OfKey { access: access.clone(), end_user, at: Some(at()) }))
     }
 
     /// The model that the holder of that key means by a name, if it may use it, or the one behind an alias of the config: the name
@@ -108,15 +133,23 @@ impl MayUse {
         }
     }
 
-    /// Whether a group may be entered.
+    /// Whether a group may be entered, to which `written` leads: its budgets are not spent. Limits and what is reserved are looked at when it
+    /// is entered.
     #[must_use]
-    pub fn allows(&self, snapshot: &Snapshot, target: &Target) -> bool {
-        let Some(access) = &self.0 else { return true };
-        if access.allows_all_models() && snapshot.of_teams.is_empty() {
-            return true;
+    pub fn allows(&self, snapshot: &Snapshot, target: &Target, written: &str) -> bool {
+        let Some(OfKey { access, end_user, at }) = &self.0 else { return true };
+        let group = target.name(snapshot);
+        if !access.allows_all_models() || !snapshot.of_teams.is_empty() {
+            let name = Renamed { name: group, is_team_alias: false };
+            if judge(access, snapshot, (name, Some(target))).is_err() {
+                return false;
+            }
         }
-        let name = Renamed { name: target.name(snapshot), is_team_alias: false };
-        judge(access, snapshot, (name, Some(target))).is_ok()
+        let Some(at) = *at else { return true };
+        let names = of_models::names(group, written);
+        let of_end_user = end_user.as_ref().and_then(|one| entry(&one.of_models, names));
+        !access.of_models.is_spent(names, at)
+            && !of_end_user.is_some_and(|level| level.account.is_spent(&level.terms, at))
     }
 }
 

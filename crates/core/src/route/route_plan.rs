@@ -128,7 +128,8 @@ impl RoutePlan {
     #[must_use]
     pub fn new(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> RoutePlan {
         let mut route_plan = RoutePlan::blank(snapshot, target.clone(), controls, now);
-        route_plan.enter(snapshot, target, None, now);
+        snapshot.group(target.group).budget.request(now);
+        route_plan.settle(snapshot, target, None, now);
         route_plan
     }
 
@@ -220,12 +221,16 @@ impl RoutePlan {
         }
         let mut names = snapshot.router.default_fallbacks.iter();
         let first = names.find_map(|one| match resolve(snapshot, &one.name) {
-            Resolved::Target(target) => Some((target, one.changes.map(Overrides::OfConfig))),
-            Resolved::Unknown(_) => None,
+            Resolved::Target(target) if controls.may_use.allows(snapshot, &target, &one.name) => {
+                Some((target, one))
+            }
+            Resolved::Target(_) | Resolved::Unknown(_) => None,
         });
-        let Some((target, overrides)) = first else { return Err(nearest) };
+        let Some((target, one)) = first else { return Err(nearest) };
         let mut route_plan = RoutePlan::blank(snapshot, target.clone(), controls, now);
+        let overrides = one.changes.map(Overrides::OfConfig);
         route_plan.settle(snapshot, target, overrides, now);
+        route_plan.note_written(one.name.clone());
         route_plan.queue.extend(names.map(queue::Waiting::of));
         route_plan.fallbacks = 1;
         Ok(route_plan)
@@ -241,6 +246,38 @@ impl RoutePlan {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Which of the groups that it entered is being tried: each has a place of its own, also in a new config.
+    #[must_use]
+    pub fn place(&self) -> usize {
+        self.current
+    }
+
+    /// Whether an attempt was made in the group of that place.
+    #[must_use]
+    pub fn was_called(&self, place: usize) -> bool {
+        self.visited.get(place).is_some_and(|visit| visit.made > 0)
+    }
+
+    /// The name that led to that group, if it is a fallback.
+    #[must_use]
+    pub fn written(&self) -> Option<&str> {
+        self.visited.get(self.current)?.written.as_deref()
+    }
+
+    fn note_written(&mut self, name: Box<str>) {
+        if let Some(visit) = self.visited.get_mut(self.current) {
+            visit.written = Some(name);
+        }
+    }
+
+    /// The client may not use the group of now: it goes on to another one, and never comes back.
+    pub fn bar(&mut self) {
+        if let Some(visit) = self.visited.get_mut(self.current) {
+            visit.is_over = true;
+        }
+        self.step = Step::NextGroup;
     }
 
     /// What changes the request, if something does.
@@ -389,17 +426,6 @@ impl RoutePlan {
         }
         (self.target, self.overrides) = last;
         if self.tried.is_empty() { GiveUp::Refused(refused) } else { GiveUp::Exhausted(refused) }
-    }
-
-    fn enter(
-        &mut self,
-        snapshot: &Snapshot,
-        target: Target,
-        overrides: Option<Overrides>,
-        now: Millis,
-    ) {
-        snapshot.group(target.group).budget.request(now);
-        self.settle(snapshot, target, overrides, now);
     }
 
     fn settle(

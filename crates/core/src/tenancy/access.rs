@@ -3,10 +3,12 @@
 //! Made of the rows of the key and of what it belongs to; asked by the gateway for each request with that key. Always true: it
 //! does not change, and is replaced as a whole; what was admitted is settled exactly once, also when it is dropped.
 
+mod admission;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::account::{Claim, Full, Used};
+pub use self::admission::{Admission, Left, More, Spent};
 use super::denied::Denied;
 use super::end_user::EndUser;
 pub use super::identity::Identity;
@@ -17,7 +19,7 @@ use super::owner::Owner;
 use super::rights::{Model, Route};
 use super::subject::SubjectKind;
 use crate::money::Money;
-use crate::time::{Millis, UnixMs, WallClock};
+use crate::time::{UnixMs, WallClock};
 
 /// What a user is to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,11 +176,11 @@ impl KeyAccess {
         }
     }
 
-    /// Whether it may use what that owner made: a key with which it shares a team or a user, or itself, under the hash of now or
-    /// of before.
+    /// Whether it may use what that owner made: a key with which it shares a team, or without a team a user, or itself, under the hash of
+    /// now or of before.
     #[must_use]
     pub fn may_use(&self, owner: &Owner) -> bool {
-        Owner::of(&self.identity).shares(owner)
+        Owner::reader(&self.identity).shares(owner)
             || self.former.iter().any(|hash| Owner::of_key(hash).shares(owner))
     }
 
@@ -261,26 +263,35 @@ impl KeyAccess {
         let counts = |level: &Arc<Level>| level.terms.tpm.is_some() || level.terms.budget.is_some();
         let of_end_user =
             |end_user: &EndUser| counts(&end_user.level) || end_user.of_models.values().any(counts);
-        more.end_user.is_some_and(of_end_user)
+        more.end_user.is_some_and(|one| of_end_user(one))
             || more.session.is_some_and(counts)
             || more.tags.iter().any(counts)
+            || more.default.is_some_and(counts)
             || self.levels.iter().any(counts)
             || self.of_models.all().any(counts)
     }
 
     /// The model in whose place a request for `model` is served because the key's budget for it is spent: the first of the key's
-    /// choice whose own budget is not. `None` if there is room, or no such model.
+    /// choice whose own budget is not. `None` if there is room, or no such model. `group` names the group that a name leads to.
     #[must_use]
-    pub fn cheaper<'a>(&'a self, model: &str, at: WallClock) -> Option<&'a str> {
+    pub fn cheaper<'a>(
+        &'a self,
+        model: &str,
+        group: impl Fn(&str) -> Box<str>,
+        at: WallClock,
+    ) -> Option<&'a str> {
         if self.budget_fallbacks.is_empty() {
             return None;
         }
         let is_spent = |model: &str| {
-            let level = entry(&self.of_models.budgets[0], of_models::names(model, model));
+            let level = entry(&self.of_models.budgets[0], of_models::names(&group(model), model));
             level.is_some_and(|level| level.account.spent(&level.terms, at).is_err())
         };
-        let others = self.budget_fallbacks.get(model).filter(|_| is_spent(model))?;
-        others.iter().map(|name| &**name).find(|name| !is_spent(name))
+        let own = group(model);
+        let named = of_models::names(&own, model);
+        let others = named.into_iter().find_map(|name| self.budget_fallbacks.get(name))?;
+        let mut others = others.iter().map(|name| &**name).filter(|_| is_spent(model));
+        others.find(|name| !is_spent(name))
     }
 
     /// Whether it may use every model.
@@ -291,181 +302,15 @@ impl KeyAccess {
 
     /// The periods with counters of their own that something is charged to which was not admitted, such as a batch when it ends.
     #[must_use]
-    pub fn charged_later(&self, names: Names<'_>, at: WallClock) -> Vec<Charged> {
+    pub fn charged_later(&self, names: Names<'_>, cost: Money, at: WallClock) -> Vec<Charged> {
         let of_models = self.of_models.of(names);
         let levels = self.levels.iter().chain(&of_models).filter(|level| level.counter.is_some());
         let charged = |level: &Arc<Level>| {
             // A period that has ended begins anew.
             let _balance = level.account.balance(level.terms.budget.as_ref(), at);
-            Charged { level: level.clone(), ends: level.account.ends() }
+            Charged { level: level.clone(), ends: level.account.ends(), cost }
         };
         levels.map(charged).collect()
-    }
-
-    /// Admits a request for a model of these names: takes what it is expected to use at every level, or nothing.
-    ///
-    /// # Errors
-    /// The refusal, of the first level that does not admit it; budgets that are spent come before limits.
-    pub fn admit(
-        self: &Arc<KeyAccess>,
-        names: Names<'_>,
-        (claim, others): (Claim, &More<'_>),
-        at: WallClock,
-    ) -> Result<Admission, Denied> {
-        let mut more = self.of_models.of(names);
-        more.extend(others.tags.iter().chain(others.session).cloned());
-        if let Some(end_user) = others.end_user {
-            more.push(end_user.level.clone());
-            more.extend(entry(&end_user.of_models, names).cloned());
-        }
-        enter(self.levels.iter().chain(&more), &claim, at)?;
-        let access = Some(self.clone());
-        Ok(Admission { access, more, claim, spent: Money::ZERO, began: at.now })
-    }
-}
-
-/// Takes what a request is expected to use at every level, or nothing.
-fn enter<'l>(
-    levels: impl Iterator<Item = &'l Arc<Level>> + Clone,
-    claim: &Claim,
-    at: WallClock,
-) -> Result<(), Denied> {
-    let denied = |level: &Level, full: &Full| Denied::full(&level.subject, full, at);
-    if !claim.is_free {
-        for level in levels.clone() {
-            let spent = level.account.spent(&level.terms, at);
-            spent.map_err(|full| denied(level, &full))?;
-        }
-    }
-    for (place, level) in levels.clone().enumerate() {
-        let Err(full) = level.account.enter(&level.terms, claim, at) else { continue };
-        for taken in levels.take(place) {
-            taken.account.refund(&taken.terms, claim, at.now);
-        }
-        return Err(denied(level, &full));
-    }
-    Ok(())
-}
-
-/// Against what else a request counts, besides its key and what that belongs to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct More<'a> {
-    /// The client's own customer that it is for, if that has a row.
-    pub end_user: Option<&'a EndUser>,
-    /// Its tags that have limits or budgets.
-    pub tags: &'a [Arc<Level>],
-    /// Its session, if sessions have a ceiling.
-    pub session: Option<&'a Arc<Level>>,
-}
-
-/// A request that was admitted. Its drop gives back what was reserved.
-#[derive(Debug, Default)]
-pub struct Admission {
-    /// Until it is settled; none without a key.
-    access: Option<Arc<KeyAccess>>,
-    /// The levels of its model, of its tags, of its session and of its end user, until it is settled.
-    more: Vec<Arc<Level>>,
-    claim: Claim,
-    /// What is spent already, of what goes on.
-    spent: Money,
-    began: Millis,
-}
-
-impl Admission {
-    /// Admits a request without a key of its own, which counts against its session alone.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub fn keyless(session: Arc<Level>, claim: Claim, at: WallClock) -> Result<Admission, Denied> {
-        let more = vec![session];
-        enter(more.iter(), &claim, at)?;
-        Ok(Admission { access: None, more, claim, spent: Money::ZERO, began: at.now })
-    }
-
-    /// What it counts against.
-    pub fn levels(&self) -> impl Iterator<Item = &Arc<Level>> {
-        let levels = self.access.iter().flat_map(|access| &access.levels);
-        levels.chain(&self.more)
-    }
-
-    /// Those of them that no counter of its key, team, user or end user has: what it costs is added to them too.
-    #[must_use]
-    pub fn charged(&self) -> Vec<Charged> {
-        let is_apart =
-            |level: &&Arc<Level>| level.counter.is_some() || level.subject.kind == SubjectKind::Tag;
-        let charged =
-            |level: &Arc<Level>| Charged { level: level.clone(), ends: level.account.ends() };
-        self.levels().filter(is_apart).map(charged).collect()
-    }
-
-    /// Whose it is, until it is settled.
-    #[must_use]
-    pub fn access(&self) -> Option<&Arc<KeyAccess>> {
-        self.access.as_ref()
-    }
-
-    /// Counts the cost of what was used so far as spent, in the place of what was reserved for it. `dirty` gets the levels with
-    /// something to write.
-    pub fn spend(&mut self, so_far: Used, mut dirty: impl FnMut(&Arc<Level>)) {
-        let more = so_far.cost.minus(self.spent);
-        if more <= Money::ZERO {
-            return;
-        }
-        for level in self.levels() {
-            level.account.spend(&self.claim, more);
-            dirty(level);
-        }
-        self.claim.cost = self.claim.cost.minus(more).max(Money::ZERO);
-        self.spent = self.spent.plus(more);
-    }
-
-    /// Whether no budget that it counts against is spent, by the terms of its key as they are `now`.
-    ///
-    /// # Errors
-    /// The refusal, of the first that is.
-    pub fn check_budgets(&self, now: Option<&KeyAccess>, at: WallClock) -> Result<(), Denied> {
-        if self.claim.is_free {
-            return Ok(());
-        }
-        let levels = now.map_or(&[][..], |now| &now.levels);
-        for level in levels.iter().chain(&self.more) {
-            let spent = level.account.spent(&level.terms, at);
-            spent.map_err(|full| Denied::full(&level.subject, &full, at))?;
-        }
-        Ok(())
-    }
-
-    /// Replaces what was reserved by what was used. `dirty` gets the levels with something to write.
-    pub fn settle(mut self, used: Used, mut dirty: impl FnMut(&Arc<Level>)) {
-        self.release(used, &mut dirty);
-    }
-
-    /// Gives back what was reserved as if the request had not come: it was refused before any upstream was called.
-    pub fn refund(mut self) {
-        for level in self.taken() {
-            level.account.refund(&level.terms, &self.claim, self.began);
-        }
-    }
-
-    /// What it counts against, once.
-    fn taken(&mut self) -> impl Iterator<Item = Arc<Level>> + use<> {
-        let levels = self.access.take().map_or_else(Vec::new, |access| access.levels.clone());
-        levels.into_iter().chain(std::mem::take(&mut self.more))
-    }
-
-    fn release(&mut self, used: Used, dirty: &mut dyn FnMut(&Arc<Level>)) {
-        let used = Used { cost: used.cost.minus(self.spent).max(Money::ZERO), ..used };
-        for level in self.taken() {
-            if level.account.settle(&level.terms, &self.claim, &used, self.began) {
-                dirty(&level);
-            }
-        }
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.release(Used::default(), &mut |_| {});
     }
 }
 

@@ -202,8 +202,45 @@ impl Account {
         if known < max {
             return Ok(());
         }
-        let resets_at = inner.ends.filter(|_| max > Money::ZERO);
-        Err(Full::Spent { known, max, resets_at })
+        Err(inner.is_spent(known, max))
+    }
+
+    /// Whether the budget is spent at that moment, for a look ahead: nothing begins anew.
+    pub(crate) fn is_spent(&self, terms: &Terms, at: UnixMs) -> bool {
+        let Some(budget) = &terms.budget else { return false };
+        let inner = self.0.lock();
+        let begins_anew = budget.duration.is_some() && inner.ends.is_some_and(|ends| at >= ends);
+        let known = if begins_anew { Money::ZERO } else { inner.known() };
+        known >= budget.max_at(at)
+    }
+
+    /// Reserves `to` in the place of `from`, which a request that was admitted has reserved; more only if it fits.
+    pub(super) fn reclaim(
+        &self,
+        terms: &Terms,
+        (from, to): (Money, Money),
+        at: WallClock,
+    ) -> Result<(), Full> {
+        let mut inner = self.0.lock();
+        if let Some(budget) = terms.budget.as_ref().filter(|_| to > from) {
+            inner.begin_anew(budget, at.unix_ms);
+            let (known, max) = (inner.known(), budget.max_at(at.unix_ms));
+            if known >= max {
+                return Err(inner.is_spent(known, max));
+            }
+            let others = inner.reserved.minus(from);
+            if known.plus(others).plus(to) > max && others > Money::ZERO {
+                return Err(Full::Reserved { max, calls: inner.in_flight.saturating_sub(1) });
+            }
+        }
+        inner.reserved = inner.reserved.minus(from).plus(to);
+        Ok(())
+    }
+
+    /// Reserves so much less, or more if that is below 0.
+    pub(super) fn release(&self, money: Money) {
+        let mut inner = self.0.lock();
+        inner.reserved = inner.reserved.minus(money);
     }
 
     /// Takes what a request is expected to use; if it does not fit, nothing is taken.
@@ -366,6 +403,17 @@ impl Account {
         self.0.lock().ends = ends;
     }
 
+    /// Takes over when its budget begins anew, as a row has it that was read after all that was written of this account: its period was
+    /// changed, or it has another budget. What is not written yet is in no row, and stays; a budget whose border is reached begins anew
+    /// first.
+    pub fn follow(&self, ends: Option<UnixMs>, now: UnixMs) {
+        let mut inner = self.0.lock();
+        let begins_anew = inner.ends.is_some_and(|ends| ends <= now);
+        if !inner.is_writing && inner.resets.is_empty() && !begins_anew {
+            inner.ends = ends;
+        }
+    }
+
     /// When its budget begins anew.
     pub fn ends(&self) -> Option<UnixMs> {
         self.0.lock().ends
@@ -407,6 +455,11 @@ fn tokens_of(terms: &Terms, claim: &Claim) -> u64 {
 }
 
 impl Inner {
+    /// The refusal of a budget that is spent.
+    fn is_spent(&self, known: Money, max: Money) -> Full {
+        Full::Spent { known, max, resets_at: self.ends.filter(|_| max > Money::ZERO) }
+    }
+
     fn known(&self) -> Money {
         self.saved.plus(self.unwritten())
     }

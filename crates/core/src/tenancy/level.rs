@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::account::{Account, Terms};
 use super::subject::Subject;
+use crate::money::Money;
 use crate::time::UnixMs;
 
 /// One level of limits that a request counts against.
@@ -43,11 +44,14 @@ pub struct Charged {
     pub level: Arc<Level>,
     /// When the period ends that it was charged to.
     pub ends: Option<UnixMs>,
+    /// What of the request's cost it was charged.
+    pub cost: Money,
 }
 
 impl PartialEq for Charged {
     fn eq(&self, other: &Charged) -> bool {
-        (&self.level.subject, self.ends) == (&other.level.subject, other.ends)
+        (&self.level.subject, self.ends, self.cost)
+            == (&other.level.subject, other.ends, other.cost)
     }
 }
 

@@ -31,8 +31,8 @@ use self::terms::{budget, duration, raised, soft, terms};
 /// Columns of a row, and members of its metadata, that limit something and that this version does not serve.
 const UNSERVED: &[&str] =
     &["tpd_limit", "router_settings", "object_permission_id", "project_id", "agent_id"];
-/// The same of budgets that members and organizations name: the reference, too, limits no model and tells no one by them.
-pub const UNSERVED_SHARED: &[&str] = &["model_max_budget", "soft_budget"];
+/// The same of budgets that members and organizations name: the reference, too, limits no model by them.
+pub const UNSERVED_SHARED: &[&str] = &["model_max_budget"];
 const UNSERVED_METADATA: &[&str] = &[
     "guardrails",
     "policies",
@@ -256,6 +256,7 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         let is_cap = |budget: &Budget| own.is_some() || budget.max > Money::ZERO;
         let cap = row.and_then(|row| Some(Budget { raised: raised(row), ..budget(row)? }));
         terms.budget = cap.filter(is_cap);
+        terms.soft = row.and_then(soft);
         let subject = Subject::of_member(team, user);
         let ends = row.and_then(|row| row.time("budget_reset_at"));
         let spent = member.and_then(|member| member.money("spend"));
@@ -314,6 +315,7 @@ impl<F: FnMut(&Subject, Opening) -> Arc<Account>> Builder<'_, F> {
         let linked = rows.organization_budget.as_ref().map(Row);
         let mut terms = linked.map(|row| terms(row, None)).unwrap_or_default();
         terms.budget = linked.and_then(budget);
+        terms.soft = linked.and_then(soft);
         let ends = linked.and_then(|row| row.time("budget_reset_at"));
         let opening = (row.money("spend").unwrap_or_default(), ends);
         self.level(

@@ -23,6 +23,7 @@ mod subject;
 pub use self::denied::{Denied, RateLimited};
 pub use self::key_text::KeyHash;
 pub use self::level::{Charged, Counter, Level};
+pub use self::of_models::KeyLimits;
 pub use self::owner::Owner;
 pub use self::row::{Record, Row};
 pub use self::subject::{Subject, SubjectKind};

@@ -37,6 +37,18 @@ impl Owner {
         Owner { marks }
     }
 
+    /// What the holder of that key may use: its own, and its team's; without a team its user's, whichever key of the user made it. A key of a team
+    /// shows nothing of what its user does elsewhere: an admin of the team may have made it for that user.
+    #[must_use]
+    pub fn reader(identity: &Identity) -> Owner {
+        let mut reader = Owner::of(identity);
+        let [_, team, user] = &mut reader.marks;
+        if team.is_some() {
+            *user = None;
+        }
+        reader
+    }
+
     /// What that key made, without a team and a user.
     #[must_use]
     pub fn of_key(hash: &str) -> Owner {
@@ -107,6 +119,26 @@ mod tests {
             !Owner::default().shares(&Owner::default()),
             "what has no owner is shared by no key"
         );
+    }
+
+    #[test]
+    fn a_key_of_a_team_reads_nothing_of_what_its_user_makes_elsewhere() {
+        let identity = |key: &str, team: Option<&str>, user: Option<&str>| {
+            let [team, user] = [team, user].map(|id| id.map(Into::into));
+            Identity { key: key.into(), team, user, ..Identity::default() }
+        };
+        let of_team = Owner::reader(&identity("k", Some("t"), Some("u")));
+        for (made, reads) in [
+            (owner("k", None, None), true),
+            (owner("k2", Some("t"), Some("v")), true),
+            (owner("k2", None, Some("u")), false),
+            (owner("k2", Some("t2"), Some("u")), false),
+        ] {
+            assert_eq!(of_team.shares(&made), reads, "{made:?}");
+        }
+        let personal = Owner::reader(&identity("k", None, Some("u")));
+        assert!(personal.shares(&owner("k2", Some("t"), Some("u"))));
+        assert!(personal.shares(&owner("k2", None, Some("u"))));
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::access::Admission;
+    use super::super::access::{Admission, Spent};
     use super::super::account::{Claim, Used};
     use super::super::time_of_tests::at;
     use super::*;
@@ -127,6 +127,11 @@ mod tests {
         Claim { cost: usd(cost), ..Claim::default() }
     }
 
+    /// Spent in one group.
+    fn whole(all: Used) -> Spent<'static> {
+        Spent { all, in_group: &|_| Used::default() }
+    }
+
     #[test]
     fn a_session_that_has_spent_its_budget_is_refused_as_a_session() {
         let ceiling = Ceiling { budget: Some(usd(1.0)), requests: None };
@@ -134,7 +139,7 @@ mod tests {
         let (account, _) = sessions.of(&session("a"), Millis(0), 1_000);
         let level = ceiling.level(session("a"), account);
         let one = Admission::keyless(level.clone(), claim(0.5), at(0)).unwrap();
-        one.settle(Used { tokens: 1, cost: usd(1.0) }, |_| {});
+        one.settle(&whole(Used { tokens: 1, cost: usd(1.0) }), |_| {});
         let denied = Admission::keyless(level, claim(0.5), at(1)).unwrap_err();
         assert_eq!((denied.status, denied.reason), (422, "session_limit"));
         assert_eq!((denied.kind, denied.retry_after_s), ("budget_exceeded", None));
@@ -149,7 +154,7 @@ mod tests {
         let admit = || Admission::keyless(level.clone(), claim(0.0), at(0));
         admit().unwrap().refund();
         drop(admit().unwrap());
-        admit().unwrap().settle(Used::default(), |_| {});
+        admit().unwrap().settle(&whole(Used::default()), |_| {});
         let denied = admit().unwrap_err();
         assert_eq!((denied.status, denied.reason), (422, "session_limit"));
         assert!(denied.message.contains("max_requests_per_session"), "{}", denied.message);
@@ -160,7 +165,7 @@ mod tests {
         let ceiling = Ceiling { budget: Some(usd(3.0)), requests: Some(5) };
         let level = ceiling.level(session("a"), Arc::default());
         let admit = || Admission::keyless(level.clone(), claim(0.0), at(0));
-        admit().unwrap().settle(Used { tokens: 0, cost: usd(1.0) }, |_| {});
+        admit().unwrap().settle(&whole(Used { tokens: 0, cost: usd(1.0) }), |_| {});
         level.account.at_least(usd(0.5), 0);
         assert!(admit().is_ok());
         level.account.at_least(usd(3.0), 2);

@@ -26,9 +26,9 @@ pub enum SubjectKind {
     ModelOfKey,
     /// A model, as the keys of one team use it ([`Subject::of_model`]).
     ModelOfTeam,
-    /// What one key may spend on a model in a period; its id is `HASH:MODEL`.
+    /// What one key may spend on a model in a period; its id is `HASH:PERIOD:MODEL`.
     ModelBudgetOfKey,
-    /// The same of a team ([`Subject::of_model`]).
+    /// The same of a team ([`Subject::of_budget`]).
     ModelBudgetOfTeam,
     /// The same of a user.
     ModelBudgetOfUser,
@@ -36,7 +36,7 @@ pub enum SubjectKind {
     ModelBudgetOfEndUser,
     /// What one key may spend in one of several periods; its id is `HASH:PERIOD`.
     WindowOfKey,
-    /// The same of a team ([`Subject::of_model`], with the period in the place of the model).
+    /// The same of a team ([`Subject::of_budget`]).
     WindowOfTeam,
     /// A tag of requests.
     Tag,
@@ -138,7 +138,31 @@ impl Subject {
         Subject { kind: SubjectKind::Session, id, name: session.into() }
     }
 
-    /// A model, or a period, of a team, a user or an end user.
+    /// What `owner` may spend on a model in a period; without a model in the period in all. A key, the owner of some kinds, has a name.
+    #[must_use]
+    pub fn of_budget(
+        kind: SubjectKind,
+        (owner, name): (&str, Option<&str>),
+        (model, period): (&str, &str),
+    ) -> Subject {
+        // A period has no colon.
+        let of_model = match model {
+            "" => period.to_owned(),
+            model => format!("{period}:{model}"),
+        };
+        match name {
+            Some(name) => {
+                Subject { kind, id: format!("{owner}:{of_model}").into(), name: name.into() }
+            }
+            None => {
+                let shown = if model.is_empty() { period } else { model };
+                let id = format!("{}:{owner}:{of_model}", owner.len()).into();
+                Subject { kind, id, name: format!("{owner}:{shown}").into() }
+            }
+        }
+    }
+
+    /// A model of a team, a user or an end user.
     #[must_use]
     pub fn of_model(kind: SubjectKind, owner: &str, model: &str) -> Subject {
         let id = format!("{}:{owner}:{model}", owner.len()).into();
@@ -176,7 +200,16 @@ impl Subject {
             Some(_) => self.id.split_once(':'),
             None => self.halves(),
         };
-        parts.unwrap_or((&self.id, ""))
+        let (owner, part) = parts.unwrap_or((&self.id, ""));
+        let has_period = matches!(
+            self.kind,
+            SubjectKind::ModelBudgetOfKey
+                | SubjectKind::ModelBudgetOfTeam
+                | SubjectKind::ModelBudgetOfUser
+                | SubjectKind::ModelBudgetOfEndUser
+        );
+        let model = part.split_once(':').filter(|_| has_period).map(|(_, model)| model);
+        (owner, model.unwrap_or(part))
     }
 
     /// The model of a subject that is one's model.
@@ -291,8 +324,15 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!((one.member(), other.member()), (Some(("x:y", "z")), Some(("x", "y:z"))));
         assert_eq!(Subject::of_member("ü:", "").member(), Some(("ü:", "")));
-        let model = Subject::of_model(SubjectKind::ModelBudgetOfTeam, "x:y", "a:b");
+        let model =
+            Subject::of_budget(SubjectKind::ModelBudgetOfTeam, ("x:y", None), ("a:b", "1d"));
         assert_eq!((model.team(), model.model(), model.member()), (Some("x:y"), "a:b", None));
+        let week = Subject::of_budget(SubjectKind::ModelBudgetOfTeam, ("x:y", None), ("a:b", "7d"));
+        assert_ne!(model, week);
+        assert_eq!(model.name, week.name);
+        let key =
+            Subject::of_budget(SubjectKind::ModelBudgetOfKey, ("h", Some("ci")), ("a:b", "1d"));
+        assert_eq!((key.hash(), key.model(), &*key.name), (Some("h"), "a:b", "ci"));
         assert_eq!(
             (&*one.name, Subject::new(SubjectKind::Team, "1:x:y").member()),
             ("x:y:z", None)

@@ -1,7 +1,6 @@
-//! `hale key`: makes, shows, blocks and deletes keys of a running gateway.
+//! `hale key`: makes, shows, blocks and deletes keys.
 //!
-//! Called by `main`. Always true: it calls the gateway's admin API and does nothing by itself, so that rights, checks and the audit log
-//! are the same; a key that is made is printed once, alone, so that a script can keep it.
+//! Called by `main`. Always true: it calls a gateway's admin API and does nothing by itself; a key that is made is printed once, alone, so that a script can keep it.
 
 use std::process::ExitCode;
 
@@ -11,6 +10,7 @@ use hale_core::tenancy::KeyHash;
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::embedded::Reach;
 use super::running::Running;
 use crate::console::{complain, print};
 
@@ -18,7 +18,7 @@ use crate::console::{complain, print};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct KeyOptions {
     #[command(flatten)]
-    running: Running,
+    reach: Reach,
     /// Print what the gateway answers, JSON
     #[arg(long, global = true)]
     json: bool,
@@ -97,7 +97,7 @@ struct NewKey {
     set: Vec<(String, Value)>,
 }
 
-fn field(text: &str) -> Result<(String, Value), String> {
+pub(super) fn field(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write FIELD=JSON")?;
     let value = serde_json::from_str(value);
     let value = value.map_err(|error| format!("the value of {name} is not JSON: {error}"))?;
@@ -106,7 +106,20 @@ fn field(text: &str) -> Result<(String, Value), String> {
 
 /// Does what `options` say.
 pub(crate) fn run(options: &KeyOptions) -> ExitCode {
-    match execute(options) {
+    finish(&options.reach, |running| execute(options, running))
+}
+
+/// Runs a command at the gateway that is meant, and prints what it says.
+pub(super) fn finish(
+    reach: &Reach,
+    execute: impl FnOnce(&Running) -> Result<String, String>,
+) -> ExitCode {
+    let done = reach.reach().and_then(|reached| {
+        let done = execute(reached.gateway());
+        reached.end();
+        done
+    });
+    match done {
         Ok(text) => {
             print(&text);
             ExitCode::SUCCESS
@@ -118,8 +131,7 @@ pub(crate) fn run(options: &KeyOptions) -> ExitCode {
     }
 }
 
-fn execute(options: &KeyOptions) -> Result<String, String> {
-    let running = &options.running;
+fn execute(options: &KeyOptions, running: &Running) -> Result<String, String> {
     let post = |path: &str, body: &Value| {
         running.page(&Method::POST, path, Bytes::from(body.to_string()).into())
     };
@@ -209,7 +221,7 @@ impl Named {
     }
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let escape = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
             char::from(byte).to_string()

@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod db;
+mod embedded;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod init;
@@ -16,6 +17,7 @@ pub(crate) mod migrate;
 mod options;
 mod running;
 pub(crate) mod spend;
+pub(crate) mod teams;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ use self::migrate::MigrateOptions;
 pub(crate) use self::options::{CheckOptions, ConfigFile};
 use self::running::Running;
 use self::spend::SpendOptions;
+use self::teams::TeamOptions;
 use crate::console::{complain, print};
 use crate::http::COMPATIBLE_VERSION;
 use crate::process::ServeOptions;
@@ -62,8 +65,10 @@ pub(crate) enum Command {
     Manual(ManualOptions),
     /// Look at the store, or copy it.
     Db(DbOptions),
-    /// Make, show, block and delete keys of a running gateway.
+    /// Make, show, block and delete keys.
     Key(KeyOptions),
+    /// The same of teams.
+    Team(TeamOptions),
     /// Look at the database of a LiteLLM.
     Migrate(MigrateOptions),
     /// Compare what was spent, or price it again.
@@ -105,8 +110,10 @@ enum Sub {
     Init(InitOptions),
     /// Look at the store, make its tables, or copy it
     Db(DbOptions),
-    /// Make, show, block and delete keys of a running gateway
+    /// Make, show, block and delete keys
     Key(KeyOptions),
+    /// Make, show, block and delete teams, and add members
+    Team(TeamOptions),
     /// Look at the database of a LiteLLM before the switch: what would be kept, and what not
     Migrate(MigrateOptions),
     /// Compare what was spent with itself or with a provider's report, or price it again
@@ -254,6 +261,7 @@ pub(crate) fn parse() -> Command {
         Some(Sub::Doctor(options)) => Command::Doctor(options),
         Some(Sub::Db(options)) => Command::Db(options),
         Some(Sub::Key(options)) => Command::Key(options),
+        Some(Sub::Team(options)) => Command::Team(options),
         Some(Sub::Migrate(options)) => Command::Migrate(options),
         Some(Sub::Spend(options)) => Command::Spend(options),
         Some(Sub::Demo(options)) => Command::Demo(options),

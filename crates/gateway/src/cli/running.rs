@@ -1,6 +1,6 @@
 //! A gateway that runs: its address and key on the command line, and one call of one of its pages.
 //!
-//! Used by `hale health`, `hale explain`, `hale logs` and `hale key`. Always true: the key is sent to that address only and never
+//! Used by `hale health`, `hale explain`, `hale logs`, `hale key` and `hale team`. Always true: the key is sent to that address only and never
 //! printed; an answer is bounded.
 
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(crate) struct Running {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the form of clap's parsers")]
-fn secret(text: &str) -> Result<Secret, String> {
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
 

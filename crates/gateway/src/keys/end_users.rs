@@ -89,6 +89,11 @@ impl Keys {
         }
     }
 
+    /// Those that were used since they were last changed.
+    pub(super) fn known_end_users(&self) -> Vec<Arc<EndUser>> {
+        self.end_users.all.read().values().filter_map(|kept| kept.end_user.clone()).collect()
+    }
+
     /// An end user was made or changed.
     pub(crate) fn end_user_changed(&self, id: &str) {
         if id.len() <= ID_MAX {
@@ -166,6 +171,7 @@ impl Keys {
                 loaded.flat_map(|one| [&one.level].into_iter().chain(one.of_models.values()));
             levels.map(|level| (level.subject.clone(), level.account.mark(done))).collect()
         };
+        let reading = self.reads();
         let rows = store.find(&find).await?;
         let begun = store.progress().begun;
         let named: Vec<Box<str>> =
@@ -186,7 +192,7 @@ impl Keys {
             gone.retain(|one| **one != *id);
             let counters = (&counters[..], read_at);
             let loaded = load_end_user(row, budget_of(row), counters, |subject, opening| {
-                let account = self.account(subject, opening);
+                let account = self.account(subject, opening, reading);
                 if let Some(mark) = marks.get(subject) {
                     account.reload(opening, (*mark, begun));
                 }
@@ -203,6 +209,7 @@ impl Keys {
                     "this end user has rules that are not served: they limit nothing"
                 );
             }
+            self.soft.renew(std::slice::from_ref(&loaded.level));
             kept.end_user = Some(Arc::new(loaded));
         }
         gone.iter().for_each(|id| self.end_user_removed(id));

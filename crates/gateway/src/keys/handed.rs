@@ -21,7 +21,7 @@ impl Keys {
         if cost == Money::ZERO {
             return;
         }
-        charged.iter().for_each(|one| one.level.account.hand(cost, batch));
+        charged.iter().for_each(|one| one.level.account.hand(one.cost, batch));
         self.tags_handed((tags, charged), (cost, batch));
         let end_user = end_user.map(|id| Subject::new(SubjectKind::EndUser, id));
         if let Some(account) = end_user.and_then(|subject| self.account_of(&subject)) {

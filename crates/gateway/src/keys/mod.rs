@@ -5,10 +5,12 @@
 //! [`RATION`] look-ups a second; accounts outlive the rights that were read with them, so that a change of a key forgets nothing that it
 //! has spent.
 
+pub(crate) mod budgeted;
 mod end_users;
 mod handed;
 mod hashes;
 mod read;
+mod reading;
 mod sessions;
 mod soft;
 mod standing;
@@ -19,10 +21,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hale_core::tenancy::access::{Admission, KeyAccess, Level};
+use hale_core::tenancy::access::{Admission, KeyAccess, Level, Spent};
 use hale_core::tenancy::account::{Account, Used};
 use hale_core::tenancy::key_text::masked;
-use hale_core::tenancy::load::{KeyRows, Opening};
+use hale_core::tenancy::load::KeyRows;
 use hale_core::tenancy::{Denied, KeyHash, Money, Subject, SubjectKind};
 use hale_core::time::{Millis, UnixMs, WallClock};
 use hale_store::{Address, Status, Store};
@@ -82,6 +84,7 @@ pub(crate) struct Keys {
     verified: AtomicU64,
     /// One request of the admin API changes keys, teams and users at a time.
     pub(crate) admin_turns: Semaphore,
+    resets: reading::Resets,
     /// Resets on their way to the store; `None` while they are being written.
     writes: Mutex<Option<task::Writes>>,
 }
@@ -194,6 +197,7 @@ impl Default for Keys {
             dirty: Mutex::default(),
             verified: AtomicU64::new(0),
             admin_turns: Semaphore::new(1),
+            resets: reading::Resets::default(),
             writes: Mutex::new(Some(task::Writes::default())),
         }
     }
@@ -291,12 +295,12 @@ impl Keys {
         }
         let mut last = None;
         for _ in 0..READS_MAX {
-            let seen = self.seen();
+            let (seen, reading) = (self.seen(), self.reads());
             let Ok(mut found) = read::rows(store, &[hash]).await else {
                 let message = "the database does not answer, so this key cannot be checked; try again in a second";
                 return self.last_known(hash).ok_or_else(|| Denied::no_store(message));
             };
-            match found.pop().map_or(Learned::Nothing, |rows| self.learn(rows, seen)) {
+            match found.pop().map_or(Learned::Nothing, |rows| self.learn(rows, (seen, reading))) {
                 Learned::Kept(access) => return Ok(access),
                 Learned::Stale(access) => last = Some(access),
                 Learned::Nothing => {
@@ -324,14 +328,14 @@ impl Keys {
     }
 
     /// Keeps what the rows of a key come to, unless something was changed since `seen`, before which they were not read.
-    fn learn(&self, rows: KeyRows, seen: u64) -> Learned {
+    fn learn(&self, rows: KeyRows, (seen, reading): (u64, reading::Reading)) -> Learned {
         let mut known = self.known.write();
         let is_stale = self.seen() != seen;
         let access = hale_core::tenancy::load::load(&rows, |subject, opening| match is_stale {
             true => self
                 .account_of(subject)
                 .unwrap_or_else(|| Arc::new(Account::new(opening.0, opening.1))),
-            false => self.account(subject, opening),
+            false => self.account(subject, opening, reading),
         });
         let Some(access) = access.map(Arc::new) else { return Learned::Nothing };
         if is_stale {
@@ -354,16 +358,8 @@ impl Keys {
             read: used.0,
         };
         known.insert(access.presented, one);
+        self.soft.renew(&access.levels);
         Learned::Kept(access)
-    }
-
-    /// The account of a subject; made of its row if there is none yet.
-    fn account(&self, subject: &Subject, (spent, ends): Opening) -> Arc<Account> {
-        let mut accounts = self.accounts.lock();
-        accounts
-            .entry(subject.clone())
-            .or_insert_with(|| Arc::new(Account::new(spent, ends)))
-            .clone()
     }
 
     /// What a subject has used, if that is known here.
@@ -392,7 +388,8 @@ impl Keys {
     fn begin_change(&self) -> RwLockWriteGuard<'_, HashMap<KeyHash, Known>> {
         let known = self.known.write();
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.soft.forget();
+        // Those of which operators were told may have other terms now.
+        self.wanted.lock().extend(self.soft.keys());
         known
     }
 
@@ -446,6 +443,7 @@ impl Keys {
 
     /// Forgets what subjects have used: those that are made again begin with nothing.
     fn forget(&self, is_gone: impl Fn(&Subject) -> bool) {
+        self.soft.forget(&is_gone);
         self.accounts.lock().retain(|subject, _| !is_gone(subject));
     }
 
@@ -471,11 +469,14 @@ impl Keys {
     }
 
     /// Replaces what a request had reserved by what it has used.
-    pub(crate) fn settle(&self, admission: Admission, used: Used) {
+    pub(crate) fn settle(&self, admission: Admission, spent: &Spent<'_>) {
         let soft: Vec<Arc<Level>> =
             admission.levels().filter(|level| level.terms.soft.is_some()).cloned().collect();
-        admission.settle(used, |level| self.note(level));
-        self.soft.look(&soft);
+        let key = admission.access().filter(|_| !soft.is_empty()).map(|access| access.presented);
+        admission.settle(spent, |level| self.note(level));
+        if let Some(key) = key {
+            self.soft.look(&soft, key);
+        }
     }
 
     /// Whether the store works now.
@@ -515,9 +516,9 @@ mod tests {
             let keys = Keys::default();
             let seen = keys.seen();
             change(&keys, hash);
-            assert!(matches!(keys.learn(rows(0.0), seen), Learned::Stale(_)));
+            assert!(matches!(keys.learn(rows(0.0), (seen, keys.reads())), Learned::Stale(_)));
             assert!(keys.known(hash, Millis(0)).is_none());
-            assert!(is_kept(&keys.learn(rows(0.0), keys.seen())));
+            assert!(is_kept(&keys.learn(rows(0.0), (keys.seen(), keys.reads()))));
             assert!(keys.known(hash, Millis(0)).is_some());
         }
     }
@@ -527,14 +528,45 @@ mod tests {
         let keys = Keys::default();
         let hash = KeyHash::of(KEY);
         let spent = |keys: &Keys| {
-            let Learned::Kept(access) = keys.learn(rows(0.0), keys.seen()) else { panic!("kept") };
+            let Learned::Kept(access) = keys.learn(rows(0.0), (keys.seen(), keys.reads())) else {
+                panic!("kept")
+            };
             access.levels[0].account.balance(None, now()).spent
         };
-        assert!(is_kept(&keys.learn(rows(2.0), keys.seen())));
+        assert!(is_kept(&keys.learn(rows(2.0), (keys.seen(), keys.reads()))));
         keys.changed(hash);
         assert_eq!(spent(&keys), Money::of_usd(2.0).unwrap());
         keys.removed(hash);
         assert_eq!(spent(&keys), Money::ZERO);
+    }
+
+    #[test]
+    fn a_budget_that_begins_anew_at_another_time_does_so_for_the_account_that_is_there() {
+        let keys = Keys::default();
+        let ends = |ends: u64| {
+            let mut rows = rows(0.0);
+            rows.key.insert("budget_reset_at".to_owned(), json!(ends));
+            rows.key.insert("budget_duration".to_owned(), json!("30d"));
+            rows
+        };
+        let learn = |rows, reading| {
+            let Learned::Kept(access) = keys.learn(rows, (keys.seen(), reading)) else {
+                panic!("kept")
+            };
+            access.levels[0].account.ends().map(|ends| ends.0)
+        };
+        let later = now().unix_ms.0 + 1_000_000;
+        assert_eq!(learn(ends(later), keys.reads()), Some(later));
+        keys.changed(KeyHash::of(KEY));
+        assert_eq!(learn(ends(later + 1), keys.reads()), Some(later + 1));
+        // Rows that were read while a reset was written may be older than the account.
+        let before = keys.reads();
+        drop(keys.resets.begin());
+        assert_eq!(learn(ends(later), before), Some(later + 1));
+        let writing = keys.resets.begin();
+        assert_eq!(learn(ends(later), keys.reads()), Some(later + 1));
+        drop(writing);
+        assert_eq!(learn(ends(later), keys.reads()), Some(later));
     }
 
     #[test]
@@ -547,7 +579,7 @@ mod tests {
             Subject::new(SubjectKind::User, "t"),
         ];
         for subject in &subjects {
-            keys.account(subject, (Money::ZERO, None));
+            keys.account(subject, (Money::ZERO, None), keys.reads());
         }
         keys.team_removed("t");
         let left = subjects.iter().map(|subject| keys.account_of(subject).is_some());

@@ -43,7 +43,7 @@ impl Keys {
         let Some(store) = self.store() else { return };
         let wanted: Vec<KeyHash> = std::mem::take(&mut *self.wanted.lock()).into_iter().collect();
         for hashes in wanted.chunks(AT_ONCE) {
-            let seen = self.seen();
+            let (seen, reading) = (self.seen(), self.reads());
             // They ask again.
             let Ok(rows) = read::rows(store, hashes).await else { return };
             let mut gone: Vec<KeyHash> = hashes.to_vec();
@@ -51,7 +51,7 @@ impl Keys {
                 let hash = read::presented(&rows);
                 gone.retain(|one| Some(*one) != hash);
                 // Rows that are not kept are asked for again.
-                let _learned = self.learn(rows, seen);
+                let _learned = self.learn(rows, (seen, reading));
             }
             let now = clock::now().millis();
             gone.into_iter().for_each(|hash| self.not_there(hash, (seen, now)));

@@ -43,6 +43,7 @@ impl Keys {
             let limited = self.tags.limited.read();
             limited.iter().map(|(tag, level)| (tag.clone(), level.account.mark(done))).collect()
         };
+        let reading = self.reads();
         let Ok((rows, budgets)) = tag_rows(store).await else { return };
         let begun = store.progress().begun;
         let by_id: HashMap<&str, &Record> =
@@ -50,7 +51,7 @@ impl Keys {
         let limited = rows.iter().filter_map(|row| {
             let linked = by_id.get(Row(row).text("budget_id")?).copied();
             let level = load_tag(row, linked, |subject, opening| {
-                let account = self.account(subject, opening);
+                let account = self.account(subject, opening, reading);
                 if let Some(mark) = marks.get(&*subject.id) {
                     account.reload(opening, (*mark, begun));
                 }
@@ -58,7 +59,10 @@ impl Keys {
             })?;
             Some((Box::from(&*level.subject.id), level))
         });
-        let limited = limited.collect();
+        let limited: HashMap<Box<str>, Arc<Level>> = limited.collect();
+        let levels: Vec<Arc<Level>> =
+            limited.values().filter(|level| level.terms.soft.is_some()).cloned().collect();
+        self.soft.renew(&levels);
         *self.tags.limited.write() = limited;
     }
 

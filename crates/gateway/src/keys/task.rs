@@ -107,6 +107,7 @@ impl Keys {
         for hashes in recent.chunks(AT_ONCE) {
             let began = clock::now().millis().0;
             let marks = self.marks(hashes, store.progress().done);
+            let reading = self.reads();
             let Ok(rows) = read::rows(store, hashes).await else { return };
             let begun = store.progress().begun;
             let mut gone: HashSet<KeyHash> = hashes.iter().copied().collect();
@@ -114,7 +115,7 @@ impl Keys {
                 let Some(hash) = read::presented(&rows) else { continue };
                 gone.remove(&hash);
                 let loaded = load(&rows, |subject, opening| {
-                    let account = self.account(subject, opening);
+                    let account = self.account(subject, opening, reading);
                     if let Some(mark) = marks.get(subject) {
                         account.reload(opening, (*mark, begun));
                     }
@@ -129,6 +130,7 @@ impl Keys {
                     && differ(&one.rows, &rows)
                 {
                     one.access = Arc::new(loaded);
+                    self.soft.renew(&one.access.levels);
                     one.rows = Arc::new(rows);
                 }
             }
@@ -164,6 +166,7 @@ impl Keys {
             writes.pending = (!changes.is_empty()).then_some((changes, levels));
         }
         if let Some((changes, levels)) = writes.pending.take() {
+            let _writing = self.resets.begin();
             let writer = format!("{}-spend", store.writer()).into();
             let once = Once { writer, number: writes.number };
             match store.change(&changes, Some(once)).await {
@@ -256,3 +259,6 @@ fn differ(before: &KeyRows, after: &KeyRows) -> bool {
         && before.before == after.before
         && before.access_groups == after.access_groups)
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,11 +98,13 @@ pub(super) fn actor(request: &PageRequest<'_>) -> (Box<str>, Box<str>) {
     }
 }
 
-/// Whether the holder of a key sees that row: its own key, or one of its user.
+/// Whether the holder of a key sees the row of that key: its own, or one of its user, in its team if it is of a team. Of what the user has
+/// elsewhere a key of a team shows nothing: an admin of the team may have made it for that user.
 pub(super) fn is_own(access: &KeyAccess, row: Row<'_>) -> bool {
-    let user = access.identity.user.as_deref();
-    row.text("token") == Some(&*access.identity.key)
-        || user.is_some() && row.text("user_id") == user
+    let identity = &access.identity;
+    let of_user = identity.user.as_deref().is_some_and(|user| row.text("user_id") == Some(user));
+    let is_reached = identity.team.is_none() || row.text("team_id") == identity.team.as_deref();
+    row.text("token") == Some(&*identity.key) || of_user && is_reached
 }
 
 /// An id of the form that the reference gives rows.

@@ -19,13 +19,14 @@ use crate::clock;
 use crate::http::refusal::{self, Refusal};
 
 /// Columns of the budget of an end user of its own.
-const OF_BUDGET: [&str; 7] = [
+const OF_BUDGET: [&str; 8] = [
     "max_budget",
     "budget_duration",
     "budget_reset_at",
     "rpm_limit",
     "tpm_limit",
     "max_parallel_requests",
+    "soft_budget",
     "model_max_budget",
 ];
 /// Most ids of one request.

@@ -1,10 +1,11 @@
-//! Who manages keys and members besides admins: users with the role `admin` in the roster of a team, for that team alone.
+//! Who manages keys and members besides admins: users with the role `admin` in the roster of a team, for that team alone; and other
+//! members, as far as the team's `team_member_permissions` name the route, for keys of the team that are no other user's.
 //!
 //! Asked by the pages whose row has [`Role::TeamAdmin`](crate::http::auth::Role). Always true: such a user reaches no other team, no key
 //! without a team, and no key or user that may do more than it; what is not there is refused in the same words as what is another team's.
 
 use hale_core::tenancy::access::{KeyAccess, UserRole};
-use hale_core::tenancy::{Record, Row};
+use hale_core::tenancy::{KeyHash, Record, Row};
 use hale_store::{Find, Store, TenantTable};
 use http::StatusCode;
 use serde_json::Value;
@@ -42,6 +43,49 @@ pub(super) enum Manager<'a> {
     Admin,
     /// The teams whose roster says that this user is their admin.
     OfTeams(&'a KeyAccess, &'a str),
+}
+
+/// What a user is to a team that it may manage something of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum May {
+    /// All that admins of a team may.
+    AsAdmin,
+    /// What its members may.
+    AsMember,
+}
+
+/// The routes that `team_member_permissions` can name: those about keys.
+pub(crate) const OF_MEMBERS: [&str; 9] = [
+    "/key/generate",
+    "/key/update",
+    "/key/delete",
+    "/key/regenerate",
+    "/key/block",
+    "/key/unblock",
+    "/key/list",
+    "/key/info",
+    "/key/health",
+];
+
+/// The name of a route in those lists.
+pub(crate) fn permission(route: &str) -> &str {
+    match route.starts_with("/key/") && route.ends_with("/regenerate") {
+        true => "/key/regenerate",
+        false => route,
+    }
+}
+
+/// What the user may do with the team by that route.
+fn may(team: &Record, user: &str, route: &str) -> Option<May> {
+    match role_in(team, user)? {
+        "admin" => Some(May::AsAdmin),
+        _ => {
+            let named = Row(team).list("team_member_permissions");
+            let route = permission(route);
+            let is_named = named.iter().any(|one| permission(one) == route);
+            (is_named && OF_MEMBERS.contains(&route)).then_some(May::AsMember)
+        }
+    }
 }
 
 /// Whether a request makes a key or changes one.
@@ -98,7 +142,7 @@ async fn row(
 }
 
 impl Manager<'_> {
-    /// Whether it may manage that team; its row, if it is asked of its roster.
+    /// Whether it may manage that team by the route of the request: all of it, and not only what is its user's own.
     ///
     /// # Errors
     /// It may not.
@@ -107,7 +151,24 @@ impl Manager<'_> {
         request: &PageRequest<'_>,
         store: &Store,
         team: Option<&str>,
-    ) -> Result<Option<Record>, Refusal> {
+    ) -> Result<(), Refusal> {
+        let Manager::OfTeams(access, _) = self else { return Ok(()) };
+        match self.team(request, store, team).await? {
+            Some((_, May::AsMember)) => Err(refused(request, access)),
+            Some((_, May::AsAdmin)) | None => Ok(()),
+        }
+    }
+
+    /// The row of a team of which it may manage something by the route of the request, and how; `None` for an admin of the gateway.
+    ///
+    /// # Errors
+    /// It may not.
+    async fn team(
+        &self,
+        request: &PageRequest<'_>,
+        store: &Store,
+        team: Option<&str>,
+    ) -> Result<Option<(Record, May)>, Refusal> {
         let Manager::OfTeams(access, user) = self else { return Ok(None) };
         // A key of a team reaches that team, whatever else its user manages: others may have made it for that user.
         let is_reached =
@@ -116,7 +177,9 @@ impl Manager<'_> {
             Some(team) => row(store, TenantTable::Teams, ("team_id", team)).await?,
             None => None,
         };
-        let found = found.filter(|team| role_in(team, user) == Some("admin"));
+        let route = request.head.uri.path();
+        let found = found.and_then(|team| Some((may(&team, user, route)?, team)));
+        let found = found.map(|(may, team)| (team, may));
         found.map(Some).ok_or_else(|| refused(request, access))
     }
 
@@ -130,16 +193,48 @@ impl Manager<'_> {
         store: &Store,
         found: Result<Record, Refusal>,
     ) -> Result<Record, Refusal> {
-        let Manager::OfTeams(access, _) = self else { return found };
+        let Manager::OfTeams(access, own) = self else { return found };
         let Ok(key) = found else { return Err(refused(request, access)) };
-        self.check_team(request, store, Row(&key).text("team_id")).await?;
+        let team = self.team(request, store, Row(&key).text("team_id")).await?;
+        let is_member = team.is_some_and(|(_, may)| may == May::AsMember);
         match Row(&key).text("user_id") {
+            // What another member has is its own.
+            Some(user) if is_member && user != *own => Err(refused(request, access)),
             Some(user) if is_above(store, user).await? => Err(refused(request, access)),
             Some(_) | None => Ok(key),
         }
     }
 
-    /// Whether it may set what a body sets of a key of that team.
+    /// Whether it may manage all the keys that it has named by `names`, of which those rows are there. One that is not there is refused as
+    /// one that it may not manage, whatever stands beside it.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) async fn check_keys(
+        &self,
+        request: &PageRequest<'_>,
+        store: &Store,
+        (names, found): (&[Box<str>], &[Record]),
+    ) -> Result<(), Refusal> {
+        let Manager::OfTeams(access, _) = self else { return Ok(()) };
+        let is_there = |name: &str| {
+            let hash = KeyHash::named(name).to_string();
+            found.iter().any(|row| {
+                let row = Row(row);
+                row.text("token") == Some(&hash) || row.text("key_alias") == Some(name)
+            })
+        };
+        if names.is_empty() || !names.iter().all(|name| is_there(name)) {
+            return Err(refused(request, access));
+        }
+        for row in found {
+            self.check_key(request, store, Ok(row.clone())).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether it may set what a body sets of a key of that team. The user of a key that names none, if it has to have one: what a member makes
+    /// counts for that member.
     ///
     /// # Errors
     /// The field that only admins set, or the team or the user that is not its own.
@@ -148,8 +243,8 @@ impl Manager<'_> {
         request: &PageRequest<'_>,
         store: &Store,
         (body, team, makes): (&Record, Option<&str>, Makes),
-    ) -> Result<(), Refusal> {
-        let Manager::OfTeams(..) = self else { return Ok(()) };
+    ) -> Result<Option<Box<str>>, Refusal> {
+        let Manager::OfTeams(_, own) = self else { return Ok(None) };
         let later = if makes == Makes::Change { &OF_ADMINS_LATER[..] } else { &[] };
         let mut fields = OF_ADMINS.iter().chain(later);
         if let Some(field) = fields.find(|field| body.contains_key(**field)) {
@@ -166,15 +261,28 @@ impl Manager<'_> {
         }
         // A key that leaves the team goes to one that the same user manages.
         let named = body.contains_key("team_id").then(|| Row(body).text("team_id"));
-        let roster = self.check_team(request, store, named.unwrap_or(team)).await?;
-        let (Some(user), Some(roster)) = (Row(body).text("user_id"), roster) else { return Ok(()) };
+        let found = self.team(request, store, named.unwrap_or(team)).await?;
+        let Some((roster, may)) = found else { return Ok(None) };
+        let user = Row(body).text("user_id");
+        if may == May::AsMember && body.contains_key("user_id") && user != Some(*own) {
+            let message = format!(
+                "User can only create keys for themselves. Got user_id={}, Your ID={own}",
+                user.unwrap_or("None")
+            );
+            let refusal = refusal::of_admin(StatusCode::FORBIDDEN, "auth_error", message);
+            return Err(refusal.param("user_id"));
+        }
+        let Some(user) = user else {
+            let has_to = may == May::AsMember && makes == Makes::Key;
+            return Ok(has_to.then(|| (*own).into()));
+        };
         if role_in(&roster, user).is_none() || is_above(store, user).await? {
             let message = format!(
                 "`user_id` must be a member of the team: {user} is none, or an admin of the gateway"
             );
             return Err(bad(message).param("user_id"));
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The admin API of teams: `/team/...`, in the reference's shapes.
 //!
-//! Called by the router. Always true: only admins change teams; a team's keys and memberships go with it; each change has its row of
-//! the audit log.
+//! Called by the router. Always true: only admins change teams, and admins of a team its roster; a team's keys and memberships go with it;
+//! each change has its row of the audit log.
 
 use hale_core::tenancy::load::counted_as;
 use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
@@ -127,10 +127,13 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
         };
         let store = store(&request)?;
         let found = team(store, &id).await?.filter(|team| {
-            principal.sees(|access| {
-                let user = access.identity.user.as_deref();
-                access.identity.team.as_deref() == Some(&*id)
-                    || user.is_some_and(|user| role_in(team, user).is_some())
+            principal.sees(|access| match access.identity.team.as_deref() {
+                // It reaches that team, whatever else its user is in.
+                Some(own) => own == &*id,
+                None => {
+                    let user = access.identity.user.as_deref();
+                    user.is_some_and(|user| role_in(team, user).is_some())
+                }
             })
         });
         let Some(row) = found else {

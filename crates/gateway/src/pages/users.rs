@@ -4,12 +4,14 @@
 
 use hale_core::tenancy::access::UserRole;
 use hale_core::tenancy::{Record, Row};
-use hale_store::{Change, Changed, Find, TenantTable};
+use hale_store::{Change, Changed, Find, Store, TenantTable};
 use http::StatusCode;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::admin::{Audited, INTERNAL, bad, body, failed, make, new_id, page, shown, store, turn};
+use super::admin::{
+    Audited, INTERNAL, bad, body, failed, is_own, make, new_id, page, shown, store, turn,
+};
 use super::keys::create;
 use super::keys::fields::{self, Fields};
 use super::{PageRequest, Waiting, teams};
@@ -79,6 +81,23 @@ pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     })
 }
 
+/// Columns of a user about its money, which a key of a team does not see.
+const OF_MONEY: [&str; 5] =
+    ["max_budget", "budget_duration", "budget_reset_at", "model_max_budget", "model_spend"];
+
+/// What a key of that team sees of its user: what it is and spent there, and nothing of what it has elsewhere.
+async fn in_team(store: &Store, mut user: Record, team: &str) -> Result<Record, Refusal> {
+    let id = Row(&user).text("user_id").unwrap_or_default();
+    let mut find = Find::with(TenantTable::Memberships, "user_id", vec![id.into()]);
+    find.with.push(("team_id", vec![team.into()]));
+    let member = store.find(&find).await.map_err(|error| failed(&error))?.pop();
+    let spent = member.as_ref().and_then(|row| row.get("spend").cloned());
+    OF_MONEY.iter().for_each(|column| drop(user.remove(*column)));
+    user.insert("spend".to_owned(), spent.unwrap_or_else(|| json!(0.0)));
+    user.insert("teams".to_owned(), json!([team]));
+    Ok(user)
+}
+
 /// `GET /user/info?user_id=`: the user that is named, else the client's own.
 pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
@@ -99,11 +118,18 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             (find(TenantTable::Users, "user_id"), find(TenantTable::Keys, "user_id"));
         let (users, keys) = tokio::join!(store.find(&user_find), store.find(&key_find));
         let user = users.map_err(|error| failed(&error))?.pop().filter(|_| sees);
-        let keys = keys.map_err(|error| failed(&error))?;
-        let Some(user) = user else {
+        let mut keys = keys.map_err(|error| failed(&error))?;
+        let Some(mut user) = user else {
             let message = format!("User {id} not found");
             return Err(refusal::of_admin(StatusCode::NOT_FOUND, INTERNAL, message));
         };
+        let of_team = principal.access().filter(|access| !access.role.sees_all());
+        if let Some((access, team)) =
+            of_team.and_then(|access| Some((access, access.identity.team.as_deref()?)))
+        {
+            keys.retain(|row| is_own(access, Row(row)));
+            user = in_team(store, user, team).await?;
+        }
         let teams = Row(&user).list("teams");
         let teams = store.find(&Find::with(TenantTable::Teams, "team_id", teams)).await;
         let teams = teams.map_err(|error| failed(&error))?;

@@ -15,6 +15,6 @@ mod telemetry;
 
 pub(crate) use self::address::{Listen, judge};
 pub(crate) use self::options::ServeOptions;
-pub(crate) use self::remember::store_address;
+pub(crate) use self::remember::{Place, address_beside, store_address};
 pub(crate) use self::shutdown::{Running, Stop};
 pub(crate) use self::start::{Keeps, run, start};

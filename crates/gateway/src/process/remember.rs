@@ -44,7 +44,7 @@ const MASTER_KEY: &str = "master key";
 
 /// Where the store of a process is.
 pub(crate) struct Place {
-    address: Address,
+    pub(crate) address: Address,
     spool: PathBuf,
     /// The directory of what is kept in files.
     pub(super) data_dir: PathBuf,
@@ -56,6 +56,13 @@ fn data_dir(root: &str) -> PathBuf {
     std::env::var_os(DATA_DIR)
         .filter(|name| !name.is_empty())
         .map_or_else(|| beside.map_or_else(|| PathBuf::from("."), Path::to_owned), PathBuf::from)
+}
+
+/// The file that has the address of the gateway that serves from `file`, for commands that look for it.
+pub(crate) fn address_beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".address");
+    name.into()
 }
 
 /// The address that the settings name, else the file beside the config at `root`.
@@ -100,7 +107,15 @@ pub(super) struct Memory {
 }
 
 /// Opens the store of `process`, and applies the settings that it holds.
-pub(super) fn start(background: &Background, process: &Arc<Process>, place: Place) -> Memory {
+pub(super) fn start(
+    background: &Background,
+    process: &Arc<Process>,
+    (place, url): (Place, String),
+) -> Memory {
+    let beside = match &place.address {
+        Address::File(file) => Some(Arc::new((address_beside(file), url))),
+        Address::Server(_) => None,
+    };
     let store = Store::new(options(background, process, place));
     process.remember(store.clone());
     let own = store.clone();
@@ -114,7 +129,7 @@ pub(super) fn start(background: &Background, process: &Arc<Process>, place: Plac
     let (done, applied) = mpsc::channel();
     let (own, of_task) = (store.clone(), process.clone());
     background.supervise("the settings of the store", move || {
-        restore(own.clone(), of_task.clone(), done.clone())
+        restore(own.clone(), of_task.clone(), (done.clone(), beside.clone()))
     });
     // Subscribed now, before anything publishes.
     let mut first = Some(events::subscribe());
@@ -210,7 +225,11 @@ fn switch_of(deployment: &str) -> String {
 }
 
 /// Applies the settings of the store once it is open, and again to deployments that a reload brings back.
-async fn restore(store: Arc<Store>, process: Arc<Process>, done: mpsc::Sender<()>) {
+async fn restore(
+    store: Arc<Store>,
+    process: Arc<Process>,
+    (done, beside): (mpsc::Sender<()>, Option<Arc<(PathBuf, String)>>),
+) {
     let mut events = events::subscribe();
     let status = store.opened(Duration::MAX).await;
     if status != Status::Connected {
@@ -221,6 +240,12 @@ async fn restore(store: Arc<Store>, process: Arc<Process>, done: mpsc::Sender<()
         return;
     }
     store.connected().await;
+    if let Some((file, url)) = beside.as_deref() {
+        // The store has the lock of the file. Commands then ask at the default address.
+        if let Err(error) = std::fs::write(file, url) {
+            tracing::debug!(%error, "the address for commands could not be written");
+        }
+    }
     process.keys.read_hashes().await;
     let mut switches = Switches::default();
     switches.apply(&store, &process).await;

@@ -3,7 +3,7 @@
 //! Called by `main` and by the demo. Always true: nothing listens before the config is valid and the master key
 //! fits the address.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -239,7 +239,9 @@ pub(crate) fn start(
         .map_err(|error| format!("the background thread could not start: {error}"))?;
     process.sinks.exports.start(&background, place.as_ref().map(Place::sinks));
     process.sinks.configure(&process.serving().snapshot.gateway.sinks);
-    let memory = place.map(|place| remember::start(&background, &process, place));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = url_of(scheme, address);
+    let memory = place.map(|place| remember::start(&background, &process, (place, url)));
     if let Some(problem) = memory.as_ref().and_then(Memory::refuses) {
         return Err(Refusal { exit: EXIT_CONFIG, problem });
     }
@@ -255,7 +257,6 @@ pub(crate) fn start(
     background.supervise("the fleet", move || fleet::run(of_fleet.clone()));
     let (phase, phases) = watch::channel(Phase::Serve);
     limits::raise_descriptors();
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let door = Door { clients_max: limits::clients_per_worker(workers), tls };
     let mut threads = Vec::with_capacity(workers);
     for (number, listener) in listeners.into_iter().enumerate() {
@@ -279,6 +280,17 @@ pub(crate) fn start(
         upstream::warm_up();
     }
     Ok(Running { process, address, phase, workers: threads, background, log, memory, reloads })
+}
+
+/// The address by which commands on this machine reach the gateway.
+fn url_of(scheme: &str, mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.is_ipv4() {
+            true => Ipv4Addr::LOCALHOST.into(),
+            false => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("{scheme}://{address}")
 }
 
 /// What the start says behind the address: who reaches it, and what can be served.

@@ -9,13 +9,17 @@ use std::time::Duration;
 use hale_core::operation::{Carries, Kind, Operation};
 use hale_core::prices::ModelFacts;
 use hale_core::record::RequestRecord;
-use hale_core::route::{Affinity, ClientFallback, Controls, MayUse, NamedBy, RoutePlan};
+use hale_core::route::{
+    Affinity, ClientFallback, Controls, MayUse, NamedBy, Resolved, RoutePlan, Target, resolve,
+};
 use hale_core::snapshot::Snapshot;
-use hale_core::tenancy::Money;
-use hale_core::tenancy::access::{Admission, KeyAccess, More, Renamed};
+use hale_core::tenancy::access::{Admission, KeyAccess, Left, Level, More, Renamed, Spent};
 use hale_core::tenancy::account::{Claim, Used};
 use hale_core::tenancy::denied::BUDGET_RESERVED;
-use hale_core::tenancy::of_models;
+use hale_core::tenancy::end_user::EndUser;
+use hale_core::tenancy::of_models::{self, Names};
+use hale_core::tenancy::{Denied, KeyLimits, Money};
+use hale_core::time::UnixMs;
 use hale_core::usage::{Units, Usage};
 use hale_wire::controls::{self, estimated_input};
 use hale_wire::peek::Peek;
@@ -42,7 +46,11 @@ impl Arrival {
         let renamed = access.renamed(model);
         let snapshot = &self.serving.snapshot;
         let meant = MayUse::check(access, snapshot, renamed).map_err(refusal::denied)?;
-        let cheaper = access.cheaper(renamed.name, keys::now());
+        let group = |name: &str| match resolve(snapshot, name) {
+            Resolved::Target(target) => target.name(snapshot).into(),
+            Resolved::Unknown(_) => name.into(),
+        };
+        let cheaper = access.cheaper(renamed.name, group, keys::now());
         if let Some(cheaper) = cheaper {
             let other = Renamed { name: cheaper, is_team_alias: false };
             // A model that the key may not use takes no place: the budget refuses the request.
@@ -64,7 +72,7 @@ impl Arrival {
 /// The refusal of a fallback that the client names.
 pub(super) fn restrict(
     arrival: &Arrival,
-    access: &Arc<KeyAccess>,
+    (access, end_user): (&Arc<KeyAccess>, Option<&Arc<EndUser>>),
     controls: &mut Controls,
 ) -> Result<(), Refusal> {
     let snapshot = &arrival.serving.snapshot;
@@ -76,7 +84,7 @@ pub(super) fn restrict(
     for fallback in lists.into_iter().flatten().flatten() {
         check_fallback(access, snapshot, fallback)?;
     }
-    controls.may_use = MayUse::of(access);
+    controls.may_use = MayUse::with_budgets(access, end_user, || UnixMs(clock::unix_ms()));
     let by_key = snapshot.inspects.home && snapshot.router.affinity.by_key;
     if by_key && controls.affinity.is_none() {
         let key = access.identity.key.as_bytes();
@@ -120,21 +128,21 @@ pub(super) async fn admit(
     plan: &RoutePlan,
     asked: Asked<'_>,
 ) -> Result<Admission, Refusal> {
-    let more = asked.more;
     let snapshot = &arrival.serving.snapshot;
+    // A limit of one model may be written with any of its names.
+    let names = of_models::names(plan.target().name(snapshot), asked.model);
+    let process = &arrival.worker.process;
     let access = arrival.principal.access();
+    let default =
+        access.and_then(|access| default(process, access, (snapshot, plan.target(), names)));
+    let more = More { default: default.as_ref(), ..asked.more };
     let is_measured = match access {
         Some(access) => access.measures(&more),
         None => more.session.is_some_and(|level| level.terms.budget.is_some()),
     };
     let claim = if is_measured { claim(snapshot, plan, asked) } else { Claim::default() };
     let admitted = || match (access, more.session) {
-        // A limit of one model may be written with any of its names.
-        (Some(access), _) => access.admit(
-            of_models::names(plan.target().name(snapshot), asked.model),
-            (claim, &more),
-            keys::now(),
-        ),
+        (Some(access), _) => access.admit(names, (claim, &more), keys::now()),
         (None, Some(session)) => Admission::keyless(session.clone(), claim, keys::now()),
         (None, None) => Ok(Admission::default()),
     };
@@ -152,6 +160,52 @@ pub(super) async fn admit(
     }
 }
 
+/// The limit of a group for keys without one of their own.
+fn default(
+    process: &Process,
+    access: &Arc<KeyAccess>,
+    (snapshot, target, names): (&Snapshot, &Target, Names<'_>),
+) -> Option<Arc<Level>> {
+    let group = snapshot.group(target.group);
+    let limits = group.members.iter().map(|one| snapshot.deployment(*one).routing.limits.of_keys);
+    let least = limits.fold(KeyLimits::default(), KeyLimits::least);
+    if least == KeyLimits::default() {
+        return None;
+    }
+    let limits = access.of_models.lacks(names, least);
+    // By the group's own name: the names that a pattern stands for are the client's choice.
+    process.keys.default_level(access, (&group.name, limits))
+}
+
+/// What is sent to another group than before.
+pub(super) struct Moved<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) plan: &'a RoutePlan,
+    /// What it asks for, if its body is still held.
+    pub(super) asked: Option<Asked<'a>>,
+    /// Whether the group of before was called.
+    pub(super) left: Left,
+}
+
+/// Takes what a request is expected to use from the limits and budgets of the group that its route has led to.
+///
+/// # Errors
+/// Why that group may not be called: a budget is spent, or a limit is reached.
+#[cold]
+pub(super) fn moves(
+    process: &Process,
+    admission: &mut Admission,
+    moved: &Moved<'_>,
+) -> Result<(), Denied> {
+    let Moved { snapshot, plan, asked, left } = moved;
+    let Some(access) = admission.access().cloned() else { return Ok(()) };
+    let group = plan.target().name(snapshot);
+    let names = of_models::names(group, plan.written().unwrap_or(group));
+    let claim = asked.map_or_else(|| admission.claim(), |asked| claim(snapshot, plan, asked));
+    let default = default(process, &access, (snapshot, plan.target(), names));
+    admission.moves((names, default.as_ref()), (claim, *left), keys::now())
+}
+
 /// Replaces what a key reserved for a request by what its record has used.
 #[cold]
 pub(super) fn settle(process: &Process, admission: Admission, record: &mut RequestRecord) {
@@ -161,12 +215,27 @@ pub(super) fn settle(process: &Process, admission: Admission, record: &mut Reque
         admission.refund();
         return;
     }
-    let tokens = record.usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
-    let cost = record.cost_usd.and_then(Money::of_usd).unwrap_or_default();
+    let calls = &record.calls;
+    let in_group = |group: &str| {
+        let bills = calls.iter().filter(|call| *call.model_group == *group);
+        bills.filter_map(|call| call.bill).fold(Used::default(), |sum, bill| Used {
+            tokens: sum.tokens.saturating_add(tokens(&bill.usage)),
+            cost: sum.cost.plus(bill.cost.unwrap_or_default()),
+        })
+    };
+    let all = Used {
+        tokens: record.usage.as_ref().map_or(0, tokens),
+        cost: record.cost_usd.and_then(Money::of_usd).unwrap_or_default(),
+    };
+    let spent = Spent { all, in_group: &in_group };
     if let Some(to) = &mut record.billed_to {
-        to.charged = admission.charged();
+        to.charged = admission.charged(&spent);
     }
-    process.keys.settle(admission, Used { tokens, cost });
+    process.keys.settle(admission, &spent);
+}
+
+fn tokens(usage: &Usage) -> u64 {
+    usage.input.saturating_add(usage.output)
 }
 
 /// What the request is expected to use, at the dearest member of its group.

@@ -89,7 +89,9 @@ impl BatchBill {
             .collect();
         let calls: Vec<SpentCall<'_>> = used.iter().map(|used| self.call(used, now_ms)).collect();
         let names = of_models::names(&self.group, &self.group);
-        let charged = self.access.as_ref().map(|it| it.charged_later(names, keys::now()));
+        let cost = calls.iter().filter_map(|call| call.cost_nano).fold(0_i64, i64::saturating_add);
+        let cost = Money::of_parts(cost);
+        let charged = self.access.as_ref().map(|it| it.charged_later(names, cost, keys::now()));
         let charged = charged.unwrap_or_default();
         let counters: Vec<SpentPeriod<'_>> = charged.iter().filter_map(sink::period).collect();
         let identity = self.access.as_ref().map(|access| &*access.identity);

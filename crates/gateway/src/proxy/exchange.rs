@@ -5,6 +5,7 @@
 //! owns the exchange while its answer is under way. Always true: nothing reaches the client before an
 //! attempt has succeeded (a stream: has content), and the route plan alone decides what to try next.
 
+mod barred;
 mod passed_over;
 
 use std::sync::Arc;
@@ -70,6 +71,10 @@ pub(super) struct Exchange {
     pub(super) place: Option<Place>,
     /// Why it got no turn, if it would have waited.
     pub(super) no_turn: Option<explain::NoTurn>,
+    /// The group, by its place in the route, whose limits and budgets have room for it.
+    admitted: usize,
+    /// Why groups were left out, for the client.
+    barred: Vec<Box<str>>,
     /// What the provider of the last attempt had refused to be told before it.
     pub(super) known: Known,
     /// Attempts that were made once more because of what a server lacks.
@@ -142,6 +147,8 @@ impl Exchange {
             parts: None,
             place: None,
             no_turn: None,
+            admitted: 0,
+            barred: Vec::new(),
             known: Known::default(),
             done_otherwise: 0,
             taught: Taught::default(),
@@ -290,6 +297,7 @@ impl Exchange {
         let context = self.plan.failure_context(&serving.snapshot, plan);
         let worker = self.arrival.worker.clone();
         let entry = Entry::new(&worker, deployment, plan, (self.number, context));
+        self.is_admitted().then_some(())?;
         self.known = self.taught.known((deployment, &destination.model));
         let operation = self.request.operation;
         let model = self.plan.target().model_in_many(&serving.snapshot, deployment);
@@ -439,6 +447,7 @@ impl Exchange {
                 exhausted.refusal(snapshot, now)
             }
         };
+        self.tell_barred(&mut refusal.reply.message);
         // An SDK that sends it again by itself would make a second one.
         refusal.must_not_repeat |= plan.tried().iter().any(|tried| tried.repeat == Repeat::Never);
         match self.no_turn {

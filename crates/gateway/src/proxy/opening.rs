@@ -229,7 +229,8 @@ impl Opening {
             stored_object::object(operation, addressed.stored.as_ref(), self.query())
         };
         if let Some(access) = self.arrival.principal.access() {
-            admit::restrict(&self.arrival, access, &mut controls)?;
+            let of_key = (access, self.end_user.as_ref());
+            admit::restrict(&self.arrival, of_key, &mut controls)?;
         }
         let owner = stored_object::owner(&self.arrival, operation, addressed.stored.as_ref())?;
         let plan = self.route(&addressed, controls.clone())?;
@@ -290,9 +291,9 @@ impl Opening {
         let mut may_use = MayUse::default();
         let session = self.limited_session().await;
         if let Some(access) = self.arrival.principal.access() {
-            let end_user = self.end_user.as_deref();
+            let end_user = self.end_user.as_ref();
             let tags = &self.limited_tags()[..];
-            let more = More { end_user, tags, session: session.as_ref() };
+            let more = More { end_user, tags, session: session.as_ref(), default: None };
             passed.check_measured((access, &more), self.head.uri.path())?;
             passed.check_models((access, snapshot), &self.head, &body).await?;
             may_use = MayUse::of(access);
@@ -351,9 +352,9 @@ impl Opening {
         if access.is_none() && session.is_none() {
             return Ok(());
         }
-        let end_user = self.end_user.as_deref();
+        let end_user = self.end_user.as_ref();
         let tags = &if access.is_some() { self.limited_tags() } else { Vec::new() }[..];
-        let more = More { end_user, tags, session: session.as_ref() };
+        let more = More { end_user, tags, session: session.as_ref(), default: None };
         let asked = admit::Asked { operation: self.operation, model, units, peek, more };
         let admission = admit::admit(&self.arrival, plan, asked).await?;
         self.delivery.admitted(admission);

@@ -242,7 +242,7 @@ impl PassThrough {
         let is_own = |deployment: &Deployment| {
             let target = Target { group: deployment.group, pinned: None, wildcard_name: None };
             *deployment.endpoint.provider.name == *self.provider
-                && may_use.allows(snapshot, &target)
+                && may_use.allows(snapshot, &target, target.name(snapshot))
         };
         let named = model.map(|model| resolve(snapshot, model));
         if let Some(Resolved::Target(target)) = named {

@@ -57,6 +57,7 @@ pub(crate) fn period(charged: &Charged) -> Option<SpentPeriod<'_>> {
         model: &counter.model,
         period: &counter.period,
         ends: charged.ends?.0,
+        cost_nano: charged.cost.parts(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Budgets besides that of a key: of single models, of several periods, of tags; what they refuse, and that they outlive a restart.
 
-use hale_testkit::{FakeUpstream, Hale, Response, TempDir, openai};
+use hale_testkit::{FakeUpstream, Hale, Response, Script, TempDir, openai};
 use serde_json::{Value, json};
 
 use crate::keys::{ask, make};
@@ -204,7 +204,7 @@ fn budgets_that_would_limit_nothing_are_refused_by_name() {
 #[test]
 fn soft_budgets_stand_where_the_reference_has_them_and_are_told_of_while_nothing_is_refused() {
     let upstream = FakeUpstream::start();
-    let hook = FakeUpstream::start();
+    let hook = FakeUpstream::with(|_| Script::with_status(200).json(&json!({"ok": true})));
     let alerts = json!({"alerting": ["webhook"], "alert_types": ["budget_alerts"]});
     let url = hook.url();
     let hale = lone(&upstream).general(alerts).launch().env("WEBHOOK_URL", &url).start();
@@ -222,6 +222,23 @@ fn soft_budgets_stand_where_the_reference_has_them_and_are_told_of_while_nothing
         bodies.into_iter().find(|body| body.contains("Soft Budget Crossed: key ci (sk-..."))
     });
     assert!(told.contains("Total Soft Budget: "), "{told}");
+    // A change of something else forgets nothing: the same crossing is told once.
+    done(&hale, "/team/new", &json!({"team_id": "else"}));
+    make(&hale, &json!({}));
+    assert_eq!(ask(&hale, &key, "m").status, 200);
+    done(&hale, "/customer/new", &json!({"user_id": "e", "soft_budget": LITTLE}));
+    let (plain, _) = make(&hale, &json!({}));
+    let mut body = openai::chat_request("m", "hi");
+    body["user"] = json!("e");
+    assert_eq!(hale.client_with_key(&plain).post_json(CHAT, &[], &body).status, 200);
+    let count = |text: &str| {
+        let bodies = hook.requests().into_iter();
+        bodies.filter(|one| String::from_utf8_lossy(&one.body).contains(text)).count()
+    };
+    eventually("the alert of the end user", || {
+        (count("Soft Budget Crossed: end user e") > 0).then_some(())
+    });
+    assert_eq!(count("Soft Budget Crossed: key ci (sk-..."), 1);
     let (other, _) = make(&hale, &json!({"budget_id": budget}));
     for (path, body, field) in [
         ("/key/update", json!({"key": other, "soft_budget": 1}), "soft_budget"),

@@ -4,7 +4,7 @@ use hale_testkit::{FakeUpstream, Hale, Response};
 use serde_json::{Value, json};
 
 use crate::keys::{ask, make};
-use crate::support::{client, error, lone};
+use crate::support::{client, error, eventually, lone};
 
 fn post(hale: &Hale, key: &str, path: &str, body: &Value) -> Response {
     hale.client_with_key(key).post_json(path, &[], body)
@@ -80,10 +80,11 @@ fn an_admin_of_a_team_makes_and_manages_its_keys_and_members() {
 fn an_admin_of_a_team_reaches_no_other_team_and_nothing_above_itself() {
     let upstream = FakeUpstream::start();
     let (hale, ada) = start(&upstream);
-    let (theirs, _) = make(&hale, &json!({"team_id": "o"}));
+    let (theirs, _) = make(&hale, &json!({"team_id": "o", "key_alias": "theirs"}));
     let (alone, _) = make(&hale, &json!({}));
     let (roots, _) = make(&hale, &json!({"team_id": "t", "user_id": "root"}));
-    let (own, _) = make(&hale, &json!({"team_id": "t", "user_id": "max"}));
+    let own_fields = json!({"team_id": "t", "user_id": "max", "key_alias": "own"});
+    let (own, _) = make(&hale, &own_fields);
     let (max, _) = make(&hale, &json!({"user_id": "max"}));
     let nothing = "sk-no-such-key-0123456789";
     let text =
@@ -103,6 +104,10 @@ fn an_admin_of_a_team_reaches_no_other_team_and_nothing_above_itself() {
         (&ada, "/key/block", json!({"key": theirs})),
         (&ada, "/key/delete", json!({"keys": [own, theirs]})),
         (&ada, "/key/delete", json!({"keys": [nothing]})),
+        // What is not there stands beside its own as what is another team's does.
+        (&ada, "/key/delete", json!({"keys": [own, nothing]})),
+        (&ada, "/key/delete", json!({"key_aliases": ["own", "no-such-alias"]})),
+        (&ada, "/key/delete", json!({"key_aliases": ["own", "theirs"]})),
         (&ada, "/key/delete", json!({"keys": [roots]})),
         (
             &ada,
@@ -207,4 +212,94 @@ fn an_admin_of_a_team_sets_nothing_that_only_admins_of_the_gateway_set() {
         );
     }
     assert_eq!(ask(&hale, &own, "m").status, 200);
+}
+
+/// An admin of a team makes keys for its members, and holds their texts.
+#[test]
+fn a_key_of_a_team_shows_nothing_of_what_its_user_has_elsewhere() {
+    let upstream = FakeUpstream::start();
+    let (hale, ada) = start(&upstream);
+    let (personal, made) = make(&hale, &json!({"user_id": "max"}));
+    make(&hale, &json!({"team_id": "o", "user_id": "max"}));
+    let admin = |path: &str, body: &Value| {
+        let answer = client(&hale).post_json(path, &[], body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    };
+    admin("/team/member_add", &json!({"team_id": "o", "member": {"user_id": "max"}}));
+    assert_eq!(ask(&hale, &personal, "m").status, 200);
+    let held = done(&hale, &ada, "/key/generate", &json!({"team_id": "t", "user_id": "max"}));
+    let key = held["key"].as_str().unwrap();
+    assert_eq!(ask(&hale, key, "m").status, 200);
+    let spent = |key: &str| {
+        hale.client_with_key(key).get("/user/info").json()["user_info"]["spend"].as_f64()
+    };
+    let whole = eventually("what both have spent", || {
+        let of_team = spent(key).filter(|spend| *spend > 0.0)?;
+        spent(&personal).filter(|spend| *spend > of_team)
+    });
+    assert!(spent(key).is_some_and(|spend| spend < whole));
+    let see = |path: &str| hale.client_with_key(key).get(path);
+    let token = made["token"].as_str().unwrap();
+    assert_eq!(see(&format!("/key/info?key={token}")).status, 404);
+    assert_eq!(see("/team/info?team_id=o").status, 404);
+    assert_eq!(see("/key/list").json()["keys"], json!([held["token"]]));
+    let own = see("/user/info").json();
+    assert_eq!(own["keys"].as_array().map(Vec::len), Some(1), "{own}");
+    assert_eq!(
+        (&own["user_info"]["teams"], own["teams"].as_array().map(Vec::len)),
+        (&json!(["t"]), Some(1))
+    );
+    let logs = see("/spend/logs?summarize=false").json();
+    let logs = logs.as_array().unwrap();
+    assert!(logs.iter().all(|row| row["api_key"] == held["token"]), "{logs:?}");
+    let levels = see(&format!("/ui/reach?key={}", held["token"].as_str().unwrap())).json();
+    let levels = levels["levels"].as_array().unwrap();
+    assert!(levels.iter().all(|level| level["of"] != "user"), "{levels:?}");
+    let shown = hale.client_with_key(&personal).get("/user/info").json();
+    assert!(shown["keys"].as_array().is_some_and(|keys| keys.len() >= 3), "{shown}");
+}
+
+#[test]
+fn members_of_a_team_may_use_the_routes_that_it_gives_them_for_keys_that_are_no_other_users() {
+    let upstream = FakeUpstream::start();
+    let (hale, _) = start(&upstream);
+    let (max, _) = make(&hale, &json!({"user_id": "max"}));
+    let refused = |path: &str, body: &Value, status: u16| {
+        let answer = post(&hale, &max, path, body);
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text());
+    };
+    refused("/key/generate", &json!({"team_id": "t"}), 401);
+    let grant = |routes: Value| {
+        let body = json!({"team_id": "t", "team_member_permissions": routes});
+        client(&hale).post_json("/team/update", &[], &body)
+    };
+    let wrong = grant(json!(["/team/delete"]));
+    assert_eq!((wrong.status, &error(&wrong)["param"]), (422, &json!("team_member_permissions")));
+    let given = grant(json!(["/key/generate", "/key/update", "/key/info"]));
+    assert_eq!(given.json()["data"]["team_member_permissions"][0], "/key/generate");
+    // What a member makes is its own, so that its budget in the team counts.
+    let made = done(&hale, &max, "/key/generate", &json!({"team_id": "t", "max_budget": 1}));
+    assert_eq!(made["user_id"], "max");
+    let own = made["key"].as_str().unwrap();
+    assert_eq!(ask(&hale, own, "m").status, 200);
+    done(&hale, &max, "/key/update", &json!({"key": own, "rpm_limit": 5}));
+    let (of_none, made) = make(&hale, &json!({"team_id": "t"}));
+    done(&hale, &max, "/key/update", &json!({"key": of_none, "rpm_limit": 5}));
+    let info = format!("/key/info?key={}", made["token"].as_str().unwrap());
+    assert_eq!(hale.client_with_key(&max).get(&info).status, 200);
+    let (adas, made) = make(&hale, &json!({"team_id": "t", "user_id": "ada"}));
+    let info = format!("/key/info?key={}", made["token"].as_str().unwrap());
+    assert_eq!(hale.client_with_key(&max).get(&info).status, 404);
+    refused("/key/generate", &json!({"team_id": "t", "user_id": "ada"}), 403);
+    refused("/key/generate", &json!({"team_id": "o"}), 401);
+    refused("/key/generate", &json!({"team_id": "t", "spend": 0}), 403);
+    refused("/key/update", &json!({"key": adas, "rpm_limit": 1}), 401);
+    refused("/key/update", &json!({"key": own, "user_id": null}), 403);
+    refused("/key/update", &json!({"key": own, "max_budget": 9}), 403);
+    refused("/key/delete", &json!({"keys": [own]}), 401);
+    refused("/key/regenerate", &json!({"key": own}), 401);
+    refused("/team/member_add", &json!({"team_id": "t", "member": {"user_id": "new"}}), 401);
+    assert_eq!(grant(json!(["/key/{key_id}/regenerate"])).status, 200);
+    done(&hale, &max, "/key/regenerate", &json!({"key": own}));
+    refused("/key/generate", &json!({"team_id": "t"}), 401);
 }

@@ -65,6 +65,8 @@ pub struct SpentPeriod<'a> {
     pub period: &'a str,
     /// When it ends, milliseconds since 1970.
     pub ends: u64,
+    /// What is added, 10^-9 USD: of a model what was spent at that model, else all that the request cost.
+    pub cost_nano: i64,
 }
 
 /// A call of an upstream, as it is billed. Times are milliseconds since 1970.

@@ -107,14 +107,10 @@ impl Sums {
 
     /// Counts a request for the periods with counters of their own.
     fn periods(&mut self, request: &SpentRequest<'_>) {
-        let nano = if request.counters.is_empty() { 0 } else { request.cost_nano() };
-        if nano == 0 {
-            return;
-        }
-        let sum = Sum { nano, ..Sum::default() };
-        for one in request.counters {
+        for one in request.counters.iter().filter(|one| one.cost_nano != 0) {
             let ends = one.ends.to_string();
             let key = [one.kind, one.id, one.model, one.period, &ends];
+            let sum = Sum { nano: one.cost_nano, ..Sum::default() };
             self.add(Table::BudgetCounters, &key, &sum);
         }
     }

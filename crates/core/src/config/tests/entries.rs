@@ -3,6 +3,7 @@
 use super::*;
 use crate::deployment::{Keepalive, Limits, MockContent};
 use crate::secret::Secret;
+use crate::tenancy::KeyLimits;
 use crate::usage::Usage;
 
 fn strings(pairs: &[(Box<str>, Box<str>)]) -> Vec<(&str, &str)> {
@@ -25,6 +26,8 @@ fn an_entry_fills_a_deployment() {
     timeout: 30
     stream_timeout: 500ms
     num_retries: 1
+    default_api_key_rpm_limit: 3
+    default_api_key_tpm_limit: 0
     cooldown_time: 0
     additional_drop_params: [user]
     temperature: 0.5
@@ -59,6 +62,7 @@ fn an_entry_fills_a_deployment() {
         rpm: Some(10),
         tpm: Some(1_000),
         max_parallel: None,
+        of_keys: KeyLimits { rpm: Some(3), tpm: Some(0) },
         keepalive: Keepalive::default(),
     };
     assert_eq!(routing.limits, limits);

@@ -28,12 +28,14 @@ impl RoutePlan {
             }
             let next = std::iter::from_fn(|| names.pop()).find_map(|name| {
                 match resolve(snapshot, &name) {
-                    Resolved::Target(target) if !seen.contains(&target.group) => Some(target),
+                    Resolved::Target(target) if !seen.contains(&target.group) => {
+                        Some((target, name))
+                    }
                     Resolved::Target(_) | Resolved::Unknown(_) => None,
                 }
             });
-            let Some(next) = next else { return true };
-            if self.controls.may_use.allows(snapshot, &next) && !is_free(snapshot, &next) {
+            let Some((next, name)) = next else { return true };
+            if self.controls.may_use.allows(snapshot, &next, &name) && !is_free(snapshot, &next) {
                 return false;
             }
             target = next;

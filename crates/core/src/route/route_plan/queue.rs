@@ -48,8 +48,10 @@ impl RoutePlan {
         let kind = self.kind_of_failure();
         if !self.net {
             self.expand(snapshot, kind);
-            if let Some((target, overrides)) = self.next_waiting(snapshot, kind) {
-                self.enter(snapshot, target, overrides, now);
+            if let Some((target, waiting)) = self.next_waiting(snapshot, kind) {
+                snapshot.group(target.group).budget.request(now);
+                self.settle(snapshot, target, waiting.overrides, now);
+                self.note_written(waiting.name);
                 return true;
             }
         }
@@ -71,29 +73,25 @@ impl RoutePlan {
     /// Moves on as if the group had failed for an ordinary reason; nothing is counted.
     pub(in crate::route) fn preview_next(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
         self.expand(snapshot, Kind::General);
-        let Some((target, overrides)) = self.next_waiting(snapshot, Kind::General) else {
+        let Some((target, waiting)) = self.next_waiting(snapshot, Kind::General) else {
             return false;
         };
-        self.settle(snapshot, target, overrides, now);
+        self.settle(snapshot, target, waiting.overrides, now);
         true
     }
 
-    fn next_waiting(
-        &mut self,
-        snapshot: &Snapshot,
-        kind: Kind,
-    ) -> Option<(Target, Option<Overrides>)> {
+    fn next_waiting(&mut self, snapshot: &Snapshot, kind: Kind) -> Option<(Target, Waiting)> {
         while self.fallbacks < self.fallback_limit(snapshot) {
-            let Waiting { name, overrides } = self.queue.pop_front()?;
-            let Resolved::Target(target) = resolve(snapshot, &name) else { continue };
+            let waiting = self.queue.pop_front()?;
+            let Resolved::Target(target) = resolve(snapshot, &waiting.name) else { continue };
             if self.was_visited(&target)
                 || self.is_too_small(snapshot, &target, kind)
-                || !self.controls.may_use.allows(snapshot, &target)
+                || !self.controls.may_use.allows(snapshot, &target, &waiting.name)
             {
                 continue;
             }
             self.fallbacks += 1;
-            return Some((target, overrides));
+            return Some((target, waiting));
         }
         None
     }
@@ -160,7 +158,7 @@ impl RoutePlan {
     fn leads_on(&self, snapshot: &Snapshot, name: &str) -> bool {
         match resolve(snapshot, name) {
             Resolved::Target(target) => {
-                !self.was_visited(&target) && self.controls.may_use.allows(snapshot, &target)
+                !self.was_visited(&target) && self.controls.may_use.allows(snapshot, &target, name)
             }
             Resolved::Unknown(_) => false,
         }

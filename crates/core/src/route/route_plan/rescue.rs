@@ -44,8 +44,10 @@ impl RoutePlan {
         }
         let later = self.preview_fallbacks(snapshot, Cause::StreamCut);
         let waiting = self.queue.iter().map(|waiting| &waiting.name);
+        let allows =
+            |target: &Target, name: &str| self.controls.may_use.allows(snapshot, target, name);
         waiting.chain(&later).any(|name| match resolve(snapshot, name) {
-            Resolved::Target(target) if self.controls.may_use.allows(snapshot, &target) => {
+            Resolved::Target(target) if allows(&target, name) => {
                 let members = match &target.pinned {
                     Some(only) => std::slice::from_ref(only),
                     None => &snapshot.group(target.group).members[..],

@@ -29,18 +29,20 @@ const LEARNED_TTL_MS: u64 = 3_600_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visit {
     pub(super) target: Target,
+    /// The name that led there, if it is a fallback.
+    pub(super) written: Option<Box<str>>,
     overrides: Option<Overrides>,
     /// Attempts made there.
-    made: u32,
+    pub(super) made: u32,
     /// Repeats that are left there; `None` until the first failure or the first wait sets it.
     retries_left: Option<u32>,
     /// Whether nothing may be tried there any more.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl Visit {
     pub(super) fn of(target: Target, overrides: Option<Overrides>) -> Visit {
-        Visit { target, overrides, made: 0, retries_left: None, is_over: false }
+        Visit { target, written: None, overrides, made: 0, retries_left: None, is_over: false }
     }
 
     /// Whether no attempt was made there, and one may be.

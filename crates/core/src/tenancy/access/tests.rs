@@ -4,7 +4,7 @@ use super::super::time_of_tests::at;
 use super::*;
 use crate::money::Money;
 use crate::tenancy::Subject;
-use crate::tenancy::account::{Account, Budget, Terms};
+use crate::tenancy::account::{Account, Budget, Claim, Terms, Used};
 
 fn level(kind: SubjectKind, id: &str, terms: Terms) -> Arc<Level> {
     let account = Arc::default();
@@ -206,7 +206,9 @@ fn what_was_admitted_is_settled_once_also_when_it_is_dropped() {
         access.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).unwrap();
     assert!(access.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).is_err());
     let mut dirty = Vec::new();
-    admitted.settle(Used { tokens: 3, cost: usd(0.25) }, |level| dirty.push(level.subject.clone()));
+    let all = Used { tokens: 3, cost: usd(0.25) };
+    let spent = Spent { all, in_group: &|_| all };
+    admitted.settle(&spent, |level| dirty.push(level.subject.clone()));
     assert!(dirty.is_empty(), "what was spent is written with its request: {dirty:?}");
     drop(access.admit(of_models::names("m", "m"), (claim, &More::default()), at(0)).unwrap());
     let balance = key.account.balance(key.terms.budget.as_ref(), at(0));
@@ -244,7 +246,7 @@ fn what_goes_on_is_spent_while_it_does_and_never_twice() {
     assert_eq!((denied.status, denied.reason), (422, "budget_exceeded"));
     let raised = access(vec![level(2.0)]);
     assert!(admission.check_budgets(Some(&raised), at(0)).is_ok(), "the terms of now count");
-    admission.settle(used(1.25), |_| {});
+    admission.settle(&Spent { all: used(1.25), in_group: &|_| used(1.25) }, |_| {});
     assert_eq!(balance(), (usd(1.25), Money::ZERO));
 
     let mut dropped = own
@@ -267,7 +269,7 @@ fn a_limit_of_one_model_counts_under_each_of_its_names() {
         let limited =
             level(SubjectKind::ModelOfKey, "h:x", Terms { rpm: Some(0), ..Terms::default() });
         let mut of_models = OfModels::default();
-        of_models.rates[0].insert(name.into(), limited);
+        of_models.rpm[0].insert(name.into(), limited);
         let access = Arc::new(KeyAccess { of_models, ..access(Vec::new()) });
         let names = of_models::names("group", "openai/written");
         let admitted = access.admit(names, (Claim::default(), &More::default()), at(0));

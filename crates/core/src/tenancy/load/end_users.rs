@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::models;
 use super::models::{Counters, Owner};
 use super::rows::Opening;
-use super::terms::{budget, terms};
+use super::terms::{budget, soft, terms};
 use crate::tenancy::account::Account;
 use crate::tenancy::end_user::EndUser;
 use crate::tenancy::level::Level;
@@ -27,6 +27,7 @@ fn level(
 ) -> Arc<Level> {
     let mut terms = linked.map(|row| terms(row, None)).unwrap_or_default();
     terms.budget = linked.and_then(budget);
+    terms.soft = linked.and_then(soft);
     let ends = linked.and_then(|row| row.time("budget_reset_at"));
     let account = account(&subject, (row.money("spend").unwrap_or_default(), ends));
     let clock = row.text("budget_id").map(Box::from);
@@ -51,7 +52,7 @@ pub fn load_end_user(
     Some(EndUser { is_blocked: row.is("blocked"), level, of_models, unserved })
 }
 
-/// A tag, by its row and the budget that the row names. `None` if nothing limits it.
+/// A tag, by its row and the budget that the row names. `None` if nothing limits it and no one is told of it.
 pub fn load_tag(
     row: &Record,
     linked: Option<&Record>,
@@ -62,6 +63,7 @@ pub fn load_tag(
     let level = level(subject, (row, Some(linked)), &mut account);
     let terms = &level.terms;
     let is_limited = terms.budget.is_some()
+        || terms.soft.is_some()
         || terms.rpm.is_some()
         || terms.tpm.is_some()
         || terms.parallel.is_some();

@@ -1,9 +1,9 @@
 //! From the columns about single models and about several periods to levels.
 //!
-//! Part of [`super`]. Always true: what the key has of its own for a model takes the place of its team's, as in the reference; a budget
-//! of a model without a period is no budget, and is named.
+//! Part of [`super`]. Always true: all entries are kept, of the key and of its team: which of them counts is decided for each request,
+//! by the names of its model; a budget of a model without a period is no budget, and is named.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -15,7 +15,7 @@ use crate::tenancy::account::{Account, Budget, Terms};
 use crate::tenancy::duration::BudgetDuration;
 use crate::tenancy::key_text::KeyHash;
 use crate::tenancy::level::{Counter, Level};
-use crate::tenancy::of_models::{ByModel, OfModels, bare};
+use crate::tenancy::of_models::{ByModel, OfModels};
 use crate::tenancy::row::{Record, Row, count_of};
 use crate::tenancy::subject::{Subject, SubjectKind};
 use crate::time::UnixMs;
@@ -38,14 +38,23 @@ pub(super) struct Owner<'r> {
 }
 
 impl Owner<'_> {
-    fn subject(self, part: &str) -> Subject {
-        match self.kind {
-            SubjectKind::ModelOfKey | SubjectKind::ModelBudgetOfKey | SubjectKind::WindowOfKey => {
-                let id = format!("{}:{part}", self.id).into();
-                Subject { kind: self.kind, id, name: self.alias.into() }
-            }
-            kind => Subject::of_model(kind, self.id, part),
+    /// The subject of its budget of a model, or of all models if that is empty, in a period. The period is part of it: another one is
+    /// another account.
+    fn budget(self, model: &str, period: &str) -> Subject {
+        let name = match self.kind {
+            SubjectKind::ModelBudgetOfKey | SubjectKind::WindowOfKey => Some(self.alias),
+            _ => None,
+        };
+        Subject::of_budget(self.kind, (self.id, name), (model, period))
+    }
+
+    /// The subject of its limits of a model.
+    fn rates(self, model: &str) -> Subject {
+        if self.kind != SubjectKind::ModelOfKey {
+            return Subject::of_model(self.kind, self.id, model);
         }
+        let id = format!("{}:{model}", self.id).into();
+        Subject { kind: self.kind, id, name: self.alias.into() }
     }
 
     fn counter(self, model: &str, period: &str) -> Counter {
@@ -101,7 +110,7 @@ fn counted(
     account: &mut impl FnMut(&Subject, Opening) -> Arc<Account>,
 ) -> Option<Arc<Level>> {
     let duration = BudgetDuration::parse("budget_duration", period).ok()?;
-    let subject = owner.subject(if model.is_empty() { period } else { model });
+    let subject = owner.budget(model, period);
     let counter = owner.counter(model, period);
     let account = account(&subject, counters.opening(&counter, duration));
     let budget = Budget { max, duration: Some(duration), raised: None, zone: TimeZone::UTC };
@@ -157,34 +166,32 @@ impl Rates {
         }
     }
 
-    /// Without the models for which `own` has limits.
-    fn without(mut self, own: &Rates) -> Rates {
-        self.rpm.retain(|name, _| !has(own.rpm.keys(), name));
-        self.tpm.retain(|name, _| !has(own.tpm.keys(), name));
-        self
+    fn is_empty(&self) -> bool {
+        self.rpm.is_empty() && self.tpm.is_empty()
     }
 
+    /// The levels of requests, and of tokens: one model's share an account.
     fn levels(
         &self,
         owner: Owner<'_>,
         account: &mut impl FnMut(&Subject, Opening) -> Arc<Account>,
-    ) -> ByModel {
-        let names: BTreeSet<&String> = self.rpm.keys().chain(self.tpm.keys()).collect();
-        let level = |name: &String| {
-            let limit = |limits: &BTreeMap<String, u64>| limits.get(name).copied();
-            let terms = Terms { rpm: limit(&self.rpm), tpm: limit(&self.tpm), ..Terms::default() };
-            let subject = owner.subject(name);
+    ) -> [ByModel; 2] {
+        let mut level = |name: &str, terms: Terms| {
+            let subject = owner.rates(name);
             let account = account(&subject, (Money::ZERO, None));
-            let level = Level { subject, terms, account, clock: None, counter: None };
-            (name.as_str().into(), Arc::new(level))
+            (name.into(), Arc::new(Level { subject, terms, account, clock: None, counter: None }))
         };
-        names.into_iter().map(level).collect()
+        let rpm = self
+            .rpm
+            .iter()
+            .map(|(name, limit)| level(name, Terms { rpm: Some(*limit), ..Terms::default() }));
+        let rpm = rpm.collect();
+        let tpm = self
+            .tpm
+            .iter()
+            .map(|(name, limit)| level(name, Terms { tpm: Some(*limit), ..Terms::default() }));
+        [rpm, tpm.collect()]
     }
-}
-
-/// Whether one of the names is that of the same model.
-fn has<'n>(mut names: impl Iterator<Item = &'n String>, name: &str) -> bool {
-    names.any(|own| own == name || own == bare(name) || bare(own) == name)
 }
 
 /// The id of a key in rows of counters: the first hash that it had, so that a key that is replaced has spent what it has.
@@ -227,19 +234,21 @@ pub(super) fn of_models(
     found.0.budgets[0] = levels;
     found.1.extend(unused);
     let rates = Rates::of(&metadata, &own);
-    found.0.rates[0] = rates.levels(owner(SubjectKind::ModelOfKey), account);
+    if !rates.is_empty() {
+        [found.0.rpm[0], found.0.tpm[0]] = rates.levels(owner(SubjectKind::ModelOfKey), account);
+    }
     let owner = |kind, id| Owner { kind, id, counted_as: id, alias: id };
     if let Some((row, id)) = of_team.zip(team) {
-        let mut of_team = row.object("model_max_budget");
-        of_team.retain(|name, _| {
-            !has(own.iter().filter(|one| entry(one.1).is_some()).map(|one| one.0), name)
-        });
+        let of_team = row.object("model_max_budget");
         let team = owner(SubjectKind::ModelBudgetOfTeam, id);
         let (levels, unused) = budgets(team, (&of_team, "team."), counters, account);
         found.0.budgets[1] = levels;
         found.1.extend(unused);
-        let of_team = Rates::of(&row.object("metadata"), &Record::new()).without(&rates);
-        found.0.rates[1] = of_team.levels(owner(SubjectKind::ModelOfTeam, id), account);
+        let of_team = Rates::of(&row.object("metadata"), &Record::new());
+        if !of_team.is_empty() {
+            let team = owner(SubjectKind::ModelOfTeam, id);
+            [found.0.rpm[1], found.0.tpm[1]] = of_team.levels(team, account);
+        }
     }
     if let Some((row, id)) = of_user.zip(user) {
         let user = owner(SubjectKind::ModelBudgetOfUser, id);

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::super::access::More;
+use super::super::access::{More, Spent};
 use super::super::duration::BudgetDuration;
-use super::super::of_models::names;
+use super::super::of_models::{Names, names};
 use super::super::rights::Model;
 use super::super::time_of_tests::at;
 use super::*;
@@ -354,7 +354,8 @@ fn usd(usd: f64) -> Money {
 fn spend(access: &Arc<KeyAccess>, model: &str, cost: f64) -> Result<(), super::super::Denied> {
     let claim = super::super::account::Claim::default();
     let admission = access.admit(names(model, model), (claim, &More::default()), at(0))?;
-    admission.settle(super::super::account::Used { tokens: 0, cost: usd(cost) }, |_| {});
+    let all = super::super::account::Used { tokens: 0, cost: usd(cost) };
+    admission.settle(&Spent { all, in_group: &|_| all }, |_| {});
     Ok(())
 }
 
@@ -424,6 +425,71 @@ fn what_a_key_has_of_its_own_for_a_model_takes_the_place_of_its_teams() {
 }
 
 #[test]
+fn an_entry_of_the_key_takes_the_place_of_its_teams_only_for_the_models_that_it_counts_for() {
+    let budget = json!({"budget_limit": 1, "time_period": "1d"});
+    let limits = |model: &str| {
+        json!({
+            "team_id": "t", "model_max_budget": {model: budget},
+            "metadata": {"model_rpm_limit": {model: 1}, "model_tpm_limit": {model: 1}},
+        })
+    };
+    let found = |own: &str, of_team: &str, names: Names<'_>| {
+        let mut rows = of_key(limits(own));
+        rows.team = Some(record(limits(of_team)));
+        let levels = loaded(&rows).of_models.of(names);
+        levels.iter().map(|one| one.subject.kind).collect::<Vec<_>>()
+    };
+    use SubjectKind::{ModelBudgetOfKey, ModelBudgetOfTeam, ModelOfKey, ModelOfTeam};
+    let own = [ModelBudgetOfKey, ModelOfKey, ModelOfKey];
+    let of_team = [ModelBudgetOfTeam, ModelOfTeam, ModelOfTeam];
+    let (bare, full) = ("gpt-4o", "openai/gpt-4o");
+    // An alias of the group, the group itself, a group whose name is the bare one.
+    assert_eq!(found(bare, full, names(full, "fast")), own);
+    assert_eq!(found(bare, full, names(full, full)), own);
+    assert_eq!(found(full, bare, names(full, "fast")), own);
+    assert_eq!(found(full, bare, names(bare, bare)), of_team);
+    assert_eq!(found(full, bare, names("azure/gpt-4o", "fast")), of_team);
+    assert_eq!(found("other", full, names(full, "fast")), of_team);
+    assert!(found("other", full, names("else", "else")).is_empty());
+}
+
+#[test]
+fn a_limit_of_requests_of_the_key_leaves_its_teams_limit_of_tokens_whatever_they_call_the_model() {
+    let mut rows = of_key(json!({"team_id": "t", "metadata": {
+        "model_rpm_limit": {"gpt-4o": 5}, "model_tpm_limit": {"openai/gpt-4o": 7},
+    }}));
+    rows.team = Some(record(json!({"team_id": "t", "metadata": {
+        "model_rpm_limit": {"openai/gpt-4o": 1}, "model_tpm_limit": {"openai/gpt-4o": 2, "gpt-4o": 3},
+    }})));
+    let access = loaded(&rows);
+    let terms = |names| {
+        let levels = access.of_models.of(names);
+        levels.iter().map(|one| (one.terms.rpm, one.terms.tpm)).collect::<Vec<_>>()
+    };
+    let full = "openai/gpt-4o";
+    assert_eq!(terms(names(full, full)), [(Some(5), None), (None, Some(7))]);
+    assert_eq!(terms(names("gpt-4o", "gpt-4o")), [(Some(5), None), (None, Some(3))]);
+}
+
+#[test]
+fn a_changed_period_of_a_budget_is_another_account() {
+    let subjects = |period: &str| {
+        let budget = json!({"a": {"budget_limit": 1, "time_period": period}});
+        let mut rows = of_key(json!({"team_id": "t", "user_id": "u", "model_max_budget": budget}));
+        rows.team = Some(record(json!({"team_id": "t", "model_max_budget": {"b": budget["a"]}})));
+        rows.user = Some(record(json!({"user_id": "u", "model_max_budget": {"b": budget["a"]}})));
+        let access = loaded(&rows);
+        access.of_models.all().map(|level| level.subject.clone()).collect::<Vec<_>>()
+    };
+    let (day, week) = (subjects("1d"), subjects("7d"));
+    assert_eq!((day.len(), week.len()), (3, 3));
+    for (one, other) in day.iter().zip(&week) {
+        assert_ne!(one, other);
+        assert_eq!((one.model(), &one.name), (other.model(), &other.name));
+    }
+}
+
+#[test]
 fn several_periods_refuse_each_by_itself_and_begin_with_what_their_counters_have() {
     let limits = json!([
         {"budget_duration": "1d", "max_budget": 1.0, "reset_at": "2026-11-29T00:00:00Z"},
@@ -478,7 +544,8 @@ fn a_request_is_charged_to_the_counters_of_its_own_model_and_tags() {
         load_tag(&row, Some(&budget), |_, opening| Arc::new(Account::new(opening.0, opening.1)));
     let claim = super::super::account::Claim::default();
     let admission = access.admit(names("a", "a"), (claim, &More::default()), at(0)).unwrap();
-    let charged = admission.charged();
+    let all = super::super::account::Used { tokens: 0, cost: usd(0.5) };
+    let charged = admission.charged(&Spent { all, in_group: &|_| all });
     let charged: Vec<&str> = charged.iter().map(|one| one.level.subject.model()).collect();
     assert_eq!(charged, ["1d", "a"]);
     let tags = [tag.unwrap()];
@@ -501,8 +568,15 @@ fn a_spent_budget_of_a_model_gives_way_to_the_first_cheaper_one_with_room() {
         "budget_fallbacks": {"a": ["b", "c"]},
     }));
     let access = Arc::new(loaded(&rows));
-    assert_eq!(access.cheaper("a", at(0)), None);
+    let same = |name: &str| -> Box<str> { name.into() };
+    assert_eq!(access.cheaper("a", same, at(0)), None);
     spend(&access, "a", 1.0).unwrap();
-    assert_eq!(access.cheaper("a", at(0)), Some("c"));
-    assert_eq!((access.cheaper("b", at(0)), access.cheaper("d", at(0))), (None, None));
+    assert_eq!(access.cheaper("a", same, at(0)), Some("c"));
+    assert_eq!((access.cheaper("b", same, at(0)), access.cheaper("d", same, at(0))), (None, None));
+    // Names that lead to the group whose budget is spent, and to one whose budget is.
+    let group = |name: &str| if name == "alias" { "a".into() } else { same(name) };
+    assert_eq!(access.cheaper("alias", group, at(0)), Some("c"));
+    assert_eq!(access.cheaper("openai/a", group, at(0)), Some("c"));
+    let group = |name: &str| if name == "c" { "b".into() } else { same(name) };
+    assert_eq!(access.cheaper("a", group, at(0)), None);
 }

@@ -158,7 +158,7 @@ fn of_team(of: &mut Of<'_>, row: Row<'_>) {
     of.all(&unserved_rules("team.", row.0, &[]));
     of.periods(row, "team");
     of.if_set(row, "team", &["max_parallel_requests"], STRICTER);
-    let says = "lets members change nothing here: only admins of the team and of the gateway do";
+    let says = "lets members use those routes for keys of their own and of no user, and none but those about keys";
     of.if_set(row, "team", &["team_member_permissions"], says);
     if Row(&row.object("metadata")).has("soft_budget_alerting_emails") {
         of.add(

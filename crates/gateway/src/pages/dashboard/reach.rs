@@ -1,13 +1,13 @@
 //! `GET /ui/reach?key=`: what a key may use, and what counts against it.
 //!
 //! Called by the router. Always true: rights and balances are those that requests with the key are judged by; a client sees keys that
-//! `/key/info` or `/key/update` would let it see or change.
+//! `/key/info` or `/key/update` would let it see or change, and nothing of what the user of a team's key has elsewhere.
 
 use std::sync::Arc;
 
 use hale_core::route::MayUse;
 use hale_core::tenancy::access::{KeyAccess, Level};
-use hale_core::tenancy::{KeyHash, Row};
+use hale_core::tenancy::{KeyHash, Row, Subject, SubjectKind};
 use hale_core::time::{WallClock, rfc3339};
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -50,8 +50,14 @@ pub(crate) fn reach(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
             }
         }
         let refused = access.check_alive(now.unix_ms).err().map(|denied| denied.message);
+        // What its user has elsewhere is nothing to a key of a team: an admin of the team may hold it.
+        let sees_user = access.identity.team.is_none() || request.arrival.principal.sees(|_| false);
+        let is_seen = |level: &&Arc<Level>| {
+            let kind = level.subject.kind;
+            sees_user || !matches!(kind, SubjectKind::User | SubjectKind::ModelBudgetOfUser)
+        };
         let levels = access.levels.iter().chain(access.of_models.all().take(MODELS_MAX));
-        let levels: Vec<Value> = levels.map(|level| shown(level, now)).collect();
+        let levels = all_shown(levels.filter(is_seen), now);
         Ok(page(&json!({
             "models": own, "refused_models": others, "all_models": access.allows_all_models(), "levels": levels,
             "names": names(&access), "role": access.role.name(), "allowed_routes": access.allowed_routes, "refused": refused,
@@ -78,6 +84,23 @@ async fn check(request: &PageRequest<'_>, hash: KeyHash) -> Result<bool, Refusal
 /// Names of the team's and of the key's own, and what they lead to.
 fn names(access: &KeyAccess) -> Value {
     access.aliases.iter().flatten().map(|(name, model)| (name.to_string(), json!(model))).collect()
+}
+
+/// The levels, each subject once: requests and tokens of a model are two.
+fn all_shown<'l>(levels: impl Iterator<Item = &'l Arc<Level>>, now: WallClock) -> Vec<Value> {
+    let mut all: Vec<(&Subject, Value)> = Vec::new();
+    for level in levels {
+        let Some((_, one)) = all.iter_mut().find(|(subject, _)| **subject == level.subject) else {
+            all.push((&level.subject, shown(level, now)));
+            continue;
+        };
+        for (name, limit) in [("rpm_limit", level.terms.rpm), ("tpm_limit", level.terms.tpm)] {
+            if let Some(limit) = limit {
+                one[name] = json!(limit);
+            }
+        }
+    }
+    all.into_iter().map(|(_, shown)| shown).collect()
 }
 
 /// One level: whose, what it may use, what it has used.

@@ -16,12 +16,15 @@ use super::budgets;
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::BAD_REQUEST;
+use crate::pages::managers::{OF_MEMBERS as ROUTES_OF_MEMBERS, permission};
 
 /// What a field becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A column of texts.
     List,
+    /// A column of routes that members of a team may use.
+    Permissions,
     /// A column of text; an empty one is none.
     Text,
     /// A column of a count.
@@ -113,6 +116,7 @@ const OF_TEAMS: &[(&str, Kind)] = &[
     ("model_max_budget", Kind::ModelBudgets),
     ("budget_limits", Kind::Windows),
     ("soft_budget", Kind::Money),
+    ("team_member_permissions", Kind::Permissions),
 ];
 
 const NOT_OF_TEAMS: &[&str] = &[
@@ -125,7 +129,6 @@ const NOT_OF_TEAMS: &[&str] = &[
     "model_aliases",
     "router_settings",
     "default_team_member_models",
-    "team_member_permissions",
     "team_member_budget",
     "team_member_budget_duration",
     "team_member_rpm_limit",
@@ -170,7 +173,8 @@ const NOT_OF_USERS: &[&str] = &[
     "object_permission",
 ];
 
-const OF_MEMBERS: &[(&str, Kind)] = &[("max_budget", Kind::Money), ("allowed_models", Kind::List)];
+const OF_MEMBERS: &[(&str, Kind)] =
+    &[("max_budget", Kind::Money), ("soft_budget", Kind::Money), ("allowed_models", Kind::List)];
 
 const OF_END_USERS: &[(&str, Kind)] = &[
     ("alias", Kind::Text),
@@ -178,6 +182,7 @@ const OF_END_USERS: &[(&str, Kind)] = &[
     ("budget_id", Kind::Text),
     ("spend", Kind::Money),
     ("max_budget", Kind::Money),
+    ("soft_budget", Kind::Money),
     ("rpm_limit", Kind::Count),
     ("tpm_limit", Kind::Count),
     ("max_parallel_requests", Kind::Count),
@@ -188,21 +193,16 @@ const OF_TAGS: &[(&str, Kind)] = &[
     ("description", Kind::Text),
     ("budget_id", Kind::Text),
     ("max_budget", Kind::Money),
+    ("soft_budget", Kind::Money),
     ("rpm_limit", Kind::Count),
     ("tpm_limit", Kind::Count),
     ("max_parallel_requests", Kind::Count),
 ];
 
-const NOT_OF_TAGS: &[&str] = &["models", "model_info", "soft_budget", "model_max_budget"];
+const NOT_OF_TAGS: &[&str] = &["models", "model_info", "model_max_budget"];
 
-const NOT_OF_END_USERS: &[&str] = &[
-    "models",
-    "allowed_model_region",
-    "default_model",
-    "soft_budget",
-    "tpd_limit",
-    "object_permission",
-];
+const NOT_OF_END_USERS: &[&str] =
+    &["models", "allowed_model_region", "default_model", "tpd_limit", "object_permission"];
 
 /// The fields of a kind of row.
 pub(crate) struct Fields {
@@ -272,6 +272,7 @@ pub(crate) fn columns(
                 metadata.extend(former.map(|former| (FORMER_KEYS.to_owned(), former)));
             }
             Kind::List
+            | Kind::Permissions
             | Kind::Text
             | Kind::Count
             | Kind::Money
@@ -297,7 +298,7 @@ pub(crate) fn columns(
 fn read(name: &str, kind: Kind, value: &Value) -> Result<Value, Refusal> {
     let is_none = value.is_null() || value.as_str() == Some("");
     Ok(match kind {
-        Kind::List | Kind::InMetadata if is_none => json!([]),
+        Kind::List | Kind::Permissions | Kind::InMetadata if is_none => json!([]),
         Kind::Object | Kind::CountsInMetadata | Kind::ModelBudgets | Kind::Fallbacks if is_none => {
             json!({})
         }
@@ -305,6 +306,14 @@ fn read(name: &str, kind: Kind, value: &Value) -> Result<Value, Refusal> {
         Kind::List | Kind::InMetadata => {
             let texts = value.as_array().filter(|items| items.iter().all(is_clean));
             json!(texts.ok_or_else(|| wrong(name, "a list of texts without control characters"))?)
+        }
+        Kind::Permissions => {
+            let is_known = |one: &Value| {
+                one.as_str().is_some_and(|route| ROUTES_OF_MEMBERS.contains(&permission(route)))
+            };
+            let routes = value.as_array().filter(|routes| routes.iter().all(is_known));
+            let known = ROUTES_OF_MEMBERS.join(", ");
+            json!(routes.ok_or_else(|| wrong(name, &format!("a list of {known}")))?)
         }
         Kind::Text => {
             let text = Some(value).filter(|value| is_clean(value));

@@ -1,6 +1,7 @@
 //! What changes keys: `/key/generate`, `/key/update`, `/key/delete`, `/key/block` and `/key/unblock`.
 //!
-//! Always true: only admins get here; a change that fails has changed nothing.
+//! Always true: only admins, and admins of the key's team, change anything; a client that may not learns nothing of what is there, and
+//! nothing is read or written for it besides; a change that fails has changed nothing.
 
 use hale_core::tenancy::key_text::{check_custom, masked, new_key};
 use hale_core::tenancy::load::counted_as;
@@ -27,13 +28,13 @@ const DELETED_MAX: usize = 1_000;
 /// `POST /key/generate`.
 pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
-        let body = body(&request, incoming).await?;
+        let mut body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let team = Row(&body).text("team_id");
         let manager = manager(&request)?;
         let store = store(&request)?;
-        manager.check_team(&request, store, team).await?;
-        manager.check_body(&request, store, (&body, team, Makes::Key)).await?;
+        let of_user = manager.check_body(&request, store, (&body, team, Makes::Key)).await?;
+        body.extend(of_user.map(|user| ("user_id".to_owned(), json!(user))));
         let (key, row) = create(&request, &body).await?;
         let mut answer = shown(TenantTable::Keys, &row);
         let nothing =
@@ -292,26 +293,20 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
             return Err(bad(message).param("keys"));
         }
         let find = Find { limit: u32::MAX, ..find };
-        let in_use = &request.arrival.worker.process.keys;
-        // The archive has what they spent to the end.
-        in_use.write().await;
-        let found = store.find(&find).await.map_err(|error| failed(&error))?;
+        let find = async || store.find(&find).await.map_err(|error| failed(&error));
+        let found = find().await?;
         let none = || {
             let message = "{'error': 'No keys found'}".to_owned();
             refusal::of_admin(StatusCode::NOT_FOUND, INTERNAL, message)
         };
         let manager = manager(&request)?;
+        manager.check_keys(&request, store, (&named, &found)).await?;
         if found.is_empty() {
-            return Err(manager
-                .check_key(&request, store, Err(none()))
-                .await
-                .err()
-                .unwrap_or_else(none));
+            return Err(none());
         }
-        for row in &found {
-            manager.check_key(&request, store, Ok(row.clone())).await?;
-        }
-        remove(&request, &found).await?;
+        // The archive has what they spent to the end.
+        request.arrival.worker.process.keys.write().await;
+        remove(&request, &find().await?).await?;
         Ok(page(&json!({"deleted_keys": named})))
     })
 }

@@ -1,7 +1,7 @@
 //! `POST /key/regenerate` and `/key/{key}/regenerate`: another text for the same key.
 //!
-//! Always true: only admins get here; alias, limits, spend and owners stay; the key before works until its grace ends, and counts
-//! against the same row; a change that fails has changed nothing.
+//! Always true: only admins, and admins of the key's team, replace it, and nothing is done for a client that may not; alias, limits, spend and
+//! owners stay; the key before works until its grace ends, and counts against the same row; a change that fails has changed nothing.
 
 use hale_core::tenancy::duration::BudgetDuration;
 use hale_core::tenancy::key_text::{masked, new_key};
@@ -39,9 +39,14 @@ pub(crate) fn regenerate(request: PageRequest<'_>, incoming: Incoming) -> Waitin
             Ok((row, named)) => (Ok(row), named),
             Err(refusal) => (Err(refusal), String::new()),
         };
-        let before = manager.check_key(&request, store, found).await?;
-        let team = Row(&before).text("team_id");
+        let found = manager.check_key(&request, store, found).await?;
+        let team = Row(&found).text("team_id");
         manager.check_body(&request, store, (&body, team, Makes::Change)).await?;
+        // What it has spent is in its row before the row gets another name.
+        settle_spend(&request).await?;
+        let hash = Row(&found).text("token").and_then(KeyHash::parse);
+        let hash = hash.ok_or_else(refusal::own_fault)?;
+        let before = row_of(store, hash).await?.ok_or_else(|| not_found(hash))?;
         let (key, after) = replace(&request, &body, &before).await?;
         let mut answer = shown(TenantTable::Keys, &after);
         answer.insert("key".to_owned(), json!(key));
@@ -69,18 +74,14 @@ async fn row(request: &PageRequest<'_>, body: &Record) -> Result<(Record, String
         return Err(bad(message).param("key"));
     }
     let hash = KeyHash::named(key);
-    // What it has spent is in its row before the row gets another name.
-    settle_spend(request).await?;
-    match row_of(store(request)?, hash).await? {
-        Some(row) => {
-            let shown = Row(&row).text("key_name").unwrap_or("sk-...").to_owned();
-            Ok((row, shown))
-        }
-        None => {
-            let message = format!("Key {hash} not found.");
-            Err(refusal::of_admin(StatusCode::NOT_FOUND, NOT_FOUND, message).param("key"))
-        }
-    }
+    let row = row_of(store(request)?, hash).await?.ok_or_else(|| not_found(hash))?;
+    let shown = Row(&row).text("key_name").unwrap_or("sk-...").to_owned();
+    Ok((row, shown))
+}
+
+fn not_found(hash: KeyHash) -> Refusal {
+    let message = format!("Key {hash} not found.");
+    refusal::of_admin(StatusCode::NOT_FOUND, NOT_FOUND, message).param("key")
 }
 
 /// How long the key before goes on working, milliseconds.

@@ -46,7 +46,14 @@ pub(crate) fn info(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
         let store = store(&request)?;
         let row = row_of(store, hash).await?;
         // A key of another client is as one that is not there.
-        let row = row.filter(|row| principal.sees(|access| is_own(access, Row(row))));
+        let row = match row {
+            Some(row) if principal.sees(|access| is_own(access, Row(&row))) => Some(row),
+            Some(row) => match manager(&request) {
+                Ok(manager) => manager.check_key(&request, store, Ok(row)).await.ok(),
+                Err(_) => None,
+            },
+            None => None,
+        };
         let Some(row) = row else {
             let message = "Key not found in database".to_owned();
             return Err(refusal::of_admin(StatusCode::NOT_FOUND, NOT_FOUND, message).param("key"));
@@ -120,10 +127,16 @@ pub(crate) fn list(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             Principal::Key(access) if access.role.sees_all() => {}
             // An admin of a team sees all of its keys.
             Principal::Key(_) if is_of_own_team(&request, &find).await? => {}
-            Principal::Key(access) => match &access.identity.user {
-                Some(user) => find.with.push(("user_id", vec![(&**user).into()])),
-                None => find.with.push(("token", vec![(&*access.identity.key).into()])),
-            },
+            Principal::Key(access) => {
+                let identity = &access.identity;
+                match &identity.user {
+                    Some(user) => find.with.push(("user_id", vec![(&**user).into()])),
+                    None => find.with.push(("token", vec![(&*identity.key).into()])),
+                }
+                // The same as of one key: `is_own`.
+                let team = identity.team.as_ref().filter(|_| identity.user.is_some());
+                find.with.extend(team.map(|team| ("team_id", vec![(&**team).into()])));
+            }
         }
         let store = store(&request)?;
         let (rows, count) = tokio::join!(store.find(&find), store.count_found(&find));

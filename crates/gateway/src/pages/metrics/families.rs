@@ -3,6 +3,7 @@
 //! Read by [`super`] for the page, and by the tests of its documentation, of the alerts and of the dashboards. Always true: a
 //! metric is one row, with its unit, its labels and where its values come from.
 
+mod budgets;
 mod hale;
 mod reference;
 
@@ -143,7 +144,8 @@ const fn histogram(
 }
 
 /// All families.
-pub(super) static FAMILIES: [&[Family]; 3] = [hale::REQUESTS, hale::PROCESS, reference::FAMILIES];
+pub(super) static FAMILIES: [&[Family]; 4] =
+    [hale::REQUESTS, hale::PROCESS, reference::FAMILIES, budgets::FAMILIES];
 
 #[cfg(test)]
 mod tests;

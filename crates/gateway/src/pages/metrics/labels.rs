@@ -86,6 +86,9 @@ pub(super) struct Row<'a> {
     pub(super) kind: &'a str,
     /// What it tells apart besides.
     pub(super) detail: &'a str,
+    /// Whose budget it is, and what people call that.
+    pub(super) who: &'a str,
+    pub(super) alias: &'a str,
 }
 
 impl<'a> Row<'a> {
@@ -187,19 +190,12 @@ impl Label {
             }
             Label::Postgres => "postgres",
             Label::Redis => "redis",
-            // There are no keys, teams and tiers; clients are told apart only where the operator asks for it.
-            Label::ApiKeyAlias
-            | Label::ClientIp
-            | Label::EndUser
-            | Label::HashedApiKey
-            | Label::OrgAlias
-            | Label::OrgId
-            | Label::ServiceTier
-            | Label::Team
-            | Label::TeamAlias
-            | Label::User
-            | Label::UserAgent
-            | Label::UserEmail => "",
+            // Of requests clients are told apart only where the operator asks for it.
+            Label::EndUser | Label::HashedApiKey | Label::OrgId | Label::Team | Label::User => {
+                row.who
+            }
+            Label::ApiKeyAlias | Label::OrgAlias | Label::TeamAlias => row.alias,
+            Label::ClientIp | Label::ServiceTier | Label::UserAgent | Label::UserEmail => "",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whose spend a client sees, and how its parameters are read.
 //!
-//! Used by all reports. Always true: a client that is no admin sees what its own key and its own user spent, whatever it names; a parameter
+//! Used by all reports. Always true: a client that is no admin sees what its own key and, if the key has no team, its own user spent, whatever it
+//! names: an admin of a team may have made the key for that user. A parameter
 //! that cannot be read is refused with its name, its value and what is allowed, so that it never widens a report.
 
 use hale_core::tenancy::KeyHash;
@@ -32,9 +33,9 @@ impl Scope {
             Principal::Operator => Ok(Scope::All),
             Principal::Anyone => Err(refusal::no_admin()),
             Principal::Key(access) if access.role.sees_all() => Ok(Scope::All),
-            Principal::Key(access) => Ok(match &access.identity.user {
-                Some(user) => Scope::User((&**user).into()),
-                None => Scope::Key((&*access.identity.key).into()),
+            Principal::Key(access) => Ok(match (&access.identity.user, &access.identity.team) {
+                (Some(user), None) => Scope::User((&**user).into()),
+                (_, Some(_)) | (None, None) => Scope::Key((&*access.identity.key).into()),
             }),
         }
     }

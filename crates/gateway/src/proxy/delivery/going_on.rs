@@ -42,6 +42,11 @@ impl Delivery {
         self.looked = Looked::at(clock::recent().millis());
     }
 
+    /// What its key has reserved for it, if it has one.
+    pub(in crate::proxy) fn admission(&mut self) -> Option<&mut Admission> {
+        self.admission.as_deref_mut()
+    }
+
     /// Those headers, and what the limits of its key leave.
     pub(in crate::proxy) fn with_limits(&self, mut headers: HeaderMap) -> HeaderMap {
         if let Some(admission) = &self.admission {

@@ -23,6 +23,7 @@ mod minute;
 pub mod money;
 pub mod operation;
 pub mod parameters;
+pub mod placeholder;
 pub mod policy;
 pub mod prices;
 pub mod provider;

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::placeholder;
+
 /// A credential. Cloning is cheap and shares the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Arc<str>);
@@ -23,17 +25,15 @@ impl Secret {
     }
 }
 
-/// Keys that published documents use.
-const PUBLISHED: [&str; 4] = ["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
 /// Shortest credential that is searched for in a provider's text, bytes: a shorter one would remove
 /// ordinary words.
 const HIDDEN_MIN: usize = 8;
 
 impl Secret {
-    /// Whether published documents use it, so that it keeps no secret.
+    /// Whether published documents use it, or it is a placeholder that was not filled in, so that it keeps no secret.
     #[must_use]
     pub fn is_published(&self) -> bool {
-        PUBLISHED.contains(&&*self.0)
+        placeholder::is_no_secret(&self.0)
     }
 
     /// Removes it from `text`: whole, and its start where the text was cut. Of a header's value

@@ -3,7 +3,7 @@
 //! Called by [`super::upstream`] and [`super::settings`]. Always true: no finding contains the
 //! value itself, because keys are sometimes written in the wrong place.
 
-use super::placeholder;
+use super::placeholder::{self, Outcome};
 use super::problem::Wrong;
 
 /// Paths that are added to an address, so it must not end with one.
@@ -23,7 +23,7 @@ const EXAMPLE: &str = "write it as `https://api.example.com/v1`";
 /// The address without a slash at its end.
 pub(super) fn api_base(text: &str) -> Result<Box<str>, Wrong> {
     let refuse = |problem: &str, hint: &str| Err(Wrong::new(format!("api_base {problem}"), hint));
-    if let Some(wrong) = placeholder::anywhere(text) {
+    if let Some(wrong) = placeholder::anywhere(text, Outcome::Used) {
         return refuse(&wrong.problem, &wrong.hint);
     }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -130,7 +130,7 @@ pub(super) fn without_line_break(text: &str) -> &str {
 /// Whether `text` can be sent as a key.
 pub(super) fn key(text: &str) -> Result<(), Wrong> {
     let is_sendable = text.bytes().all(|b| b.is_ascii_graphic());
-    if let Some(wrong) = placeholder::anywhere(text).filter(|_| !is_sendable) {
+    if let Some(wrong) = placeholder::anywhere(text, Outcome::Used).filter(|_| !is_sendable) {
         let problem = "looks like a placeholder that was not filled in";
         return Err(Wrong::new(problem, wrong.hint));
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::Source;
 use super::address;
 use super::if_wrong::IfWrong;
-use super::placeholder;
+use super::placeholder::{self, Outcome};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::redact;
 use super::tree::{Entry, Map, Node, Style, Value};
@@ -211,18 +211,24 @@ impl<'s> Env<'s> {
 fn warn_about_other_forms(text: &str, node: &Node, path: &Path<'_>, problems: &mut Problems) {
     let key = path.last_key();
     let is_told_by_its_reader =
-        matches!(key, "api_base" | "base_url") || (key == "api_key" && address::key(text).is_err());
+        matches!(key, "api_base" | "base_url") || (is_sent(key) && address::key(text).is_err());
     if is_told_by_its_reader {
         return;
     }
-    let found = placeholder::of_shell(text).or_else(|| {
+    let outcome = if key == "master_key" { Outcome::NoSecret } else { Outcome::Used };
+    let found = placeholder::of_shell(text, outcome).or_else(|| {
         let is_filled =
             NEEDED.contains(&key) || key.ends_with("_token") || key.ends_with("_secret");
-        if is_filled { placeholder::anywhere(text) } else { None }
+        if is_filled { placeholder::anywhere(text, outcome) } else { None }
     });
     if let Some(wrong) = found {
         problems.warn(node.at, path, wrong);
     }
+}
+
+/// Whether the value of `key` is refused by its reader if it cannot be sent.
+fn is_sent(key: &str) -> bool {
+    matches!(key, "api_key" | "master_key")
 }
 
 /// Keys whose values are never prose, so that what looks like a placeholder in them is one.

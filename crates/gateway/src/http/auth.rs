@@ -41,7 +41,7 @@ pub enum Role {
     Public,
     /// One with a key for models.
     Key,
-    /// Like [`Role::Key`], unless the config opens the metrics endpoint.
+    /// Like [`Role::Viewer`], unless the config opens the metrics endpoint.
     Metrics,
     /// One with the master key; any client if none is configured. What it shows changes nothing.
     Viewer,

@@ -17,7 +17,7 @@ const STRONG_KEY: usize = 16;
 enum KeyStrength {
     /// There is none.
     Absent,
-    /// Documents use it.
+    /// Documents use it, or it is a placeholder.
     Published,
     /// Secret, and so short that it can be guessed.
     Short,
@@ -48,7 +48,7 @@ impl KeyStrength {
     const fn fault(self) -> Option<&'static str> {
         match self {
             KeyStrength::Absent => Some("no master_key is set"),
-            KeyStrength::Published => Some("the master_key is a published one"),
+            KeyStrength::Published => Some("the master_key is a published one or a placeholder"),
             KeyStrength::Short => Some("the master_key is weak: it has fewer than 16 characters"),
             KeyStrength::Strong => None,
         }
@@ -132,7 +132,7 @@ fn refusal(settings: &GatewaySettings, ip: IpAddr) -> Option<String> {
     if strength.is_secret() || settings.permit_weak_master_key || ip.is_loopback() {
         return None;
     }
-    let state = if settings.master_key.is_some() { "a published one" } else { "not set" };
+    let state = if settings.master_key.is_some() { "a published one or a placeholder" } else { "not set" };
     Some(format!(
         "general_settings.master_key is {state}, and {ip} can be reached by others. Either set a \
          master_key of at least {STRONG_KEY} characters, or set \

@@ -229,10 +229,10 @@ fn needs<'h>(row: &Endpoint, head: &'h Parts) -> (Needed, Route<'h>) {
     let is_of_models = matches!(row.handler, Handler::Upstream(_));
     let needed = match row.role {
         Role::Key if is_of_models => Needed::Models,
-        Role::Viewer => Needed::AdminView,
+        Role::Viewer | Role::Metrics => Needed::AdminView,
         Role::Admin if row.method == "GET" => Needed::AdminView,
         Role::Admin => Needed::Admin,
-        Role::Public | Role::Key | Role::Metrics | Role::TeamAdmin => Needed::AnyKey,
+        Role::Public | Role::Key | Role::TeamAdmin => Needed::AnyKey,
     };
     (needed, Route { path: head.uri.path(), is_of_models })
 }

@@ -95,7 +95,7 @@ const PAGES: &[Endpoint] = &[
     get("readiness", &["/health/readiness"], Role::Public, Page(health::readiness::readiness)),
     get("report", &["/health"], Role::Key, WaitingPage(health::report::page)),
     get("readinessdetails", &["/health/readiness/details"], Role::Admin, Page(health::readiness::details)),
-    get("sharedstatus", &["/health/shared-status"], Role::Key, Page(health::shared::status)),
+    get("sharedstatus", &["/health/shared-status"], Role::Viewer, Page(health::shared::status)),
     get("backlog", &["/health/backlog"], Role::Admin, Page(health::readiness::backlog)),
     get("license", &["/health/license"], Role::Admin, Page(health::readiness::license)),
     get("healthhistory", &["/health/history"], Role::Admin, WaitingPage(health::history::page)),

@@ -193,7 +193,14 @@ fn a_published_or_missing_key_on_a_public_address_is_refused_with_both_ways_out(
     // Bad input, row 30.
     let upstream = FakeUpstream::start();
     let base = Config::open().deployment("m", "a", &upstream);
-    let published = ["sk-1234", "sk-123456789"];
+    let published = [
+        "sk-1234",
+        "sk-1234567890abcdef",
+        "sk-your-master-key-here",
+        "<your-master-key-here>",
+        "${LITELLM_MASTER_KEY}",
+        "${LITELLM_MASTER_KEY:-sk-1234}",
+    ];
     let configs = published.map(|key| base.clone().general(json!({"master_key": key})));
     for config in configs.iter().chain([&base]) {
         let run = hale().config(&config.text());

@@ -26,7 +26,7 @@ const HOUSES: [House; 4] = [
         krate: "core",
         // What a module shows of its parts is lower than the parts that decide with all of the config.
         floors: &[
-            &["money"],
+            &["money", "placeholder"],
             &[
                 "cause",
                 "index",

@@ -18,6 +18,7 @@ use crate::policy::ByKind;
 use crate::rescue::{Hold, RescueMode};
 use crate::route::{AffinitySettings, Strategy};
 use crate::secret::Secret;
+use crate::tenancy::making::MakingRules;
 use crate::tenancy::sessions::Ceiling;
 
 pub use self::addresses::AddressRange;
@@ -192,6 +193,14 @@ pub struct GatewaySettings {
     pub master_key: Option<Secret>,
     /// Whether the process may listen on a public address with a weak key or none.
     pub permit_weak_master_key: bool,
+    /// What is said of keys and users that are made.
+    pub making: MakingRules,
+    /// Whether a request that names tags is refused: `reject_clientside_metadata_tags`.
+    pub refuses_tags: bool,
+    /// Whether only admins and viewers may use the dashboard: `ui_access_mode: admin_only`.
+    pub dashboard_for_admins: bool,
+    /// Whether what is kept of a request has no address of its client: `disable_requester_ip_address_logging`.
+    pub hides_addresses: bool,
     /// The addresses whose clients are served; `None` is all of them.
     pub allowed_ips: Option<Vec<AddressRange>>,
     /// A further header that may carry the key, lower case.
@@ -358,6 +367,10 @@ impl Default for GatewaySettings {
             json_logs: false,
             master_key: None,
             permit_weak_master_key: false,
+            making: MakingRules::default(),
+            refuses_tags: false,
+            dashboard_for_admins: false,
+            hides_addresses: false,
             allowed_ips: None,
             key_header: None,
             user_headers: Vec::new(),

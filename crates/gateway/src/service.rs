@@ -114,6 +114,8 @@ pub(crate) static SERVICES: &[Service] = &[
     alert("pagerduty", "pagerduty", &["PAGERDUTY_API_KEY"]),
     alert("discord", "discord", &["DISCORD_WEBHOOK_URL"]),
     sink("s3", &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
+    sink("s3_v2", &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]).sent_to("s3"),
+    sink("generic", &["GENERIC_LOGGER_ENDPOINT", "GENERIC_LOGGER_HEADERS"]).sent_to("generic_api"),
     nothing("newrelic", &["NEW_RELIC_LICENSE_KEY"]).healthy(),
     sink("signoz", &["SIGNOZ_INGESTION_ENDPOINT", "SIGNOZ_INGESTION_KEY"]),
     sink("custom_callback_api", &["GENERIC_LOGGER_ENDPOINT", "GENERIC_LOGGER_HEADERS"]).sent_to("generic_api"),
@@ -128,6 +130,11 @@ impl Service {
     /// Whether a callback turns it on.
     pub(crate) fn is_callback(&self) -> bool {
         self.key == CALLBACKS
+    }
+
+    /// Whether it is Slack, of whose test the reference says more.
+    pub(crate) fn tells_slack(&self) -> bool {
+        matches!(self.by, By::Channel("slack"))
     }
 
     /// Tests it. It may take as long as the service's own limit of time.

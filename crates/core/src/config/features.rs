@@ -33,8 +33,10 @@ pub(super) const DATABASE: Feature = Feature {
     name: "models in the database",
     effect: "The store holds no models and prompts; its own keys are `database_url` and `store_*`.",
 };
-pub(super) const USER_INTERFACE: Feature =
-    Feature { name: "user interface", effect: "There is no user interface." };
+pub(super) const USER_INTERFACE: Feature = Feature {
+    name: "settings of the user interface",
+    effect: "The dashboard at `/ui` does not obey it: docs/dashboard.md says who sees what there.",
+};
 pub(super) const STRATEGY_ROUTERS: Feature = Feature {
     name: "strategy routers",
     effect: "No model is picked by what a request asks; name a model, or a `model_group_alias`.",
@@ -42,7 +44,7 @@ pub(super) const STRATEGY_ROUTERS: Feature = Feature {
 pub(super) const MCP: Feature = Feature { name: "MCP", effect: "There are no MCP servers." };
 pub(super) const CAPS: Feature = Feature {
     name: "caps on all requests in flight",
-    effect: "A deployment has a cap, `max_parallel_requests`.",
+    effect: "Deployments and keys have caps of their own, `max_parallel_requests`.",
 };
 pub(super) const DEFAULT_MODELS: Feature =
     Feature { name: "default models", effect: "A request names its model." };
@@ -70,10 +72,14 @@ pub(super) const QUEUE: Feature =
     Feature { name: "priority queue", effect: "Requests have no priorities." };
 pub(super) const PLUGINS: Feature =
     Feature { name: "plugins", effect: "Python plugins are never run." };
-pub(super) const AFFINITY: Feature =
-    Feature { name: "affinity", effect: "A session has no deployment of its own." };
-pub(super) const TRACKING: Feature =
-    Feature { name: "costs by user", effect: "Costs are not kept by user." };
+pub(super) const AFFINITY: Feature = Feature {
+    name: "lifetimes of affinity",
+    effect: "`affinity` says what keeps to one deployment; how long it does is docs/routing.md.",
+};
+pub(super) const TRACKING: Feature = Feature {
+    name: "settings of costs",
+    effect: "Costs are kept by key, user, team, tag and customer, whatever it says.",
+};
 pub(super) const CERTIFICATES: Feature = Feature {
     name: "client certificates",
     effect: "No client certificate is shown to a provider.",

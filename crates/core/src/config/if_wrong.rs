@@ -29,6 +29,10 @@ const RIGHTS: &[&str] = &["access_windows", "blocked", "health_check_daily_budge
 const SAFETY: &[&str] = &[
     "master_key", "allowed_ips", "cors_origins", "fetch_urls", "user_url_validation", "user_url_allowed_hosts", "health_check_details", "drain_endpoint_token", "health_check_daily_budget_usd",
     "provider_budget_config", "tag_budget_config", "max_budget", "budget_duration", "litellm_backend_url", "mirror", "cost_discount_config", "cost_margin_config", "max_budget_per_session", "max_requests_per_session",
+    "upperbound_key_generate_params",
+    "default_key_generate_params", "key_generation_settings", "default_internal_user_params", "max_internal_user_budget",
+    "default_max_internal_user_budget", "internal_user_budget_duration", "disable_custom_api_keys", "ui_access_mode",
+    "disable_requester_ip_address_logging", "reject_clientside_metadata_tags",
 ];
 /// Settings without which the router is another one; LiteLLM does not start with a wrong one either.
 const ROUTER: &[&str] = &["routing_strategy"];

@@ -40,6 +40,7 @@ mod json;
 mod keys;
 mod known;
 mod labels;
+mod making;
 mod metrics;
 mod mirror;
 mod mock;

@@ -27,6 +27,14 @@ pub(super) fn read(
                 problems,
             ),
         },
+        "ui_access_mode" => match field.text(problems) {
+            Some("admin_only") => gateway.dashboard_for_admins = true,
+            Some("all") | None => gateway.dashboard_for_admins = false,
+            Some(_) => field.wrong(
+                Wrong::new("is neither `all` nor `admin_only`", "write one of them"),
+                problems,
+            ),
+        },
         _ => return false,
     }
     true

@@ -21,7 +21,7 @@ use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 use super::{
     address, adjusts, affinity, alerts, allowed_ips, backend, budgets, cache, fetch, filters,
-    metrics, mirror, open_pages, origins, probing, rescue, sessions, shared, sinks, store,
+    making, metrics, mirror, open_pages, origins, probing, rescue, sessions, shared, sinks, store,
     user_headers,
 };
 
@@ -93,6 +93,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let known = settings.litellm(field, problems)
                 || settings.sinks.setting(field, problems)
                 || metrics::setting(&mut settings.gateway.metrics, field, problems)
+                || making::setting(&mut settings.gateway.making, field, problems)
                 || settings.elsewhere.read(field, problems)
                 || settings.refers("litellm_settings", field, node, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
@@ -119,6 +120,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
                 || settings.bound(field, problems)
                 || settings.alerts.setting(field, problems)
                 || store::setting(&mut settings.gateway.store, field, problems)
+                || making::setting(&mut settings.gateway.making, field, problems)
                 || probing::setting(&mut settings.probing, field, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
@@ -335,6 +337,12 @@ impl<'n> Settings<'n> {
             "user_header_name" => gateway.user_headers.extend(header(field, problems)),
             "user_header_mappings" => {
                 gateway.user_headers.splice(0..0, user_headers::read(field, problems));
+            }
+            "disable_requester_ip_address_logging" => {
+                put(&mut gateway.hides_addresses, field.flag(problems));
+            }
+            "reject_clientside_metadata_tags" => {
+                put(&mut gateway.refuses_tags, field.flag(problems));
             }
             "always_include_stream_usage" => {
                 put(&mut gateway.always_include_stream_usage, field.flag(problems));

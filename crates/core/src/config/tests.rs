@@ -9,6 +9,7 @@ mod entries;
 mod files;
 mod foresight;
 mod limits;
+mod making;
 mod metrics;
 mod misconfigured;
 mod names;

@@ -149,6 +149,12 @@ impl Kind {
         self.facts().by_effect
     }
 
+    /// What the reference calls it: its names in `alert_types`.
+    #[must_use]
+    pub const fn types(self) -> &'static [&'static str] {
+        self.facts().types
+    }
+
     /// Whether `name`, one of `alert_types`, asks for it.
     #[must_use]
     pub fn is_of_type(self, name: &str) -> bool {

@@ -12,6 +12,7 @@ mod identity;
 pub mod key_text;
 mod level;
 pub mod load;
+pub mod making;
 pub mod of_models;
 mod owner;
 pub mod password;

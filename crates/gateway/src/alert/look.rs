@@ -42,8 +42,18 @@ pub(super) fn down(snapshot: &Snapshot, now: Millis) -> Vec<Down> {
         },
         Verdict::Ready | Verdict::Reopening => None,
     };
-    let able = snapshot.deployments.iter().filter(|one| one.can_work());
-    able.filter_map(|one| Some(Down { id: one.id.clone(), cause: cause(one)? })).collect()
+    // One that is misconfigured matters where no sibling serves in its place.
+    let has_no_sibling = |one: &Deployment| {
+        let members = &snapshot.group(one.group).members;
+        !members.iter().any(|member| snapshot.deployment(*member).can_work())
+    };
+    let cause = |one: &Deployment| match one.misconfigured {
+        Some(_) => has_no_sibling(one).then_some(Cause::Misconfigured),
+        None if one.can_work() => cause(one),
+        None => None,
+    };
+    let all = snapshot.deployments.iter();
+    all.filter_map(|one| Some(Down { id: one.id.clone(), cause: cause(one)? })).collect()
 }
 
 /// The config in force, as the watch asks for it.
@@ -98,7 +108,12 @@ impl Scene for InForce<'_> {
             let probe = probe.filter(|probe| probe.cause == Some(cause))?;
             Some(clean(&probe.message, WORDS_MAX))
         };
-        let words = said::words(id, cause).or_else(of_probe).unwrap_or_default();
+        let of_config = || {
+            let why =
+                deployment.misconfigured.as_ref().filter(|_| cause == Cause::Misconfigured)?;
+            Some(clean(&why.problem, WORDS_MAX))
+        };
+        let words = said::words(id, cause).or_else(of_probe).or_else(of_config).unwrap_or_default();
         let failure = advice::Failure { cause, obstacle: None, status: None, message: &words };
         let fix = advice::fix(deployment, &failure).unwrap_or_default();
         (words, fix)

@@ -211,6 +211,18 @@ pub(crate) async fn key_of(keys: &Keys, hash: KeyHash) -> Result<Arc<KeyAccess>,
     Ok(access)
 }
 
+/// Whether it may use the dashboard.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) fn check_dashboard(
+    settings: &GatewaySettings,
+    principal: &Principal,
+) -> Result<(), Refusal> {
+    let is_refused = settings.dashboard_for_admins && !principal.sees(|_| false);
+    if is_refused { Err(refusal::dashboard_for_admins()) } else { Ok(()) }
+}
+
 /// Whether that text is the master key.
 pub(crate) fn is_master_key(text: &str, master: &Secret) -> bool {
     verify_slices_are_equal(text.as_bytes(), master.expose().as_bytes()).is_ok()

@@ -29,9 +29,10 @@ const WEBSOCKET: &str = "websocket";
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 pub(crate) use self::request::{
-    address_not_allowed, bad_parameter, forbidden_parameter, foreign_format, mock_parameter,
-    no_provider, no_websocket, odd_path, passed_model_unknown, passed_unmeasured, provider_objects,
-    several_models, unlisted_origin, unserved_parameter, unserved_route, wrong_list,
+    address_not_allowed, bad_parameter, dashboard_for_admins, forbidden_parameter, foreign_format,
+    mock_parameter, no_provider, no_websocket, odd_path, passed_model_unknown, passed_unmeasured,
+    provider_objects, several_models, tags_of_clients, unlisted_origin, unserved_parameter,
+    unserved_route, wrong_list,
 };
 
 /// An error answer.

@@ -5,6 +5,7 @@
 //! without a team, and no key or user that may do more than it; what is not there is refused in the same words as what is another team's.
 
 use hale_core::tenancy::access::{KeyAccess, UserRole};
+use hale_core::tenancy::making::Maker;
 use hale_core::tenancy::{KeyHash, Record, Row};
 use hale_store::{Find, Store, TenantTable};
 use http::StatusCode;
@@ -142,6 +143,26 @@ async fn row(
 }
 
 impl Manager<'_> {
+    /// As who it makes keys of that team.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(super) async fn maker(
+        &self,
+        store: &Store,
+        team: Option<&str>,
+    ) -> Result<Maker<'_>, Refusal> {
+        let Manager::OfTeams(access, user) = self else {
+            return Ok(Maker { role: UserRole::ProxyAdmin.name(), in_team: None });
+        };
+        let found = match team {
+            Some(team) => row(store, TenantTable::Teams, ("team_id", team)).await?,
+            None => None,
+        };
+        let role = found.as_ref().and_then(|team| role_in(team, user)).unwrap_or("user");
+        Ok(Maker { role: access.role.name(), in_team: Some(role) })
+    }
+
     /// Whether it may manage that team by the route of the request: all of it, and not only what is its user's own.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Called by the router, for operators. Always true: what is configured is really asked, and the answer holds what the service said;
 //! what cannot be tested is an error that names the variables.
 
+use hale_core::incident::{AlertSettings, Kind};
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -33,7 +34,7 @@ pub(crate) fn test(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> 
             return Err(refusal.param("service"));
         };
         match service.test(&request.arrival.worker.process).await {
-            Tested::Works => Ok(works(service)),
+            Tested::Works => Ok(works(service, &request.arrival.serving.snapshot.gateway.alerts)),
             Tested::Fails(why) => fails(service, why),
             Tested::NotConfigured => {
                 let message = format!(
@@ -94,13 +95,29 @@ fn unprocessable(message: String, reason: &'static str) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, message).param("service")
 }
 
-fn works(service: &Service) -> Response<Reply> {
+/// The types of alerts that are told: those of the config, else all, by the reference's names.
+fn alert_types(alerts: &AlertSettings) -> Vec<&str> {
+    if let Some(types) = &alerts.rules.types {
+        return types.iter().map(|name| &**name).collect();
+    }
+    let mut names: Vec<&str> = Kind::ALL.iter().flat_map(|kind| kind.types()).copied().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn works(service: &Service, alerts: &AlertSettings) -> Response<Reply> {
     let name = service.name;
     let page = match service.wording {
         Wording::Healthy => json!({"status": "healthy", "message": format!("{name} is healthy")}),
         Wording::Success if service.is_callback() => json!({
             "status": "success",
             "message": format!("Mock LLM request made - check {name}."),
+        }),
+        Wording::Success if service.tells_slack() => json!({
+            "status": "success",
+            "alert_types": alert_types(alerts),
+            "message": "Mock Slack Alert sent, verify Slack Alert Received on your channel",
         }),
         Wording::Success => json!({
             "status": "success",

@@ -27,9 +27,10 @@ fn exists(what: &str, value: &str) -> Refusal {
 /// `POST /user/new`: the user, and a key of its own unless `auto_create_key` is false.
 pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
-        let body = body(&request, incoming).await?;
+        let mut body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let store = store(&request)?;
+        request.arrival.serving.snapshot.gateway.making.complete_user(&mut body);
         let mut row = fields::columns(&body, None, &Fields::USER)?;
         if let Some(role) = Row(&body).text("user_role")
             && UserRole::named(Some(role)).name() != role

@@ -132,7 +132,8 @@ fn refusal(settings: &GatewaySettings, ip: IpAddr) -> Option<String> {
     if strength.is_secret() || settings.permit_weak_master_key || ip.is_loopback() {
         return None;
     }
-    let state = if settings.master_key.is_some() { "a published one or a placeholder" } else { "not set" };
+    let state =
+        if settings.master_key.is_some() { "a published one or a placeholder" } else { "not set" };
     Some(format!(
         "general_settings.master_key is {state}, and {ip} can be reached by others. Either set a \
          master_key of at least {STRONG_KEY} characters, or set \

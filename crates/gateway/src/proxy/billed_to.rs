@@ -44,13 +44,14 @@ pub(super) fn billed_to(
     (customer, names): (Option<Box<str>>, Names),
 ) -> BilledTo {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let hides_address = arrival.serving.snapshot.gateway.hides_addresses;
     BilledTo {
         by_master_key: arrival.principal.is_operator() && arrival.principal.access().is_none(),
         end_user: customer,
         session: names.session,
         tags: tags(arrival, &names.wish),
         charged: Vec::new(),
-        address: arrival.connection.peer(),
+        address: arrival.connection.peer().filter(|_| !hides_address),
         agent: agent.filter(|agent| !agent.is_empty()).map(short),
     }
 }
@@ -71,6 +72,21 @@ pub(super) fn wish(headers: &HeaderMap, peek: &Peek) -> TagWish {
     // A body that is wrong is refused elsewhere.
     let _read: Result<(), _> = controls::tags(peek, &mut wish, "");
     wish
+}
+
+/// Where a request names tags, if it does.
+pub(super) fn names_tags(headers: &HeaderMap, peek: &Peek) -> Option<&'static str> {
+    if headers.contains_key(&TAGS) {
+        return Some("x-litellm-tags");
+    }
+    if peek.raw("tags").is_some() {
+        return Some("tags");
+    }
+    let has = |field| peek.raw(field).is_some_and(|raw| controls::has_member(raw, "tags"));
+    ["metadata", "litellm_metadata"]
+        .into_iter()
+        .zip(["metadata.tags", "litellm_metadata.tags"])
+        .find_map(|(field, param)| has(field).then_some(param))
 }
 
 /// The tags of the key and of the request, each once.

@@ -111,6 +111,7 @@ impl Opening {
                 (None, None)
             }
         };
+        self.check_tags(&body.peek)?;
         self.note_client(&body.peek);
         self.note_billed_to(&body.peek);
         self.check_end_user().await?;
@@ -285,6 +286,7 @@ impl Opening {
         });
         content::check_guardrails(&body).await?;
         self.customer = self.customer_of(|| None);
+        self.check_tags(&Peek::opaque(body.clone()))?;
         self.note_billed_to(&Peek::opaque(body.clone()));
         self.check_end_user().await?;
         let snapshot = &self.arrival.serving.snapshot;

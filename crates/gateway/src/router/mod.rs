@@ -219,7 +219,9 @@ async fn of_session(
         None => Err(refusal),
         Some(session::Holder::Operator) => Ok(Principal::Operator),
         Some(session::Holder::Key(hash)) => {
-            auth::holder_of(&worker.process.keys, hash, needs(row, head)).await
+            let found = auth::holder_of(&worker.process.keys, hash, needs(row, head)).await?;
+            auth::check_dashboard(&serving.snapshot.gateway, &found)?;
+            Ok(found)
         }
     }
 }

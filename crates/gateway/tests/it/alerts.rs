@@ -524,9 +524,30 @@ fn a_spent_budget_is_told_with_its_limit_and_slack_is_tested_as_a_service() {
     assert!(text.contains("0.0000001 USD in 1d are spent"), "{text}");
     let service = client(&hale).get("/health/services?service=slack");
     assert_eq!(service.status, 200, "{}", service.text());
+    let types = service.json()["alert_types"].clone();
+    assert!(types.as_array().unwrap().contains(&json!("budget_alerts")), "{types}");
     let last = told(&slack).pop().unwrap();
     assert!(last["text"].as_str().unwrap().contains("a test of Hale's alerts"), "{last}");
     assert_eq!(client(&hale).get("/health/services?service=discord").status, 422);
+}
+
+#[test]
+fn a_group_whose_members_are_all_misconfigured_is_told_once_requests_fail() {
+    let (upstream, hook) = (FakeUpstream::start(), receiver());
+    let params = json!({"model": "openai/gpt-4o", "api_key": "os.environ/KEY_THAT_IS_NOT_SET"});
+    let entry = json!({"model_name": "dead", "litellm_params": params});
+    let config = telling(&lone(&upstream).entry(entry), json!(["webhook"]), quick());
+    let hale = config.launch().env("WEBHOOK_URL", &hook.url()).start();
+    let opened = eventually("it is told", || {
+        chat(&hale, "dead");
+        told(&hook).into_iter().next()
+    });
+    assert_eq!(
+        (&opened["kind"], &opened["cause"]),
+        (&json!("group_down"), &json!("misconfigured"))
+    );
+    assert_eq!(opened["model_groups"], json!(["dead"]));
+    assert!(opened["fix"].as_str().unwrap().contains("KEY_THAT_IS_NOT_SET"), "{opened}");
 }
 
 #[test]

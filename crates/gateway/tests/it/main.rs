@@ -85,6 +85,7 @@ mod keys_budgets;
 mod keys_command;
 mod keys_ending;
 mod keys_evaded;
+mod keys_made;
 mod keys_moved;
 mod keys_reference;
 mod keys_replaced;

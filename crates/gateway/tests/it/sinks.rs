@@ -366,6 +366,10 @@ fn an_object_of_s3_is_one_request_and_is_signed() {
         assert_eq!(object.json()["id"], id);
         assert!(!object.text().contains("a-very-secret-key"));
     }
+    for name in ["s3_v2", "s3"] {
+        let tested = client(&hale).get(&format!("/health/services?service={name}"));
+        assert_eq!(tested.status, 200, "{name}: {}", tested.text());
+    }
 }
 
 #[test]

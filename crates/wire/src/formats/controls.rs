@@ -212,6 +212,12 @@ pub fn text_in(raw: &str, name: &str) -> Option<String> {
     serde_json::from_str(found.get()).ok()
 }
 
+/// Whether the JSON object `raw` has a member with that name.
+#[must_use]
+pub fn has_member(raw: &str, name: &str) -> bool {
+    matches!(serde_json::Deserializer::from_str(raw).deserialize_map(Last(name)), Ok(Some(_)))
+}
+
 /// Finds the last member with that name.
 struct Last<'n>(&'n str);
 

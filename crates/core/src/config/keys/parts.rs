@@ -2,7 +2,7 @@
 //!
 //! Looked up by [`super::rows`]. Always true: one key is one row.
 
-use super::row::{DAY, HOUR, Kind, Row, ignored, lacks, served};
+use super::row::{DAY, HOUR, Kind, Row, ignored, lacks, not_yet, served};
 use crate::config::features;
 
 #[rustfmt::skip]
@@ -64,8 +64,8 @@ pub(super) const ALERTING: &[Row] = &[
     ignored("region_outage_alert_ttl", "An incident is told once, however long it lasts."),
     ignored("max_outage_alert_list_size", "What an incident keeps is bounded anyway."),
     ignored("log_to_console", "The log has a line for each message."),
-    lacks("daily_spend_per_user_threshold", &features::TRACKING),
-    lacks("monthly_spend_per_user_threshold", &features::TRACKING),
-    lacks("spend_anomaly_*", &features::TRACKING),
-    lacks("user_spend_check_interval", &features::TRACKING),
+    not_yet("daily_spend_per_user_threshold", "No alert is sent for what a user spends; `soft_budget` of a key or a team is one."),
+    not_yet("monthly_spend_per_user_threshold", "No alert is sent for what a user spends; `soft_budget` of a key or a team is one."),
+    not_yet("spend_anomaly_*", "No alert is sent for unusual spend."),
+    not_yet("user_spend_check_interval", "No alert is sent for what a user spends; `soft_budget` of a key or a team is one."),
 ];

@@ -83,10 +83,10 @@ pub(super) const ROUTER: &[Row] = &[
     lacks("plugins", &features::PLUGINS),
     lacks("search_tools", &features::SEARCH),
     lacks("assistants_config", &features::ASSISTANTS),
-    lacks("weights", &features::VIRTUAL_KEYS),
+    not_yet("weights", "`weight` of a deployment is served."),
     not_yet("max_retries", "`num_retries` is served."),
-    lacks("fallback_access_check", &features::VIRTUAL_KEYS),
-    lacks("fallback_budget_check", &features::VIRTUAL_KEYS),
+    ignored("fallback_access_check", "A fallback that a key may not use is always skipped."),
+    ignored("fallback_budget_check", "A fallback is charged to the same key, user and team."),
     lacks("auto_router_capability_limit", &features::STRATEGY_ROUTERS),
 ];
 

@@ -20,7 +20,11 @@ fn a_key_of_another_section_is_told_its_section() {
         ("router_settings: {request_log: x}", "request_log", "general_settings"),
         ("general_settings: {cache: true}", "cache", ""),
         ("general_settings: {set_verbose: true}", "set_verbose", ""),
-        ("general_settings: {max_internal_user_budget: 1}", "max_internal_user_budget", ""),
+        (
+            "general_settings: {max_internal_user_budget: 1}",
+            "max_internal_user_budget",
+            "litellm_settings",
+        ),
         ("drop_params: true", "drop_params", "litellm_settings"),
         ("router_settings: {environment_variables: {}}", "environment_variables", ""),
     ] {
@@ -98,7 +102,7 @@ fn a_suggestion_is_neither_the_opposite_nor_another_word() {
 
 #[test]
 fn a_hint_begins_small_and_is_a_sentence() {
-    for section in ["block_robots", "supported_db_objects", "ui_access_mode"] {
+    for section in ["block_robots", "supported_db_objects", "ui_theme_color"] {
         let (_, warnings) = with(&format!("general_settings: {{{section}: x}}\n")).warned();
         let (_, hint) = warnings[0].split_once("not served: ignored. ").expect("it is not served");
         let first = hint.chars().next().unwrap();
@@ -109,7 +113,7 @@ fn a_hint_begins_small_and_is_a_sentence() {
 #[test]
 fn a_key_of_a_pattern_of_another_section_is_told_its_section() {
     for (section, key, place) in [
-        ("router_settings", "ui_access_mode", "general_settings"),
+        ("router_settings", "ui_logo_path", "general_settings"),
         ("litellm_settings", "ui_theme_color", "general_settings"),
         ("litellm_settings", "database_connection_pool_limit", "general_settings"),
         ("router_settings", "key_management_system", "general_settings"),

@@ -45,7 +45,26 @@ pub(super) fn body(message: &Message) -> Value {
     })
 }
 
-/// Without what cards read as Markdown.
+/// With a backslash before what cards read as Markdown, so that they show it as it is.
 fn plain(text: &str) -> String {
-    text.replace(['*', '_', '[', ']', '`'], " ")
+    let mut shown = String::with_capacity(text.len());
+    for one in text.chars() {
+        if matches!(one, '\\' | '*' | '_' | '[' | ']' | '`') {
+            shown.push('\\');
+        }
+        shown.push(one);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn names_with_marks_of_markdown_are_shown_whole() {
+        assert_eq!(plain("set LLM_API_KEY"), r"set LLM\_API\_KEY");
+        assert_eq!(plain(r"a*[b]`c\d"), r"a\*\[b\]\`c\\d");
+        assert_eq!(plain("nothing to do"), "nothing to do");
+    }
 }

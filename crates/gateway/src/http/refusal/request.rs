@@ -7,6 +7,20 @@ use http::{Method, StatusCode};
 
 use super::{LINE_MAX, Refusal};
 
+/// The dashboard is for admins, and the key is none of theirs.
+pub(crate) fn dashboard_for_admins() -> Refusal {
+    let message = "only admins may use the dashboard (general_settings.ui_access_mode); use the API with this key";
+    Refusal::new(StatusCode::FORBIDDEN, "dashboard_for_admins", message.to_owned())
+}
+
+/// The request names tags, and only keys may.
+pub(crate) fn tags_of_clients(param: &'static str) -> Refusal {
+    let message = format!(
+        "Client-side '{param}' not allowed in request. 'reject_clientside_metadata_tags'=True. Tags can only be set via API key metadata."
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(param)
+}
+
 /// The path exists, but is no WebSocket.
 pub(crate) fn no_websocket(path: &str, allowed: &'static str) -> Refusal {
     let message =

@@ -52,7 +52,11 @@ async fn principal(request: &PageRequest<'_>, holder: Holder) -> Result<Principa
     match holder {
         Holder::Operator => Ok(Principal::Operator),
         Holder::Key(hash) => {
-            auth::key_of(&request.arrival.worker.process.keys, hash).await.map(Principal::Key)
+            let arrival = request.arrival;
+            let found = auth::key_of(&arrival.worker.process.keys, hash).await?;
+            let principal = Principal::Key(found);
+            auth::check_dashboard(&arrival.serving.snapshot.gateway, &principal)?;
+            Ok(principal)
         }
     }
 }
@@ -140,6 +144,7 @@ pub(crate) fn login(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
         let principal = found.inspect_err(|_| {
             arrival.worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
         })?;
+        auth::check_dashboard(&arrival.serving.snapshot.gateway, &principal)?;
         begin(&request, &principal).await
     })
 }

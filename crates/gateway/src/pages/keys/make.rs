@@ -5,6 +5,7 @@
 
 use hale_core::tenancy::key_text::{check_custom, masked, new_key};
 use hale_core::tenancy::load::counted_as;
+use hale_core::tenancy::making::NotMade;
 use hale_core::tenancy::{KeyHash, Record, Row, Subject, SubjectKind};
 use hale_store::{Change, Changed, Find, Store, TenantTable};
 use http::StatusCode;
@@ -34,6 +35,8 @@ pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<
         let manager = manager(&request)?;
         let store = store(&request)?;
         let of_user = manager.check_body(&request, store, (&body, team, Makes::Key)).await?;
+        let rules = &request.arrival.serving.snapshot.gateway.making;
+        rules.check_maker(manager.maker(store, team).await?, &body).map_err(not_made)?;
         body.extend(of_user.map(|user| ("user_id".to_owned(), json!(user))));
         let (key, row) = create(&request, &body).await?;
         let mut answer = shown(TenantTable::Keys, &row);
@@ -51,7 +54,12 @@ pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<
     })
 }
 
-/// Makes a key with the fields of `body`: its text and its row.
+/// What the config says of keys refuses one.
+pub(super) fn not_made(why: NotMade) -> Refusal {
+    bad(why.message).param(&why.field)
+}
+
+/// Makes a key with the fields of `body`, and those of the config where it has none: its text and its row.
 ///
 /// # Errors
 /// The refusal to send.
@@ -60,6 +68,9 @@ pub(crate) async fn create(
     body: &Record,
 ) -> Result<(String, Record), Refusal> {
     let store = store(request)?;
+    let mut body = body.clone();
+    request.arrival.serving.snapshot.gateway.making.complete(&mut body).map_err(not_made)?;
+    let body = &body;
     let mut row = fields::columns(body, None, &Fields::KEY)?;
     check_names(store, &row, None).await?;
     let key = match Row(body).text("key") {
@@ -220,13 +231,21 @@ async fn set(
 /// `POST /key/update`.
 pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
-        let body = body(&request, incoming).await?;
+        let mut body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let store = store(&request)?;
         let manager = manager(&request)?;
         let before = manager.check_key(&request, store, named(store, &body).await).await?;
         let team = Row(&before).text("team_id");
         manager.check_body(&request, store, (&body, team, Makes::Change)).await?;
+        request
+            .arrival
+            .serving
+            .snapshot
+            .gateway
+            .making
+            .complete_change(&mut body)
+            .map_err(not_made)?;
         let mut columns = fields::columns(&body, Some(&before), &Fields::KEY)?;
         if Row(&body).text("key").is_none() {
             // It says which key.

@@ -10,7 +10,7 @@ use hale_wire::peek::Peek;
 
 use super::Opening;
 use crate::http::refusal::{self, Refusal};
-use crate::proxy::billed_to::{Names, billed_to};
+use crate::proxy::billed_to::{Names, billed_to, names_tags};
 use crate::proxy::client_labels;
 use crate::proxy::customer::customer;
 use crate::sink::MASTER_KEY;
@@ -57,6 +57,17 @@ impl Opening {
         let named = (self.customer.as_deref(), peek);
         let values = client_labels::values(&self.arrival, &self.head.headers, named);
         self.delivery.counting.client(values);
+    }
+
+    /// A request that names tags is refused where only keys name them.
+    pub(super) fn check_tags(&self, peek: &Peek) -> Result<(), Refusal> {
+        if !self.arrival.serving.snapshot.gateway.refuses_tags {
+            return Ok(());
+        }
+        match names_tags(&self.head.headers, peek) {
+            Some(param) => Err(refusal::tags_of_clients(param)),
+            None => Ok(()),
+        }
     }
 
     /// Notes who it is billed to, if that is kept, and its session, if sessions have a ceiling.

@@ -184,7 +184,7 @@ const GENERAL: &[Row] = &[
     not_yet("maximum_daily_tag_spend_retention_period", "Days of tags stay."),
     not_yet("disable_key_generate_for_org_admin", "Admins of an organization make no keys."),
     not_yet("disable_auto_add_proxy_admin_to_teams", "Admins of the gateway are in no team unless they are added."),
-    not_yet("use_team_public_model_name", "A model has the name `model_name` for every team."),
+    not_yet("use_team_public_model_name", "A model always has its `team_public_model_name` for its team."),
     not_yet("user_api_key_cache_max_size", "Keys in use are bounded anyway."),
     lacks("disable_env_credential_login", &features::USER_INTERFACE),
     lacks("disable_password_login_when_sso_enabled", &features::USER_INTERFACE),

@@ -93,7 +93,6 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let known = settings.litellm(field, problems)
                 || settings.sinks.setting(field, problems)
                 || metrics::setting(&mut settings.gateway.metrics, field, problems)
-                || making::setting(&mut settings.gateway.making, field, problems)
                 || settings.elsewhere.read(field, problems)
                 || settings.refers("litellm_settings", field, node, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
@@ -120,7 +119,6 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
                 || settings.bound(field, problems)
                 || settings.alerts.setting(field, problems)
                 || store::setting(&mut settings.gateway.store, field, problems)
-                || making::setting(&mut settings.gateway.making, field, problems)
                 || probing::setting(&mut settings.probing, field, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
@@ -216,7 +214,7 @@ impl<'n> Settings<'n> {
             "require_auth_for_metrics_endpoint" => {
                 put(&mut self.gateway.metrics_need_key, field.flag(problems));
             }
-            _ => return false,
+            _ => return making::setting(&mut self.gateway.making, field, problems),
         }
         true
     }
@@ -367,7 +365,10 @@ impl<'n> Settings<'n> {
             "request_log" => gateway.request_log = field.text(problems).map(Box::from),
             "drain_delay_s" => put(&mut gateway.drain_delay_ms, field.time(problems)),
             "shutdown_timeout_s" => put(&mut gateway.shutdown_timeout_ms, field.time(problems)),
-            _ => return open_pages::read(field, gateway, problems),
+            _ => {
+                return open_pages::read(field, gateway, problems)
+                    || making::setting(&mut gateway.making, field, problems);
+            }
         }
         true
     }

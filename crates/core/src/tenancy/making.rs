@@ -1,7 +1,7 @@
 //! What a config says of keys and users that are made: values where a client names none, limits that no key exceeds, and who makes keys.
 //!
 //! Made by the loader of configs, asked by the pages that make and change keys and users. Always true: a limit of the config is a limit
-//! of every key that was made or changed since, by whomever; what a client does not name or clears has the limit itself.
+//! of every key that was made or changed since, also by an admin; what a client does not name or clears has the limit itself.
 
 use serde_json::Value;
 

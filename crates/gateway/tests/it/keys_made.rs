@@ -44,7 +44,7 @@ fn no_key_is_made_changed_or_replaced_beyond_the_limits_of_the_config() {
 }
 
 #[test]
-fn keys_are_made_by_whom_the_config_names_and_users_have_its_values() {
+fn keys_are_made_by_the_roles_of_the_config_and_users_have_its_values() {
     let upstream = FakeUpstream::start();
     let config = lone(&upstream)
         .litellm(json!({
@@ -70,8 +70,7 @@ fn keys_are_made_by_whom_the_config_names_and_users_have_its_values() {
     let member = json!({"team_id": "t", "member": {"user_id": "ada", "role": "admin"}});
     assert_eq!(post("/team/member_add", member).status, 200);
     let (ada, _) = make(&hale, &json!({"user_id": "ada"}));
-    let mut of_team =
-        |body: Value| hale.client_with_key(&ada).post_json("/key/generate", &[], &body);
+    let of_team = |body: Value| hale.client_with_key(&ada).post_json("/key/generate", &[], &body);
     refused(&of_team(json!({"team_id": "t"})), "Required param tags not in data");
     let tagged = of_team(json!({"team_id": "t", "tags": ["a"]}));
     assert_eq!(tagged.status, 200, "{}", tagged.text());

@@ -55,8 +55,15 @@ pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<
 }
 
 /// What the config says of keys refuses one.
-pub(super) fn not_made(why: NotMade) -> Refusal {
+fn not_made(why: NotMade) -> Refusal {
     bad(why.message).param(&why.field)
+}
+
+/// The body of a change within the limits of the config.
+pub(super) fn bounded(request: &PageRequest<'_>, mut body: Record) -> Result<Record, Refusal> {
+    let rules = &request.arrival.serving.snapshot.gateway.making;
+    rules.complete_change(&mut body).map_err(not_made)?;
+    Ok(body)
 }
 
 /// Makes a key with the fields of `body`, and those of the config where it has none: its text and its row.
@@ -231,21 +238,14 @@ async fn set(
 /// `POST /key/update`.
 pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
-        let mut body = body(&request, incoming).await?;
+        let body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let store = store(&request)?;
         let manager = manager(&request)?;
         let before = manager.check_key(&request, store, named(store, &body).await).await?;
         let team = Row(&before).text("team_id");
         manager.check_body(&request, store, (&body, team, Makes::Change)).await?;
-        request
-            .arrival
-            .serving
-            .snapshot
-            .gateway
-            .making
-            .complete_change(&mut body)
-            .map_err(not_made)?;
+        let body = bounded(&request, body)?;
         let mut columns = fields::columns(&body, Some(&before), &Fields::KEY)?;
         if Row(&body).text("key").is_none() {
             // It says which key.

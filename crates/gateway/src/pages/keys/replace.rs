@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::budgets;
 use super::fields::{self, Fields};
-use super::make::{check_chosen, check_names, not_made};
+use super::make::{bounded, check_chosen, check_names};
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::keys::Grace;
@@ -129,9 +129,7 @@ async fn replace(
 ) -> Result<(String, Record), Refusal> {
     let store = store(request)?;
     let grace_ms = grace_ms(body)?;
-    let mut body = body.clone();
-    request.arrival.serving.snapshot.gateway.making.complete_change(&mut body).map_err(not_made)?;
-    let body = &body;
+    let body = &bounded(request, body.clone())?;
     let mut columns = fields::columns(body, Some(before), &Fields::KEY)?;
     let soft = budgets::soft(request, body, (Some(before), &mut columns)).await?;
     let old = Row(before).text("token").unwrap_or_default();

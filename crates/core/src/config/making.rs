@@ -1,11 +1,12 @@
 //! What is said of keys and users that are made: `default_key_generate_params`, `upperbound_key_generate_params`,
-//! `key_generation_settings`, `default_internal_user_params` and their relatives.
+//! `key_generation_settings`, `default_internal_user_params` and their relatives; and what requests may name and rows of them keep.
 //!
 //! Called by [`super::settings`]. Always true: a value that is no limit refuses the config, as the keys would have none; a field that
 //! the reference does not fill either is a warning.
 
 use serde_json::{Value as Json, json};
 
+use crate::settings::GatewaySettings;
 use crate::tenancy::Record;
 use crate::tenancy::duration::BudgetDuration;
 use crate::tenancy::making::{
@@ -18,7 +19,12 @@ use super::problem::{Path, Problems, Wrong, shown};
 use super::tree::{Map, Node};
 
 /// Reads a key; false if it is about something else.
-pub(super) fn setting(rules: &mut MakingRules, field: &Field<'_>, problems: &mut Problems) -> bool {
+pub(super) fn setting(
+    gateway: &mut GatewaySettings,
+    field: &Field<'_>,
+    problems: &mut Problems,
+) -> bool {
+    let rules = &mut gateway.making;
     match field.row.name {
         "default_key_generate_params" => {
             rules.defaults = values(field, (&FILLED, Others::Warned), problems);
@@ -49,6 +55,12 @@ pub(super) fn setting(rules: &mut MakingRules, field: &Field<'_>, problems: &mut
         "key_generation_settings" => makers(rules, field, problems),
         "disable_custom_api_keys" => {
             rules.no_chosen_texts = field.flag(problems).unwrap_or(rules.no_chosen_texts);
+        }
+        "reject_clientside_metadata_tags" => {
+            gateway.refuses_tags = field.flag(problems).unwrap_or(gateway.refuses_tags);
+        }
+        "disable_requester_ip_address_logging" => {
+            gateway.hides_addresses = field.flag(problems).unwrap_or(gateway.hides_addresses);
         }
         _ => return false,
     }

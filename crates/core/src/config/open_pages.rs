@@ -6,6 +6,7 @@ use crate::secret::Secret;
 use crate::settings::{GatewaySettings, StatusPage};
 
 use super::field::Field;
+use super::making;
 use super::problem::{Problems, Wrong};
 
 /// Reads a key about them; `false` if it is another one.
@@ -35,7 +36,7 @@ pub(super) fn read(
                 problems,
             ),
         },
-        _ => return false,
+        _ => return making::setting(gateway, field, problems),
     }
     true
 }

@@ -214,7 +214,7 @@ impl<'n> Settings<'n> {
             "require_auth_for_metrics_endpoint" => {
                 put(&mut self.gateway.metrics_need_key, field.flag(problems));
             }
-            _ => return making::setting(&mut self.gateway.making, field, problems),
+            _ => return making::setting(&mut self.gateway, field, problems),
         }
         true
     }
@@ -336,12 +336,6 @@ impl<'n> Settings<'n> {
             "user_header_mappings" => {
                 gateway.user_headers.splice(0..0, user_headers::read(field, problems));
             }
-            "disable_requester_ip_address_logging" => {
-                put(&mut gateway.hides_addresses, field.flag(problems));
-            }
-            "reject_clientside_metadata_tags" => {
-                put(&mut gateway.refuses_tags, field.flag(problems));
-            }
             "always_include_stream_usage" => {
                 put(&mut gateway.always_include_stream_usage, field.flag(problems));
             }
@@ -365,10 +359,7 @@ impl<'n> Settings<'n> {
             "request_log" => gateway.request_log = field.text(problems).map(Box::from),
             "drain_delay_s" => put(&mut gateway.drain_delay_ms, field.time(problems)),
             "shutdown_timeout_s" => put(&mut gateway.shutdown_timeout_ms, field.time(problems)),
-            _ => {
-                return open_pages::read(field, gateway, problems)
-                    || making::setting(&mut gateway.making, field, problems);
-            }
+            _ => return open_pages::read(field, gateway, problems),
         }
         true
     }

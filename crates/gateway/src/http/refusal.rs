@@ -30,9 +30,9 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 pub(crate) use self::request::{
     address_not_allowed, bad_parameter, dashboard_for_admins, forbidden_parameter, foreign_format,
-    mock_parameter, no_provider, no_websocket, odd_path, passed_model_unknown, passed_unmeasured,
-    provider_objects, several_models, tags_of_clients, unlisted_origin, unserved_parameter,
-    unserved_route, wrong_list,
+    missing_parameter, mock_parameter, no_provider, no_websocket, odd_path, passed_model_unknown,
+    passed_unmeasured, provider_objects, several_models, tags_of_clients, unlisted_origin,
+    unserved_parameter, unserved_route, wrong_list,
 };
 
 /// An error answer.
@@ -406,12 +406,6 @@ pub(crate) fn no_account(route: &str) -> Refusal {
 pub(crate) fn bad_header(name: &HeaderName, expected: &str) -> Refusal {
     let message = format!("the header `{name}` must be {expected}");
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(name.as_str())
-}
-
-/// A required field is missing.
-pub(crate) fn missing_parameter(route: &str, field: &str) -> Refusal {
-    let message = format!("{route}: Missing required parameter: '{field}'.");
-    Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param(field)
 }
 
 /// The model's name is invalid.

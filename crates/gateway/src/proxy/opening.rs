@@ -111,9 +111,8 @@ impl Opening {
                 (None, None)
             }
         };
-        self.check_tags(&body.peek)?;
         self.note_client(&body.peek);
-        self.note_billed_to(&body.peek);
+        self.bill(&body.peek)?;
         self.check_end_user().await?;
         let recalled = Recalled::of(&self.arrival, self.operation, &body.peek)?;
         let goes_on = recalled.as_ref().is_some_and(Recalled::goes_on);
@@ -286,8 +285,7 @@ impl Opening {
         });
         content::check_guardrails(&body).await?;
         self.customer = self.customer_of(|| None);
-        self.check_tags(&Peek::opaque(body.clone()))?;
-        self.note_billed_to(&Peek::opaque(body.clone()));
+        self.bill(&Peek::opaque(body.clone()))?;
         self.check_end_user().await?;
         let snapshot = &self.arrival.serving.snapshot;
         let mut may_use = MayUse::default();

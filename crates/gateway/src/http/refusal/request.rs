@@ -7,6 +7,12 @@ use http::{Method, StatusCode};
 
 use super::{LINE_MAX, Refusal};
 
+/// A required field is missing.
+pub(crate) fn missing_parameter(route: &str, field: &str) -> Refusal {
+    let message = format!("{route}: Missing required parameter: '{field}'.");
+    Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param(field)
+}
+
 /// The dashboard is for admins, and the key is none of theirs.
 pub(crate) fn dashboard_for_admins() -> Refusal {
     let message = "only admins may use the dashboard (general_settings.ui_access_mode); use the API with this key";

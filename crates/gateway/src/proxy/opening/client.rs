@@ -59,8 +59,13 @@ impl Opening {
         self.delivery.counting.client(values);
     }
 
-    /// A request that names tags is refused where only keys name them.
-    pub(super) fn check_tags(&self, peek: &Peek) -> Result<(), Refusal> {
+    /// Notes who it is billed to, and refuses tags where only keys name them.
+    pub(super) fn bill(&mut self, peek: &Peek) -> Result<(), Refusal> {
+        self.note_billed_to(peek);
+        self.check_tags(peek)
+    }
+
+    fn check_tags(&self, peek: &Peek) -> Result<(), Refusal> {
         if !self.arrival.serving.snapshot.gateway.refuses_tags {
             return Ok(());
         }
@@ -71,7 +76,7 @@ impl Opening {
     }
 
     /// Notes who it is billed to, if that is kept, and its session, if sessions have a ceiling.
-    pub(super) fn note_billed_to(&mut self, peek: &Peek) {
+    fn note_billed_to(&mut self, peek: &Peek) {
         let has_ceiling = self.arrival.serving.snapshot.gateway.session.is_any();
         if !has_ceiling && !self.delivery.keeps_calls() {
             return;

@@ -4,6 +4,7 @@
 //! disabled is disabled again before the first request, if the database answers within [`OPEN_MAX`], else as soon as it does.
 
 use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -58,6 +59,17 @@ fn data_dir(root: &str) -> PathBuf {
         .map_or_else(|| beside.map_or_else(|| PathBuf::from("."), Path::to_owned), PathBuf::from)
 }
 
+/// The address by which commands on this machine reach the gateway.
+fn url_of(scheme: &str, mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.is_ipv4() {
+            true => Ipv4Addr::LOCALHOST.into(),
+            false => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("{scheme}://{address}")
+}
+
 /// The file that has the address of the gateway that serves from `file`, for commands that look for it.
 pub(crate) fn address_beside(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -110,10 +122,10 @@ pub(super) struct Memory {
 pub(super) fn start(
     background: &Background,
     process: &Arc<Process>,
-    (place, url): (Place, String),
+    (place, scheme, address): (Place, &str, SocketAddr),
 ) -> Memory {
     let beside = match &place.address {
-        Address::File(file) => Some(Arc::new((address_beside(file), url))),
+        Address::File(file) => Some(Arc::new((address_beside(file), url_of(scheme, address)))),
         Address::Server(_) => None,
     };
     let store = Store::new(options(background, process, place));

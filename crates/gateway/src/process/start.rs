@@ -3,7 +3,7 @@
 //! Called by `main` and by the demo. Always true: nothing listens before the config is valid and the master key
 //! fits the address.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -240,8 +240,7 @@ pub(crate) fn start(
     process.sinks.exports.start(&background, place.as_ref().map(Place::sinks));
     process.sinks.configure(&process.serving().snapshot.gateway.sinks);
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let url = url_of(scheme, address);
-    let memory = place.map(|place| remember::start(&background, &process, (place, url)));
+    let memory = place.map(|one| remember::start(&background, &process, (one, scheme, address)));
     if let Some(problem) = memory.as_ref().and_then(Memory::refuses) {
         return Err(Refusal { exit: EXIT_CONFIG, problem });
     }
@@ -280,17 +279,6 @@ pub(crate) fn start(
         upstream::warm_up();
     }
     Ok(Running { process, address, phase, workers: threads, background, log, memory, reloads })
-}
-
-/// The address by which commands on this machine reach the gateway.
-fn url_of(scheme: &str, mut address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.is_ipv4() {
-            true => Ipv4Addr::LOCALHOST.into(),
-            false => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    format!("{scheme}://{address}")
 }
 
 /// What the start says behind the address: who reaches it, and what can be served.

@@ -1,5 +1,5 @@
 use hale_core::deployment::Deployment;
-use hale_core::health::outcome::{Observation, classify};
+use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::takes::{LimitName, Takes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -601,9 +601,9 @@ fn every_recorded_refusal_has_its_cause() {
                 let name = HeaderName::try_from(name.as_str()).unwrap();
                 headers.insert(name, HeaderValue::from_str(value.as_str().unwrap()).unwrap());
             }
-            let body = file["body"].to_string();
-            let hint = retry_after::retry_hint_ms(status, &headers, NOW);
-            let hint = hint.or_else(|| errors::parse_provider_error(body.as_bytes()).wait_ms);
+            let of_header = retry_after::retry_hint_ms(status, &headers, NOW);
+            let told = ProviderError { wait_ms: of_header.or(error.wait_ms), ..error };
+            let hint = told.wait_ms.or_else(|| told.wait_ms(cause, NOW));
             assert_eq!(hint, file["hint_ms"].as_u64(), "{provider}/{name}");
         }
     }

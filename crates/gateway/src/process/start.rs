@@ -197,6 +197,16 @@ pub(crate) struct Keeps {
     pub(crate) reloader: Option<Reloader>,
 }
 
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; another process listens there, choose another --port",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        std::io::ErrorKind::AddrNotAvailable => "; the address is not assigned to this machine",
+        _ => "",
+    };
+    format!("cannot listen on {address}: {error}{hint}")
+}
+
 /// Binds, starts the workers, and says where it listens.
 ///
 /// # Errors
@@ -214,17 +224,8 @@ pub(crate) fn start(
     let sinks = Sinks::open(request_log, shows, lines).map_err(|error| {
         format!("request_log {} cannot be opened: {error}", request_log.unwrap_or_default())
     })?;
-    let listeners = listener::bind(address, workers).map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "; another process listens there, choose another --port"
-            }
-            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
-            std::io::ErrorKind::AddrNotAvailable => "; the address is not assigned to this machine",
-            _ => "",
-        };
-        format!("cannot listen on {address}: {error}{hint}")
-    })?;
+    let listeners =
+        listener::bind(address, workers).map_err(|error| cannot_listen(address, &error))?;
     let address = listeners
         .first()
         .and_then(|listener| listener.local_addr().ok())

@@ -127,8 +127,8 @@ fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
         ("POST", "/key/bulk_update", "virtual keys, and this version does not serve it; keys have"),
         ("GET", "/v2/key/info", "virtual keys"),
         ("POST", "/team/permissions_update", "teams and organizations"),
-        ("POST", "/model/new", "models and settings that a database keeps"),
-        ("POST", "/global/spend/reset", "reports of costs"),
+        ("GET", "/config/list", "models and settings that a database keeps"),
+        ("GET", "/cost/estimate", "reports of costs"),
         ("GET", "/sso/callback", "the pages of LiteLLM's user interface"),
         ("POST", "/v1/vector_stores", "vector stores"),
     ] {

@@ -8,6 +8,7 @@ import time
 import openai
 import pytest
 
+import claude
 from asking import HELLO, ask, content, events
 from gateway import deployment
 from upstream import (CUT, DONE, RESET, UNTIL_CLOSED, UPSTREAM_MODEL, Plan, answer, chunk, encode_event,
@@ -239,3 +240,22 @@ def test_a_stream_after_a_fallback_carries_the_fallbacks_name(hale, upstream):
     chunks = list(ask(gateway, stream=True))
     assert content(chunks) == "ok"
     assert {chunk.model for chunk in chunks} == {"cheap"}
+
+
+def test_the_stream_helper_puts_together_what_claude_thinks_and_says(hale, upstream):
+    blocks = [{"type": "thinking", "thinking": "Let me see", "signature": "c2ln"},
+              {"type": "redacted_thinking", "data": "EmwKAhgB"},
+              {"type": "thinking", "thinking": "Once more", "signature": "bW9yZQ"},
+              {"type": "text", "text": "Hello world"}]
+    gateway = hale(deployment("smart", upstream(claude.answer(*blocks)), model="anthropic/claude-sonnet-4-5"))
+    with gateway.client().chat.completions.stream(model="smart", messages=HELLO) as stream:
+        for _ in stream:
+            pass
+        message = stream.get_final_completion().choices[0].message
+    assert message.content == "Hello world"
+    assert message.reasoning_content == "Let me seeOnce more"
+    got = [{name: value for name, value in one.items() if name != "index"} for one in message.thinking_blocks]
+    assert got == blocks[:3]
+    # What it put together goes back to the provider as it came.
+    again = [*HELLO, message.model_dump(exclude_none=True, exclude={"parsed"}), {"role": "user", "content": "on"}]
+    gateway.client().chat.completions.create(model="smart", messages=again)

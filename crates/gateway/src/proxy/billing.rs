@@ -10,6 +10,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::money::Money;
 use hale_core::record::{Bill, BilledCall, BilledTo};
+use hale_core::usage::Usage;
 use hale_wire::peek::Peek;
 
 use crate::arrival::Arrival;
@@ -17,10 +18,34 @@ use crate::arrival::Arrival;
 /// The calls of one request.
 pub(super) struct Billing {
     kept: Option<Box<Kept>>,
-    /// The cost of calls whose answers no client gets.
-    pub(super) elsewhere: Money,
-    /// What of it is in the record.
+    /// Calls whose answers no client gets.
+    pub(super) elsewhere: Elsewhere,
+    /// The cost of them that is in the record.
     pub(super) counted_elsewhere: Money,
+    /// The tokens in the record without theirs.
+    pub(super) answered: Option<Usage>,
+}
+
+/// What calls came to whose answers no client gets.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Elsewhere {
+    pub(super) usage: Usage,
+    pub(super) cost: Money,
+}
+
+impl Elsewhere {
+    /// Adds a call.
+    pub(super) fn add(&mut self, bill: &Bill) {
+        self.usage.add(&bill.usage);
+        self.cost = self.cost.plus(bill.cost.unwrap_or_default());
+    }
+
+    /// Their tokens and those of the answer that the client gets.
+    pub(super) fn with(&self, answered: Usage) -> Usage {
+        let mut sum = answered;
+        sum.add(&self.usage);
+        sum
+    }
 }
 
 #[derive(Default)]
@@ -37,8 +62,9 @@ impl Billing {
         let is_wanted = arrival.worker.process.sinks.remembers();
         Billing {
             kept: is_wanted.then(Box::default),
-            elsewhere: Money::ZERO,
+            elsewhere: Elsewhere::default(),
             counted_elsewhere: Money::ZERO,
+            answered: None,
         }
     }
 

@@ -270,7 +270,10 @@ fn another_answer_is_never_joined() {
         let own =
             record["usage"]["output_tokens"].as_u64().or(record["output_tokens"].as_u64()).unwrap();
         let cost = record["cost_usd"].as_f64().unwrap();
-        assert!(cost > own as f64 * 0.01, "{record}");
+        let input = record["input_tokens"].as_u64().unwrap();
+        let priced = input as f64 * 0.001 + own as f64 * 0.01;
+        assert!((priced - cost).abs() < 1e-9, "{text}: tokens of both come to {priced}: {record}");
+        assert!(own > (HALF as u64).div_ceil(4), "{text}: both answers: {record}");
         let same = |other: f64| (other - cost).abs() < 1e-9;
         let spent = metric(&hale, "hale_spend_usd_total", &[]);
         assert!(same(spent), "{text}: {spent} in the metrics, {cost} in the record");

@@ -54,6 +54,33 @@ pub(crate) fn lossy<'a>(raw: &'a str, half: &mut Option<u16>) -> Option<Cow<'a, 
     Some(Cow::Owned(String::from_utf16_lossy(&units)))
 }
 
+/// Bytes of the text of the JSON string `raw`, whose grammar has been checked; bytes of any other value as it is written.
+pub(crate) fn text_length(raw: &str) -> usize {
+    let inner = raw.strip_prefix('"').and_then(|tail| tail.strip_suffix('"'));
+    inner.map_or(raw.len(), decoded_length)
+}
+
+/// Bytes of the text between the quotes of a JSON string.
+pub(crate) fn decoded_length(inner: &str) -> usize {
+    let (mut tail, mut length) = (inner.as_bytes(), 0);
+    while let Some(at) = memchr::memchr(b'\\', tail) {
+        let unit = tail.get(at + 1).filter(|kind| **kind == b'u').and_then(|_| {
+            let digits = std::str::from_utf8(tail.get(at + 2..at + 6)?).ok()?;
+            u16::from_str_radix(digits, 16).ok()
+        });
+        let (written, bytes) = match unit {
+            None => (2, 1),
+            Some(0..0x80) => (6, 1),
+            // Half of a character of four bytes, or a character of two.
+            Some(0x80..0x800 | 0xd800..0xe000) => (6, 2),
+            Some(_) => (6, 3),
+        };
+        length += at + bytes;
+        tail = tail.get(at + written..).unwrap_or_default();
+    }
+    length + tail.len()
+}
+
 impl<'a> From<Str<'a>> for Cow<'a, str> {
     fn from(text: Str<'a>) -> Cow<'a, str> {
         text.0
@@ -266,5 +293,17 @@ mod tests {
         assert!(
             is_object(" {\"a\":1}") && !is_object("{") && !is_object("[]") && !is_object("{} x")
         );
+    }
+
+    #[test]
+    fn the_length_of_a_text_is_that_of_its_characters() {
+        for text in ["", "plain", "a\"b\\c\n\t/", "\u{1}", "é", "漢", "😀", "x😀\\u00e9"] {
+            let raw = serde_json::to_string(text).unwrap();
+            assert_eq!(text_length(&raw), text.len(), "{raw}");
+            let escaped: String =
+                text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            assert_eq!(text_length(&format!("\"{escaped}\"")), text.len(), "{escaped}");
+        }
+        assert_eq!(text_length("12.5"), 4);
     }
 }

@@ -86,6 +86,11 @@ impl Observer {
         }
     }
 
+    /// Whether an answer of the format says why it ends. Transcripts of some servers do not.
+    pub(crate) fn names_its_end(&self) -> bool {
+        !matches!(self, Observer::Transcript)
+    }
+
     /// The end of the stream, for an upstream that did not send it.
     pub(crate) fn end(&self) -> &'static [u8] {
         match self {

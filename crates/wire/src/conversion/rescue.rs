@@ -73,7 +73,12 @@ fn said(format: WireFormat, kept: &Kept) -> Result<Said, No> {
         match reader.read(text) {
             Ok(deltas) => deltas.iter().for_each(|delta| hear(&mut said, delta)),
             Err(EventError::Malformed) => {}
-            Err(EventError::Provider(_) | EventError::Unreadable(_) | EventError::Differs) => {
+            Err(
+                EventError::Provider(_)
+                | EventError::Unreadable(_)
+                | EventError::Unfinished
+                | EventError::Differs,
+            ) => {
                 said.refuse(No::NotText);
             }
         }

@@ -42,6 +42,9 @@ pub enum Broken {
     /// An event cannot be passed on.
     #[error("an event of the stream cannot be passed on to the client: {0}")]
     Unreadable(String),
+    /// Its end came, but no reason why the answer ends: servers that fail in the middle write one too.
+    #[error("the upstream ended the stream before it was complete")]
+    Unfinished,
     /// It does not go on from what the client has.
     #[error("the answer does not begin with what the client has")]
     Differs,
@@ -357,7 +360,12 @@ impl Reader {
                 let is_list = || std::str::from_utf8(payload).is_ok_and(errors::is_error);
                 self.framing.names_an_error(head) || is_list()
             }
-            Err(EventError::Provider(_) | EventError::Unreadable(_) | EventError::Differs) => false,
+            Err(
+                EventError::Provider(_)
+                | EventError::Unreadable(_)
+                | EventError::Unfinished
+                | EventError::Differs,
+            ) => false,
         };
         match is_error {
             true => Err(errors::parse_provider_error(payload).into()),
@@ -372,6 +380,7 @@ impl Reader {
         match why {
             EventError::Malformed => self.skipped += 1,
             EventError::Provider(error) => self.error = Some(*error),
+            EventError::Unfinished => self.broken = Some(Broken::Unfinished),
             EventError::Differs => self.broken = Some(Broken::Differs),
             EventError::Unreadable(why) => {
                 self.broken = Some(Broken::Unreadable(errors::clean(&why, 300)));

@@ -61,7 +61,9 @@ impl Tap {
             Ok(deltas) => self.deltas.extend(deltas.into_iter().map(Delta::into_owned)),
             // The observer of the stream reports errors and skips malformed events.
             Err(EventError::Provider(_) | EventError::Malformed) => {}
-            Err(EventError::Unreadable(_) | EventError::Differs) => self.missed += 1,
+            Err(EventError::Unreadable(_) | EventError::Unfinished | EventError::Differs) => {
+                self.missed += 1;
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use hale_core::provider::{ClientFormat, WireFormat};
 use crate::conversion::rescue::Joint;
 use crate::formats::answer_tool::Unwrapper;
 use crate::formats::errors::ErrorReply;
-use crate::formats::event::EventError;
+use crate::formats::event::{EventError, Progress};
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
 use crate::formats::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
@@ -21,6 +21,12 @@ pub(crate) struct Translation {
     writer: DeltaWriter,
     /// Where it meets an answer that broke off.
     joint: Option<Box<Joint>>,
+}
+
+/// Whether the deltas end a stream without the reason of its end.
+fn ends_open(deltas: &[Delta<'_>]) -> bool {
+    deltas.iter().any(|delta| matches!(delta, Delta::End))
+        && !deltas.iter().any(|delta| matches!(delta, Delta::Stop(..)))
 }
 
 /// A reader of a provider's events.
@@ -134,10 +140,13 @@ impl Translation {
     pub(crate) fn event<'t>(
         &mut self,
         text: &'t str,
-        view: &View,
+        (view, progress): (&View, &Progress),
         out: &mut Vec<u8>,
     ) -> Result<Vec<Delta<'t>>, EventError> {
         let mut deltas = self.reader.read(text)?;
+        if progress.is_open() && ends_open(&deltas) {
+            return Err(EventError::Unfinished);
+        }
         for delta in &mut deltas {
             if let Delta::ToolStart { name, .. } = delta {
                 view.restore_name(name);

@@ -32,36 +32,28 @@ pub(crate) struct Progress {
     pub(crate) texts: Texts,
 }
 
-/// How long the texts of an answer are, as far as that can be told without reading each event.
+/// How long the texts of an answer are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Texts {
-    /// Bytes of the texts whose length is known.
-    plain: u64,
-    /// Bytes of the pieces of JSON that hold a text each, their number, and the shortest of them.
-    framed: u64,
+    bytes: u64,
     pieces: u64,
-    shortest: Option<u64>,
 }
 
 impl Texts {
-    /// Counts a text.
+    /// Counts a text that came in any number of pieces.
     pub(crate) fn text(&mut self, bytes: usize) {
-        self.plain = self.plain.saturating_add(bytes as u64);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    /// Counts a piece of JSON whose text is not read. What all pieces have is not text.
-    pub(crate) fn framed(&mut self, bytes: usize) {
-        let bytes = bytes as u64;
-        self.framed = self.framed.saturating_add(bytes);
-        self.pieces += 1;
-        self.shortest = Some(self.shortest.map_or(bytes, |shortest| shortest.min(bytes)));
+    /// Counts a text that an event adds. One that is empty adds nothing.
+    pub(crate) fn piece(&mut self, bytes: usize) {
+        self.text(bytes);
+        self.pieces += u64::from(bytes > 0);
     }
 
     /// About how many tokens they are. A piece has one token at least.
     pub(crate) fn tokens(&self) -> u64 {
-        let frames = self.pieces.saturating_mul(self.shortest.unwrap_or(0));
-        let of_pieces = (self.framed.saturating_sub(frames) / BYTES_PER_TOKEN).max(self.pieces);
-        of_pieces.saturating_add(self.plain.div_ceil(BYTES_PER_TOKEN))
+        self.bytes.div_ceil(BYTES_PER_TOKEN).max(self.pieces)
     }
 }
 
@@ -69,6 +61,11 @@ impl Progress {
     /// Content came other than a finish reason.
     pub(crate) fn speaks(&mut self) {
         (self.content, self.empty) = (true, false);
+    }
+
+    /// Whether an answer has begun and not ended. An end of the stream cuts it off.
+    pub(crate) fn is_open(&self) -> bool {
+        self.content && !self.finished
     }
 
     /// A finish reason came.
@@ -109,6 +106,8 @@ pub(crate) enum EventError {
     Provider(Box<ProviderError>),
     /// It adds to the answer, but cannot be expressed for the client. The stream ends here.
     Unreadable(String),
+    /// It is the end of an answer that has not ended: no reason came.
+    Unfinished,
     /// It does not go on from what the client has.
     Differs,
 }
@@ -130,16 +129,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_count_a_token_each_and_long_ones_by_their_bytes() {
+    fn four_bytes_are_a_token_and_a_piece_is_one_at_least() {
         let mut texts = Texts::default();
         assert_eq!(texts.tokens(), 0);
-        texts.framed(100);
-        assert_eq!(texts.tokens(), 1);
-        texts.framed(103);
-        assert_eq!(texts.tokens(), 2, "a word more");
-        texts.framed(500);
-        assert_eq!(texts.tokens(), 100, "3 + 400 bytes");
-        texts.text(5);
-        assert_eq!(texts.tokens(), 102);
+        for _ in 0..3 {
+            texts.piece(1);
+        }
+        texts.piece(0);
+        assert_eq!(texts.tokens(), 3, "short pieces, and one that adds nothing");
+        texts.piece(36_000);
+        assert_eq!(texts.tokens(), 9_001, "36,003 bytes");
+        texts.text(1);
+        assert_eq!(texts.tokens(), 9_001);
     }
 }

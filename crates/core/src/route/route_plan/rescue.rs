@@ -19,6 +19,8 @@ use crate::time::Millis;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rescue {
     begins: Begins,
+    /// When the request ends. Each rescue has a deadline of its own before that, and the next break gets another one.
+    deadline: Millis,
     /// The deployments whose streams broke.
     broken: Vec<DeploymentIndex>,
     /// Whether the group's retry budget did not pay for it.
@@ -91,7 +93,8 @@ impl RoutePlan {
             self.first_group_tried = self.tried.len();
         }
         self.note_failure(&failure);
-        if now >= self.deadline {
+        let deadline = self.rescue.as_ref().map_or(self.deadline, |rescue| rescue.deadline);
+        if now >= deadline {
             return Err(No::Deadline);
         }
         if self.tried.len() >= MAX_ATTEMPTS {
@@ -99,6 +102,7 @@ impl RoutePlan {
         }
         let rescue = self.rescue.get_or_insert_with(|| Rescue {
             begins,
+            deadline,
             broken: Vec::new(),
             is_unpaid: false,
         });
@@ -106,7 +110,7 @@ impl RoutePlan {
         rescue.broken.push(broken);
         self.waits.is_over = true;
         self.retries_left = None;
-        self.deadline = self.deadline.min(ends);
+        self.deadline = deadline.min(ends);
         self.share_deadline(snapshot, now);
         self.step = self.step_of_rescue(snapshot, now);
         if self.step == Step::Pick {
@@ -274,6 +278,26 @@ mod tests {
         assert_eq!(&*snapshot.deployment(third).id, "f-a");
         plan.failed(&snapshot, broken(third), NOW, 7);
         assert_eq!(attempt(&mut plan, &snapshot), None);
+    }
+
+    #[test]
+    fn a_later_break_has_as_long_as_the_first_until_the_request_ends() {
+        let snapshot = snapshot(3);
+        let controls = Controls { timeout_ms: Some(10_000), ..Controls::default() };
+        let mut plan = RoutePlan::named(&snapshot, "g", controls, NOW).unwrap();
+        let mut at = NOW;
+        for silence_ms in [1_000, 1_000] {
+            let Next::Attempt(attempt) = plan.next(&snapshot, at, 0) else { panic!("{at:?}") };
+            at = at.plus(4_000);
+            let ends = at.plus(silence_ms);
+            let broke = broken(attempt.deployment);
+            assert_eq!(plan.broke(&snapshot, broke, (Begins::FromPrefix, at, ends)), Ok(()));
+            assert_eq!(plan.deadline, ends, "each break");
+        }
+        let Next::Attempt(attempt) = plan.next(&snapshot, at, 0) else { panic!("{at:?}") };
+        let late = (Begins::FromPrefix, NOW.plus(10_000), Millis::NEVER);
+        let last = plan.broke(&snapshot, broken(attempt.deployment), late);
+        assert_eq!(last, Err(No::Deadline), "the request's own");
     }
 
     #[test]

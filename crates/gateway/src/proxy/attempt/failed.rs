@@ -181,6 +181,7 @@ impl Failed {
         match broken {
             Broken::TooLong(limit) => Failed::too_large("an event of the stream", *limit),
             Broken::Unreadable(_) => Failed::malformed(broken.to_string()),
+            Broken::Unfinished => Failed::cut(&broken.to_string()),
             Broken::Differs => Failed::of(Cause::EmptyAnswer, Some(200), broken.to_string()),
         }
     }

@@ -93,9 +93,8 @@ impl Delivery {
     /// An answer that no client gets: its cost is the request's all the same.
     pub(in crate::proxy) fn passed_over(&mut self, guard: &AttemptGuard, counted: Counted<'_>) {
         let deployment = guard.deployment();
-        if let Some(Bill { cost: Some(cost), .. }) = self.charge(deployment, guard.model(), counted)
-        {
-            self.billing.elsewhere = self.billing.elsewhere.plus(cost);
+        if let Some(bill) = self.charge(deployment, guard.model(), counted) {
+            self.billing.elsewhere.add(&bill);
         }
     }
 
@@ -105,8 +104,11 @@ impl Delivery {
         let (deployment, model) = (guard.deployment().clone(), Box::from(guard.model()));
         let bill = self.charge(&deployment, &model, counted)?;
         let Bill { usage, counted_by, cost } = self.with_earlier(bill);
-        self.billing.counted_elsewhere = self.billing.elsewhere;
-        let cost = cost.map(|cost| cost.plus(self.billing.elsewhere).usd());
+        let elsewhere = self.billing.elsewhere;
+        self.billing.counted_elsewhere = elsewhere.cost;
+        self.billing.answered = Some(usage);
+        let usage = elsewhere.with(usage);
+        let cost = cost.map(|cost| cost.plus(elsewhere.cost).usd());
         self.note(|record| {
             record.usage = Some(usage);
             record.counted_by = counted_by;
@@ -117,26 +119,36 @@ impl Delivery {
 
     /// The request is over: the call that its client left is billed, and the record gets all of them.
     pub(super) fn settle_calls(&mut self) {
-        if !self.billing.is_wanted() {
-            return;
+        if self.billing.is_wanted() {
+            self.settle_kept_calls();
         }
+        self.settle_late();
+    }
+
+    /// Adds what came after the answer was counted: a rescue that failed.
+    fn settle_late(&mut self) {
+        let elsewhere = self.billing.elsewhere;
+        let late = elsewhere.cost.minus(self.billing.counted_elsewhere);
+        let usage = self.billing.answered.map(|answered| elsewhere.with(answered));
+        self.note(|record| {
+            record.usage = usage.or(record.usage);
+            if late > Money::ZERO {
+                let counted = record.cost_usd.and_then(Money::of_usd).unwrap_or_default();
+                (record.cost_usd, record.counted_by) =
+                    (Some(counted.plus(late).usd()), CountedBy::Estimate);
+            }
+        });
+    }
+
+    fn settle_kept_calls(&mut self) {
         if let Some(deployment) = self.called.take().filter(|_| self.sending.stage().is_sent()) {
             self.bill_prompt(&deployment);
         }
         let ended_us = clock::recent().since(self.arrived);
         let cause = self.record.as_ref().and_then(|record| record.cause);
         self.billing.ended(None, cause, ended_us);
-        // What came after the answer was counted: a rescue that failed.
-        let late = self.billing.elsewhere.minus(self.billing.counted_elsewhere);
         let (calls, to) = self.billing.finish();
-        self.note(|record| {
-            if late > Money::ZERO {
-                let counted = record.cost_usd.and_then(Money::of_usd).unwrap_or_default();
-                (record.cost_usd, record.counted_by) =
-                    (Some(counted.plus(late).usd()), CountedBy::Estimate);
-            }
-            (record.calls, record.billed_to) = (calls, to);
-        });
+        self.note(|record| (record.calls, record.billed_to) = (calls, to));
     }
 
     /// Bills an estimate of the prompt of the call under way, which has no answer.
@@ -151,7 +163,7 @@ impl Delivery {
         let facts = deployment.facts_at(&model, clock::unix_ms());
         if let Some((usage, by)) = hale_core::charge::charged(None, &facts, (input, || 0)) {
             let bill = self.bill(deployment, (usage, by), facts.cost(&usage));
-            self.billing.elsewhere = self.billing.elsewhere.plus(bill.cost.unwrap_or_default());
+            self.billing.elsewhere.add(&bill);
         }
     }
 

@@ -37,13 +37,13 @@ impl Delivery {
         self.half_ended(failed);
         let record = self.record.as_ref()?;
         let earlier = Earlier {
-            usage: record.usage?,
+            // What no client gets is added to the sums at the end.
+            usage: self.billing.answered?,
             by: record.counted_by,
-            // What no client gets is added to the sum at the end.
             cost: record
                 .cost_usd
                 .and_then(Money::of_usd)
-                .map(|cost| cost.minus(self.billing.elsewhere)),
+                .map(|cost| cost.minus(self.billing.elsewhere.cost)),
         };
         self.earlier = Some(Box::new(earlier));
         Some((earlier.usage, earlier.cost.unwrap_or_default().usd()))

@@ -99,7 +99,7 @@ impl Reader {
     }
 
     fn observe_frame(&mut self, frame: &[u8]) -> Frame {
-        if self.progress.done || self.error.is_some() {
+        if self.progress.done || self.error.is_some() || self.broken.is_some() {
             return Frame::Omit;
         }
         match self.framing.data(frame) {
@@ -134,6 +134,10 @@ impl Reader {
     /// Takes the payload of an event; `head` has the fields before it.
     fn observe_payload(&mut self, head: &[u8], payload: &[u8]) -> Change {
         if payload.trim_ascii() == b"[DONE]" {
+            if self.names_its_end() && self.progress.is_open() {
+                self.reject(EventError::Unfinished);
+                return Change::Omit;
+            }
             self.progress.done = true;
             self.listen("[DONE]");
             return Change::None;
@@ -156,6 +160,11 @@ impl Reader {
                 Change::Omit
             }
         }
+    }
+
+    /// Whether the answer says why it ends.
+    fn names_its_end(&self) -> bool {
+        matches!(&self.passage, Passage::Observed(observer) if observer.names_its_end())
     }
 
     fn listen(&mut self, event: &str) {

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod ends;
+
 const ROLE: &str = r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
 const TEXT: &str = r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{"content":"\"finish_reason\":\"x\" hi"},"finish_reason":null}]}"#;
 const STOP: &str =

@@ -49,7 +49,7 @@ impl Reader {
             }
         };
         let deltas = match std::str::from_utf8(payload) {
-            Ok(text) => translation.event(text, &self.view, out),
+            Ok(text) => translation.event(text, (&self.view, &self.progress), out),
             Err(_) => Err(EventError::Malformed),
         };
         match self.settled(deltas, head, payload) {
@@ -106,7 +106,7 @@ fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
             | Delta::Redacted(text)
             | Delta::Refusal(text)
             | Delta::Image { data: text, .. }
-            | Delta::ToolInput { json: text, .. } => progress.texts.text(text.len()),
+            | Delta::ToolInput { json: text, .. } => progress.texts.piece(text.len()),
             Delta::Start(_)
             | Delta::Signature(_)
             | Delta::Citation(_)

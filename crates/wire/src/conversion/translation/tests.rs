@@ -199,6 +199,31 @@ fn thoughts_stream_with_their_signatures() {
 }
 
 #[test]
+fn the_entries_of_each_list_in_a_stream_have_the_index_by_which_openais_library_merges_them() {
+    let (_, out) = streamed(CHAT_AT_ANTHROPIC, &testdata("anthropic/stream-thinking.sse"), &[]);
+    let mut merged: Vec<[String; 4]> = Vec::new();
+    for (delta, _) in deltas(&out) {
+        for block in delta["thinking_blocks"].as_array().into_iter().flatten() {
+            let index = usize::try_from(block["index"].as_u64().unwrap()).unwrap();
+            assert!(index <= merged.len(), "{block}");
+            merged.resize(merged.len().max(index + 1), Default::default());
+            let text = |name: &str| block[name].as_str().unwrap_or_default();
+            merged[index][0] = text("type").to_owned();
+            for (at, name) in [(1, "thinking"), (2, "signature"), (3, "data")] {
+                merged[index][at].push_str(text(name));
+            }
+        }
+    }
+    let whole = |blocks: &[[String; 4]]| {
+        blocks.iter().all(|[kind, thinking, signature, data]| match &**kind {
+            "thinking" => !thinking.is_empty() && !signature.is_empty() && data.is_empty(),
+            _ => kind == "redacted_thinking" && !data.is_empty() && thinking.is_empty(),
+        })
+    };
+    assert!(merged.len() == 2 && whole(&merged), "{merged:?}");
+}
+
+#[test]
 fn chunks_read_as_a_stream_of_anthropic() {
     let (reader, out) = streamed(MESSAGES_AT_OPENAI, &testdata("openai/stream-tools.sse"), &[]);
     assert!(reader.is_done() && reader.has_content());

@@ -8,8 +8,8 @@ use hale_core::operation::Operation;
 use serde::Deserialize;
 
 use super::usage::Counts;
-use crate::bytes::json::Str;
-use crate::bytes::members::{Place, places};
+use crate::bytes::json::{Str, text_length};
+use crate::bytes::members::{Place, places, texts};
 use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::codec::OfMessages;
 use crate::formats::errors;
@@ -87,8 +87,9 @@ impl Events {
                 progress.speaks();
             }
             "\"content_block_delta\"" => {
-                progress.texts.framed(delta.as_ref().map_or(0, Range::len));
-                if holds_content(delta.map(|place| &text[place])) {
+                let piece = delta.map(|place| &text[place]);
+                progress.texts.piece(piece.map_or(0, length_of));
+                if holds_content(piece) {
                     progress.speaks();
                 }
             }
@@ -104,6 +105,7 @@ impl Events {
                     progress.stops();
                 }
             }
+            "\"message_stop\"" if progress.is_open() => return Err(EventError::Unfinished),
             "\"message_stop\"" => progress.done = true,
             "\"ping\"" => return Ok(Seen::Ping(Change::None)),
             "\"error\"" => return Err(failed()),
@@ -124,6 +126,12 @@ impl Events {
         }
         Ok(model.map(|model| from + model.start..from + model.end))
     }
+}
+
+/// Bytes of the text that a delta adds.
+fn length_of(delta: &str) -> usize {
+    let of = texts(delta, ["text", "thinking", "partial_json"]).unwrap_or_default();
+    of.into_iter().flatten().map(text_length).sum()
 }
 
 /// Whether a block or a delta holds content. Blocks of text and reasoning start empty; any other block is content.

@@ -8,6 +8,7 @@ use hale_core::usage::Usage;
 
 use super::{chunk, embeddings, usage};
 use crate::bytes::elements::elements;
+use crate::bytes::json::text_length;
 use crate::bytes::members::{places, texts};
 use crate::formats::answer::{Fault, Observed, is_filled_list};
 use crate::formats::codec::OfContents;
@@ -135,14 +136,14 @@ fn observe_candidate(candidate: &str, progress: &mut Progress) -> Result<(), Eve
         match text {
             Some(text) if text.len() > 2 => {
                 progress.speaks();
-                progress.texts.text(text.len() - 2);
+                progress.texts.piece(text_length(text));
             }
             Some(_) => {}
             // One that holds no more than a signature says nothing.
             None if part.len() <= 2 || thought.or(signature).is_some_and(|_| is_bare(part)) => {}
             None => {
                 progress.speaks();
-                progress.texts.text(part.len());
+                progress.texts.piece(part.len());
             }
         }
     }

@@ -781,7 +781,9 @@ fn what_an_answer_is_grounded_in_is_cited_whole_and_once_in_a_stream() {
         .map(|event| event["choices"][0]["delta"]["annotations"].clone())
         .filter(Value::is_array)
         .collect();
-    assert_eq!(found, [json!([cited])]);
+    let mut indexed = cited;
+    indexed["index"] = json!(0);
+    assert_eq!(found, [json!([indexed])]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use hale_core::operation::Operation;
 use hale_core::usage::{Sound, Units, Usage};
 use serde::Deserialize;
 
+use crate::bytes::json::text_length;
 use crate::bytes::members::{places, texts};
 use crate::bytes::peek::Peek;
 use crate::formats::answer::Fault;
@@ -87,7 +88,7 @@ pub(crate) fn observe_event(text: &str, progress: &mut Progress) -> Result<Seen,
     let [kind, delta, reported, error] = texts(text, ["type", "delta", "usage", "error"])?;
     match kind.unwrap_or_default().trim_matches('"') {
         "transcript.text.delta" if delta.is_some_and(|delta| delta != "\"\"") => {
-            progress.texts.text(delta.map_or(0, |delta| delta.len() - 2));
+            progress.texts.piece(delta.map_or(0, text_length));
             progress.content = true;
         }
         "transcript.text.segment" => progress.content = true,

@@ -173,17 +173,25 @@ fn write_message(json: &mut JsonText, parts: &[Part<'_>], citations: &[Citation<
 }
 
 /// What the text cites.
-pub(super) fn write_citations(json: &mut JsonText, citations: &[Citation<'_>]) {
+fn write_citations(json: &mut JsonText, citations: &[Citation<'_>]) {
     if citations.is_empty() {
         return;
     }
     json.key("annotations").open(b'[');
-    for Citation { start, end, url, title } in citations {
-        json.open(b'{').member("type", "url_citation").key("url_citation").open(b'{');
-        json.count_member("start_index", *start).count_member("end_index", *end);
-        json.member("url", url).member("title", title).close(b'}').close(b'}');
+    for citation in citations {
+        json.open(b'{');
+        write_citation(json, citation);
+        json.close(b'}');
     }
     json.close(b']');
+}
+
+/// The members of a citation.
+pub(super) fn write_citation(json: &mut JsonText, citation: &Citation<'_>) {
+    let Citation { start, end, url, title } = citation;
+    json.member("type", "url_citation").key("url_citation").open(b'{');
+    json.count_member("start_index", *start).count_member("end_index", *end);
+    json.member("url", url).member("title", title).close(b'}');
 }
 
 /// The images of an answer, in the form of LiteLLM and OpenRouter.

@@ -13,6 +13,7 @@ pub(crate) mod observe;
 mod params;
 pub(crate) mod read_request;
 mod read_tools;
+mod said;
 mod sequence;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;

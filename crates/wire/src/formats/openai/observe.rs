@@ -11,7 +11,8 @@ use hale_core::operation::Operation;
 use hale_core::usage::Usage;
 use memchr::memmem::Finder;
 
-use super::stop_of;
+use super::said::Frame;
+use super::{FAILURES, stop_of};
 use crate::bytes::edit::Patch;
 use crate::bytes::elements::elements;
 use crate::bytes::members::{Place, note, texts};
@@ -87,7 +88,15 @@ fn broken_off(choices: &str) -> Option<ProviderError> {
         _ if inner.ends_with("\"stop\"") => return None,
         _ => &inner.as_bytes()[inner.len().saturating_sub(END)..],
     };
-    FINDER.find(near)?;
+    let is_named = |word: &&str| memchr::memmem::find(near, word.as_bytes()).is_some();
+    if FINDER.find(near).is_none() && !FAILURES[1..].iter().any(is_named) {
+        return None;
+    }
+    failure_of(choices)
+}
+
+/// The failure that the first choice reports as the reason of its end.
+fn failure_of(choices: &str) -> Option<ProviderError> {
     let [reason, error] = texts(elements(choices)?.next()?, ["finish_reason", "error"]).ok()?;
     stop_of(reason?.trim_matches('"'), error).err()
 }
@@ -108,6 +117,7 @@ fn begins_with_delta(choices: &str) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     memory: Memory,
+    frame: Frame,
 }
 
 impl Events {
@@ -145,13 +155,17 @@ impl Events {
             if (!progress.content || progress.empty) && hold_content(choices) {
                 progress.speaks();
             }
+            if progress.content && !is_empty_list(choices) {
+                progress.texts.piece(self.frame.length(choices));
+            }
             if !progress.finished && names_finish(choices) {
+                if let Some(error) = failure_of(choices) {
+                    return Err(error.into());
+                }
                 progress.stops();
                 if progress.usage.is_none() {
                     progress.usage = usage_elsewhere(text, choices);
                 }
-            } else if progress.content && !is_empty_list(choices) {
-                progress.texts.framed(choices.len());
             }
         }
         Ok(Seen::Event(view.renamed(text, model).map_or(Change::None, Change::Model)))

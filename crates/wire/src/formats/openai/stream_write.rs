@@ -5,7 +5,7 @@
 
 use hale_core::usage::Usage;
 
-use super::answer::{write_citations, write_signature};
+use super::answer::{write_citation, write_signature};
 use super::{finish_reason, write_usage};
 use crate::bytes::json::JsonText;
 use crate::bytes::members::texts;
@@ -21,6 +21,39 @@ pub(crate) struct Writer {
     /// Why the answer ended, until nothing can follow: some providers say so in each event, and clients stop at the first.
     stop: Option<Stop>,
     closed: bool,
+    listed: Listed,
+}
+
+/// The places of what was written into lists. OpenAI's library merges the entries of a list by their index, and refuses
+/// those that have none.
+#[derive(Debug, Default)]
+struct Listed {
+    /// The next block of reasoning, and the one that is open.
+    blocks: u64,
+    block: Option<u64>,
+    citations: u64,
+    images: u64,
+}
+
+impl Listed {
+    /// The block that takes the next reasoning.
+    fn block(&mut self) -> u64 {
+        *self.block.get_or_insert_with(|| next(&mut self.blocks))
+    }
+
+    /// Other content ends the block that is open.
+    fn take(&mut self, delta: &Delta<'_>) {
+        if delta.is_content() && !matches!(delta, Delta::Thinking(_) | Delta::Signature(_)) {
+            self.block = None;
+        }
+    }
+}
+
+/// The next index of a list.
+fn next(count: &mut u64) -> u64 {
+    let index = *count;
+    *count = index.saturating_add(1);
+    index
 }
 
 impl Writer {
@@ -40,6 +73,7 @@ impl Writer {
 
     /// Appends the chunks for `delta` to `out`.
     pub(crate) fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) {
+        self.listed.take(delta);
         match delta {
             Delta::Start(id) => self.begin(id, view, out),
             Delta::Usage(usage) => self.usage = Some(usage.after(self.usage)),
@@ -55,30 +89,42 @@ impl Writer {
             Delta::Refusal(text) => self.piece(view, out, |json| {
                 json.member("refusal", text);
             }),
-            Delta::Thinking(text) => self.piece(view, out, |json| {
-                json.member("reasoning_content", text).key("thinking_blocks").open(b'[');
-                json.open(b'{').member("type", "thinking").member("thinking", text);
-                json.close(b'}').close(b']');
-            }),
-            Delta::Signature(signature) => self.piece(view, out, |json| {
-                json.key("thinking_blocks").open(b'[').open(b'{').member("type", "thinking");
-                json.member("thinking", "").member("signature", signature);
-                json.close(b'}').close(b']');
-            }),
-            Delta::Redacted(data) => self.piece(view, out, |json| {
-                json.key("thinking_blocks").open(b'[').open(b'{');
-                json.member("type", "redacted_thinking").member("data", data);
-                json.close(b'}').close(b']');
-            }),
-            Delta::Image { media_type, data } => self.piece(view, out, |json| {
-                json.key("images").open(b'[').open(b'{').member("type", "image_url");
-                json.count_member("index", 0).key("image_url").open(b'{');
-                json.key("url").joined(["data:", media_type, ";base64,", data]);
-                json.close(b'}').close(b'}').close(b']');
-            }),
-            Delta::Citation(one) => self.piece(view, out, |json| {
-                write_citations(json, std::slice::from_ref(one));
-            }),
+            Delta::Thinking(text) => {
+                let index = self.listed.block();
+                self.piece(view, out, |json| {
+                    json.member("reasoning_content", text);
+                    write_block(json, index, [("type", "thinking"), ("thinking", text)]);
+                });
+            }
+            Delta::Signature(signature) => {
+                let index = self.listed.block();
+                // What follows a signature is another block.
+                self.listed.block = None;
+                let block = [("type", "thinking"), ("thinking", ""), ("signature", signature)];
+                self.piece(view, out, |json| write_block(json, index, block));
+            }
+            Delta::Redacted(data) => {
+                let index = next(&mut self.listed.blocks);
+                let block = [("type", "redacted_thinking"), ("data", data)];
+                self.piece(view, out, |json| write_block(json, index, block));
+            }
+            Delta::Image { media_type, data } => {
+                let index = next(&mut self.listed.images);
+                self.piece(view, out, |json| {
+                    json.key("images").open(b'[').open(b'{').member("type", "image_url");
+                    json.count_member("index", index).key("image_url").open(b'{');
+                    json.key("url").joined(["data:", media_type, ";base64,", data]);
+                    json.close(b'}').close(b'}').close(b']');
+                });
+            }
+            Delta::Citation(one) => {
+                let index = next(&mut self.listed.citations);
+                self.piece(view, out, |json| {
+                    json.key("annotations").open(b'[').open(b'{').count_member("index", index);
+                    write_citation(json, one);
+                    json.close(b'}').close(b']');
+                });
+            }
             Delta::ToolStart { call, id, name } => self.piece(view, out, |json| {
                 json.key("tool_calls").open(b'[').open(b'{').count_member("index", *call as u64);
                 json.member("id", id).member("type", "function").key("function").open(b'{');
@@ -155,4 +201,13 @@ impl Writer {
         out.extend_from_slice(tail);
         out.extend_from_slice(b"}\n\n");
     }
+}
+
+/// A piece of the block of reasoning with this index.
+fn write_block<const N: usize>(json: &mut JsonText, index: u64, members: [(&str, &str); N]) {
+    json.key("thinking_blocks").open(b'[').open(b'{').count_member("index", index);
+    for (name, value) in members {
+        json.member(name, value);
+    }
+    json.close(b'}').close(b']');
 }

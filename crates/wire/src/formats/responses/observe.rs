@@ -11,7 +11,7 @@ use hale_core::usage::Usage;
 use serde::Deserialize;
 
 use crate::bytes::edit::{Patch, json_string};
-use crate::bytes::json::{JsonText, Str};
+use crate::bytes::json::{JsonText, Str, text_length};
 use crate::bytes::members::{Place, places};
 use crate::bytes::scan::ScanError;
 use crate::formats::answer::{self, Fault, Observed};
@@ -202,8 +202,8 @@ impl Events {
             }
             "response.output_item.done" => progress.speaks(),
             _ => {
-                let length = delta.map_or(0, |delta| delta.len().saturating_sub(2));
-                progress.texts.text(length);
+                let length = delta.map_or(0, |delta| text_length(&text[delta]));
+                progress.texts.piece(length);
                 if length > 0 {
                     progress.speaks();
                 }

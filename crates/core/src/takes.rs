@@ -147,7 +147,9 @@ pub struct Listed<'l> {
 /// Providers whose models are OpenAI's, under OpenAI's names or those of the price list.
 const OF_OPEN_AI: [&str; 3] = ["openai", "azure", "azure_ai"];
 /// Providers of which the price list marks every model that reasons.
-const MARKED: [&str; 5] = ["openai", "azure", "xai", "groq", "cerebras"];
+const MARKED: [&str; 7] = ["openai", "azure", "xai", "groq", "cerebras", "cohere", "mistral"];
+/// Providers whose models with this word in their names are Claude, in Anthropic's names.
+const OF_CLAUDE: [&str; 3] = ["anthropic", "bedrock", "vertex_ai"];
 /// Providers whose chats know the older name of the limit only, and of which some ignore the newer one. Source: their
 /// pages, and LiteLLM's mapping.
 const OLDER_LIMIT: [&str; 13] = [
@@ -183,6 +185,7 @@ impl Takes {
             (Some(false), _) => Some(Efforts::NOTHING),
             (_, Family::O | Family::Gpt5(_)) => family.efforts(model),
             (Some(true), Family::Other) if provider == "gemini" => Some(OF_GEMINI),
+            (None, Family::Other) if never_thinks(provider, model) => Some(Efforts::NOTHING),
             (None, Family::Other) if lists_all => Some(Efforts::NOTHING),
             (None | Some(true), Family::Other) => None,
         };
@@ -262,6 +265,16 @@ impl Family {
     }
 }
 
+/// Whether the model is a Claude from before 3.7, which cannot be told to think. Their names have the number before the family.
+/// Source: <https://platform.claude.com/docs/en/build-with-claude/extended-thinking>.
+fn never_thinks(provider: &str, model: &str) -> bool {
+    let Some((_, tail)) = model.split_once("claude-") else { return false };
+    let is_older = ["1", "2", "3-5", "3.5", "3-haiku", "3-sonnet", "3-opus", "instant", "v1", "v2"]
+        .iter()
+        .any(|start| tail.starts_with(start));
+    is_older && OF_CLAUDE.contains(&provider)
+}
+
 /// A name of the price list without its provider, its region and `ft:`.
 fn plain(model: &str) -> &str {
     let name = model.rsplit('/').next().unwrap_or(model);
@@ -320,6 +333,33 @@ mod tests {
             ("nvidia_nim", "not/listed"),
         ] {
             assert_eq!(takes(provider, model).limit, LimitName::Older, "{provider}/{model}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_reason_is_not_told_to_wherever_it_is() {
+        for (provider, model) in [
+            ("bedrock", "anthropic.claude-3-5-sonnet-20240620-v1:0"),
+            ("bedrock", "eu.anthropic.claude-3-5-sonnet-20241022-v2:0"),
+            ("bedrock", "anthropic.claude-3-haiku-20240307-v1:0"),
+            ("anthropic", "claude-3-5-haiku-20241022"),
+            ("vertex_ai", "claude-3-opus@20240229"),
+            ("cohere", "command-a-03-2025"),
+            ("cohere", "command-r-plus-08-2024"),
+            ("mistral", "mistral-large-latest"),
+        ] {
+            assert_eq!(words(takes(provider, model)), Some(vec![]), "{provider}/{model}");
+        }
+        for (provider, model) in [
+            ("bedrock", "anthropic.claude-3-7-sonnet-20250219-v1:0"),
+            ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+            ("bedrock", "anthropic.claude-not-listed-yet"),
+            ("cohere", "command-a-reasoning-08-2025"),
+            ("cohere", "command-a-plus-05-2026"),
+            ("mistral", "magistral-medium-latest"),
+            ("hosted_vllm", "claude-3-haiku"),
+        ] {
+            assert_eq!(words(takes(provider, model)), None, "{provider}/{model}");
         }
     }
 

@@ -4,11 +4,13 @@
 
 use super::unfit::asks_nothing;
 
-/// Parameters that change no answer: what is stored, cached or billed, and how fast.
-const ADVICE: [&str; 12] = [
+/// Parameters that change no answer: what is stored, cached or billed, and how fast; and those that only advise how it is worded.
+const ADVICE: [&str; 13] = [
     "cache_control",
     "context_management",
     "inference_geo",
+    // It counts calls of tools that the provider runs.
+    "max_tool_calls",
     "output_config.task_budget",
     "prediction",
     "prompt_cache_key",
@@ -32,5 +34,32 @@ pub(crate) fn is_default(name: &str, raw: &str) -> bool {
         "logprobs" => raw == "false",
         "logit_bias" => asks_nothing(raw),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hale_core::operation::Operation;
+    use serde_json::json;
+
+    use crate::fixture::{deployment, order, sent};
+
+    #[test]
+    fn advice_costs_no_request_on_any_other_wire() {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}],
+            "verbosity": "low", "max_tool_calls": 3});
+        for (provider, model) in [
+            ("anthropic", "claude-sonnet-4-5"),
+            ("bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+            ("gemini", "gemini-2.5-pro"),
+            ("cohere", "command-a-03-2025"),
+            ("ollama_chat", "llama3.1"),
+        ] {
+            let there = deployment(provider);
+            let out = sent(&body, &order(&there, Operation::Chat, model)).unwrap();
+            for name in ["verbosity", "max_tool_calls"] {
+                assert!(!out.to_string().contains(name), "{provider} {out}");
+            }
+        }
     }
 }

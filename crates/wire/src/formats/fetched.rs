@@ -91,3 +91,10 @@ impl Fetched {
         self.bytes
     }
 }
+/// The type that the first bytes of data in base64 prove.
+pub(crate) fn signature_of_base64(data: &str) -> Option<&'static str> {
+    /// Characters of base64 that hold every signature, a multiple of four.
+    const START: usize = 64;
+    let start = data.get(..START.min(data.len() / 4 * 4))?;
+    sniff::signature(&STANDARD.decode(start).ok()?)
+}

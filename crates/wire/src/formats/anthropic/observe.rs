@@ -95,7 +95,7 @@ impl Events {
             }
             "\"message_delta\"" => {
                 if let Some(usage) = usage {
-                    self.counts.take(&text[usage]);
+                    self.counts.take_end(&text[usage]);
                     progress.usage = self.counts.usage();
                     progress.output_is_open = false;
                 }

@@ -140,7 +140,10 @@ impl Reader {
             }
             "message_delta" => {
                 let delta = event.delta.ok_or(BARE)?;
-                self.count(event.usage, &mut deltas);
+                if let Some(usage) = event.usage {
+                    self.counts.take_end(usage.get());
+                    deltas.extend(self.counts.usage().map(Delta::Usage));
+                }
                 if let Some(Str(reason)) = delta.stop_reason {
                     let sequence = delta.stop_sequence.map(Text::from);
                     deltas.push(Delta::Stop(stop_of(&reason), sequence));

@@ -19,6 +19,8 @@ pub(crate) struct Counts {
     thinking: Option<u64>,
     searches: Option<u64>,
     tier: ServiceTier,
+    /// Whether the end of the answer has been counted.
+    has_end: bool,
 }
 
 impl Counts {
@@ -53,6 +55,16 @@ impl Counts {
             let counted = count_of(value).filter(|count| *count > 0 || place.is_none());
             *place = counted.or(*place);
         });
+    }
+
+    /// The same, of the event that ends the answer: nothing of what its start counted as output stays beside its count.
+    pub(crate) fn take_end(&mut self, text: &str) {
+        if std::mem::replace(&mut self.has_end, true) {
+            return self.take(text);
+        }
+        let begun = self.output.take();
+        self.take(text);
+        self.output = self.output.or(begun);
     }
 
     /// The tokens; `None` as long as there are no counts.
@@ -93,6 +105,21 @@ fn detail(text: &str, name: &[u8], into: &mut Option<u64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_that_counts_nothing_replaces_what_the_start_counted() {
+        let mut counts = Counts::default();
+        counts.take(r#"{"input_tokens":5,"output_tokens":1}"#);
+        counts.take_end(r#"{"output_tokens":0}"#);
+        assert_eq!(counts.usage().unwrap().output, 0);
+        counts.take_end(r#"{"output_tokens":7}"#);
+        counts.take_end(r#"{"output_tokens":0}"#);
+        assert_eq!(counts.usage().unwrap().output, 7, "a second end adds to the first");
+        let mut counts = Counts::default();
+        counts.take(r#"{"input_tokens":5,"output_tokens":1}"#);
+        counts.take_end(r#"{"input_tokens":6}"#);
+        assert_eq!(counts.usage().unwrap().output, 1, "no count");
+    }
 
     #[test]
     fn later_counts_replace_earlier_ones_and_the_cache_counts_as_input() {

@@ -10,6 +10,7 @@ use base64::{Engine, alphabet};
 
 use super::effort;
 use crate::bytes::json::JsonText;
+use crate::formats::advice::is_advice;
 use crate::formats::answer_tool;
 use crate::formats::neutral::{
     Content, Part, Request, Role, Source, Text, Tool, ToolChoice, Unfit,
@@ -29,17 +30,6 @@ const NATIVE: &[&str] = &[
     "mcp_servers",
     "output_format",
     "speed",
-];
-
-/// Parameters of the OpenAI format that change no answer: what is stored, cached or billed, and how fast.
-const ADVICE: &[&str] = &[
-    "prediction",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
-    "store",
 ];
 
 /// The body of `request`, which was read from that many bytes.
@@ -340,11 +330,16 @@ fn write_others(
         }
         if NATIVE.contains(&&**name) {
             json.raw_member(name, raw);
-        } else if !ADVICE.contains(&&**name) && !is_default(name, raw) && !order.drop_params {
+        } else if !is_known(name, raw) && !order.drop_params {
             return Err(Unfit::unsupported(&**name, &order.deployment.endpoint.provider.name, FIX));
         }
     }
     Ok(())
+}
+
+/// Whether a parameter of the OpenAI format asks for nothing that this one has not.
+fn is_known(name: &str, raw: &str) -> bool {
+    is_advice(name) || name == "service_tier" || is_default(name, raw)
 }
 
 /// Whether a parameter of the OpenAI format has its default value.
@@ -355,7 +350,6 @@ fn is_default(name: &str, raw: &str) -> bool {
         "presence_penalty" | "frequency_penalty" => raw.parse() == Ok(0.0),
         "logit_bias" => raw == "{}",
         "modalities" => raw == r#"["text"]"#,
-        "verbosity" => raw == "\"medium\"",
         _ => false,
     }
 }

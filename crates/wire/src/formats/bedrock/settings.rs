@@ -11,6 +11,7 @@ use super::{FIX, Model, tools};
 use crate::bytes::elements::elements;
 use crate::bytes::json::{JsonText, Str};
 use crate::bytes::object;
+use crate::formats::advice::is_advice;
 use crate::formats::anthropic::{effort, invoke};
 use crate::formats::neutral::{Format, Request, Thinking, Unfit};
 use crate::formats::order::Order;
@@ -32,21 +33,6 @@ const BESIDE: [(&str, &str); 10] = [
 ];
 /// What the maker of the model is told, in the maker's words.
 const FIELDS: [&str; 2] = ["additionalModelRequestFields", "additional_model_request_fields"];
-/// Parameters of other formats that change no answer: what is stored, cached or billed, and how fast.
-const ADVICE: [&str; 11] = [
-    "cache_control",
-    "context_management",
-    "inference_geo",
-    "output_config.task_budget",
-    "prediction",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "speed",
-    "store",
-];
-
 /// Writes them.
 pub(super) fn write(
     json: &mut JsonText,
@@ -141,10 +127,9 @@ fn write_beside(
         // A tool is written for it.
         "web_search_options" => model.is_nova(),
         "top_k" => model.is_claude() || model.is_nova() || model.is_mistral(),
-        "verbosity" => model.is_verbose() || raw == "\"medium\"",
         // Those of Claude are written among its own fields.
         "output_config" | "anthropic_beta" => model.is_claude(),
-        name => FIELDS.contains(&name) || ADVICE.contains(&name) || is_default(name, raw),
+        name => FIELDS.contains(&name) || is_advice(name) || is_default(name, raw),
     };
     if is_known || order.drop_params {
         return Ok(());

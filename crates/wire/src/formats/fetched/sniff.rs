@@ -45,7 +45,7 @@ fn is_text(label: &str) -> bool {
 }
 
 /// The type that the first bytes prove. Source: <https://mimesniff.spec.whatwg.org/>.
-fn signature(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn signature(bytes: &[u8]) -> Option<&'static str> {
     let begins = |start: &[u8]| bytes.starts_with(start);
     let at_eight = bytes.get(8..12).unwrap_or_default();
     if begins(b"RIFF") {

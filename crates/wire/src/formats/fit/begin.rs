@@ -10,12 +10,22 @@ use hale_core::provider::WireFormat;
 use crate::bytes::members::texts;
 use crate::formats::neutral::{Content, Request, Role, Tool, ToolChoice, Turn};
 
-/// What the user says before a first turn of the model. As in LiteLLM.
+/// What the user says before a first turn of the model, and in a turn without a word. As in LiteLLM.
 const FIRST: &str = ".";
 /// The name of a tool that stands where Converse demands one and there is none.
 const NONE: &str = "no_tool";
 /// The schema of a tool of which only the name is known.
 const ANY_OBJECT: &str = r#"{"type":"object"}"#;
+
+/// Gives a turn of the user without a word one, because these wires refuse a request with an empty turn: one in the history
+/// would fail every later request of the conversation.
+pub(super) fn fill_silence(request: &mut Request<'_>) {
+    for turn in &mut request.turns {
+        if turn.role == Role::User && turn.parts.iter().all(|part| part.content.is_blank()) {
+            turn.parts = vec![Content::Text(Cow::Borrowed(FIRST)).into()];
+        }
+    }
+}
 
 /// Adds both where they are missing.
 pub(super) fn fit(request: &mut Request<'_>, wire: WireFormat) {
@@ -93,6 +103,24 @@ mod tests {
     fn to(provider: &str, messages: Value) -> Value {
         let body = json!({"model": "m", "messages": messages});
         sent(&body, &order(&deployment(provider), Operation::Chat, "claude-sonnet-4-5")).unwrap()
+    }
+
+    #[test]
+    fn a_turn_of_the_user_without_a_word_gets_one() {
+        let user = |content: Value| json!({"role": "user", "content": content});
+        let model = json!({"role": "assistant", "content": "hello"});
+        for silent in [json!(""), json!(" \n"), json!([]), json!([{"type": "text", "text": ""}])] {
+            for (provider, word) in [("anthropic", json!(".")), ("bedrock", json!([{"text": "."}]))]
+            {
+                let name = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+                let body = json!({"model": "m", "messages":
+                    [user(json!("hi")), model, user(silent.clone()), model, user(json!("on"))]});
+                let there = deployment(provider);
+                let out = sent(&body, &order(&there, Operation::Chat, name)).unwrap();
+                assert_eq!(out["messages"][2]["content"], word, "{provider} {silent}");
+                assert_eq!(out["messages"].as_array().unwrap().len(), 5, "{provider} {silent}");
+            }
+        }
     }
 
     #[test]

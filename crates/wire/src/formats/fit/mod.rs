@@ -57,6 +57,7 @@ pub(crate) fn fit(
     leave_out_offers(request, order, &mut notes)?;
     leave_out_pictures_of_the_model(request, order, &mut notes);
     if is_strict {
+        begin::fill_silence(request);
         begin::fit(request, order.wire());
     }
     names::fit(request, order.wire(), &mut notes);
@@ -156,10 +157,7 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Targ
 fn leave_out_blanks(request: &mut Request<'_>) {
     let is_blank = |part: &Part<'_>| part.content.is_blank();
     for turn in &mut request.turns {
-        // A turn of the user that says nothing else is the provider's to judge.
-        if turn.role == Role::Assistant || !turn.parts.iter().all(is_blank) {
-            turn.parts.retain(|part| !is_blank(part));
-        }
+        turn.parts.retain(|part| !is_blank(part));
     }
     // The model goes on where the last turn ends, and this wire refuses white space there.
     if let Some(Turn { role: Role::Assistant, parts }) = request.turns.last_mut()

@@ -24,6 +24,7 @@ use crate::bytes::json::Str;
 use crate::bytes::members::{key_place, texts};
 use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::codec::Own;
+use crate::formats::read_source::is_data;
 use crate::formats::usage::{parse_response_usage, parse_usage};
 use crate::formats::view::View;
 
@@ -229,7 +230,7 @@ fn pages(raw: &str) -> Result<u32, String> {
         for image in images.ok_or_else(wrong)? {
             let image: Image<'_> = serde_json::from_str(image).map_err(|_| wrong())?;
             let Some(Str(data)) = image.image_base64 else { continue };
-            let is_good = if data.starts_with("data:") {
+            let is_good = if is_data(&data) {
                 fault_of_url(&data).is_none()
             } else {
                 // Images are empty if the request did not ask for them.

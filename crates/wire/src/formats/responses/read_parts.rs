@@ -98,7 +98,7 @@ fn content<'a>(part: GivenPart<'a>, at: &str) -> Result<Content<'a>, Unfit> {
             let title = part.filename.map(Text::from);
             let data = part.file_data.map(Text::from);
             let source = match (data, part.file_url, part.file_id) {
-                (Some(data), ..) if data.starts_with("data:") => read_source::data_url(data, at)?,
+                (Some(data), ..) if read_source::is_data(&data) => read_source::data_url(data, at)?,
                 (Some(data), ..) => {
                     Source::Base64 { media_type: Cow::Borrowed("application/pdf"), data }
                 }

@@ -60,7 +60,11 @@ const READ: [&str; 8] = [
 /// Whether a field of that name is read, or only advises. Others are left out: no version of the format has them.
 pub(crate) fn has_place(name: &str) -> bool {
     let is_repeated = ECHOED.iter().any(|(repeated, _)| *repeated == name);
-    is_repeated || READ.contains(&name) || FORMAT_ONLY.contains(&name) || is_removed(name)
+    is_repeated
+        || READ.contains(&name)
+        || FORMAT_ONLY.contains(&name)
+        || name == MOST_CALLS
+        || is_removed(name)
 }
 
 /// The neutral request of `operation` in `fields`, without those that are meant for the gateway. `seals` opens what was sealed for
@@ -105,6 +109,7 @@ pub(crate) fn read<'a>(
             name if FORMAT_ONLY.contains(&name) && !asks_nothing(raw) && raw != "0" => {
                 request.others.push((Cow::Owned(name.to_owned()), Cow::Borrowed(raw)));
             }
+            MOST_CALLS if !asks_nothing(raw) && raw != "0" => request.left_out.push(MOST_CALLS),
             "context_management" if !asks_nothing(raw) => {
                 request.left_out.push("context_management")
             }
@@ -134,10 +139,19 @@ pub(crate) fn read<'a>(
         let asked = Content::Text(Cow::Borrowed(SUMMARIZE));
         add(&mut request.turns, Role::User, vec![asked.into()]);
     }
+    says_something(&request)?;
     let echo = echo(&mut echoed).into();
     let asked = Asked { echo, thoughts, tools: names.declared, compacting };
     request.asked = Some(Box::new(asked));
     Ok(request)
+}
+
+/// Providers refuse a request without a word, in the names of their own fields.
+fn says_something(request: &Request<'_>) -> Result<(), Unfit> {
+    match request.turns.is_empty() && request.system.is_empty() {
+        true => Err(Unfit::malformed("input", "it is empty: send a text or at least one item")),
+        false => Ok(()),
+    }
 }
 
 /// Adds the instructions, if they say something.
@@ -149,8 +163,9 @@ fn instruct<'a>(request: &mut Request<'a>, instructions: Option<&'a str>) -> Res
 }
 
 /// Fields that change the answer and that no other format has.
-const FORMAT_ONLY: [&str; 5] =
-    ["access_programs", "image", "max_tool_calls", "moderation", "top_logprobs"];
+const FORMAT_ONLY: [&str; 4] = ["access_programs", "image", "moderation", "top_logprobs"];
+/// How many calls of tools the provider may run. No other format has such tools, so that there is nothing to limit.
+const MOST_CALLS: &str = "max_tool_calls";
 const HISTORY: &str = "no provider keeps this conversation; send the whole conversation in `input`";
 const BACKGROUND: &str = "no provider keeps the answer; ask for a stream";
 

@@ -5,9 +5,12 @@
 //! estimates; settings are not kept here, so that traffic never writes them back. What was spent is in exactly one of three places: in no
 //! batch of the store yet, in a batch that the row may or may not have, in the row.
 
+mod full;
+
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 
+pub use self::full::Full;
 use super::duration::BudgetDuration;
 use crate::minute::Window;
 use crate::money::Money;
@@ -79,58 +82,6 @@ pub struct Used {
     pub tokens: u64,
     /// Money.
     pub cost: Money,
-}
-
-/// Why a subject admits no more now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
-    /// Requests of a minute.
-    Requests {
-        /// How many there may be.
-        limit: u64,
-        /// When there is room again, milliseconds.
-        free_in_ms: u64,
-    },
-    /// Tokens of a minute.
-    Tokens {
-        /// How many there may be.
-        limit: u64,
-        /// When there is room again, milliseconds.
-        free_in_ms: u64,
-    },
-    /// The request asks for more tokens than a minute may have.
-    NeverFits {
-        /// How many there may be.
-        limit: u64,
-        /// How many it asks for.
-        asked: u64,
-    },
-    /// Calls in flight.
-    Parallel {
-        /// How many there may be.
-        limit: u64,
-    },
-    /// All the requests that it may have were made.
-    Used {
-        /// How many there may be.
-        limit: u64,
-    },
-    /// The budget is spent.
-    Spent {
-        /// How much is.
-        known: Money,
-        /// How much may be.
-        max: Money,
-        /// When it begins anew, if it does.
-        resets_at: Option<UnixMs>,
-    },
-    /// The remainder of the budget is reserved.
-    Reserved {
-        /// How much may be spent.
-        max: Money,
-        /// Calls in flight.
-        calls: u64,
-    },
 }
 
 /// That a budget began anew: what the store has to be told.

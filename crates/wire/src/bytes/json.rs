@@ -19,6 +19,27 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
 #[serde(transparent)]
 pub(crate) struct Str<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
+/// A name or a word, which some servers write as a number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Word<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Word<'a>, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+            return Ok(Word(Cow::Borrowed(raw)));
+        }
+        let text: Str<'de> = serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
+        Ok(Word(text.0))
+    }
+}
+
+impl<'a> From<Word<'a>> for Cow<'a, str> {
+    fn from(word: Word<'a>) -> Cow<'a, str> {
+        word.0
+    }
+}
+
 /// The text of the JSON string `raw`, which may hold half of a surrogate pair: some providers cut a character in
 /// two and send its halves in two pieces. `half` is the half that the piece before ended with, and is set to the
 /// one that this piece ends with. A half without its partner becomes U+FFFD. `None` if `raw` is not a string.

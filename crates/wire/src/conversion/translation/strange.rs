@@ -125,10 +125,7 @@ fn unknown_content_ends_the_stream() {
         let why = broken(MESSAGES_AT_OPENAI, &chunk(delta, Value::Null));
         assert!(why.contains(expected), "{why}");
     }
-    broken(
-        MESSAGES_AT_OPENAI,
-        "data: {\"id\":1,\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n",
-    );
+    broken(MESSAGES_AT_OPENAI, "data: {\"id\":\"1\",\"choices\":[{\"delta\":7}]}\n\n");
     let odd = "data: {\"type\":\"content_block_delta\",\"index\":\"0\",\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n";
     broken(CHAT_AT_ANTHROPIC, odd);
     let odd = "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":7}}\n\n";

@@ -185,6 +185,31 @@ fn a_stream_of_anthropic_reads_as_chunks() {
 }
 
 #[test]
+fn ids_and_reasons_that_are_numbers_are_read() {
+    let call = json!([{"index": 0, "id": 5, "type": "function",
+        "function": {"name": "f", "arguments": "{}"}}]);
+    let body = json!({"id": 1, "choices": [{"index": 0, "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "hi", "tool_calls": call}}]});
+    let answer = seen(MESSAGES_AT_OPENAI, &body);
+    assert_eq!(
+        (&answer["id"], &answer["content"][1]["id"]),
+        (&json!("1"), &json!("5")),
+        "{answer}"
+    );
+    let odd = json!({"id": 1, "choices": [{"index": 0, "finish_reason": 0,
+        "message": {"role": "assistant", "content": "hi"}}]});
+    assert_eq!(seen(MESSAGES_AT_OPENAI, &odd)["content"][0]["text"], "hi");
+    let chunk = |delta: Value, finish: Value| {
+        let one =
+            json!({"id": 1, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+        format!("data: {one}\n\n")
+    };
+    let text = chunk(json!({"tool_calls": call}), Value::Null) + &chunk(json!({}), json!("stop"));
+    let (reader, out) = streamed(MESSAGES_AT_OPENAI, &text, &[]);
+    assert!(reader.is_complete() && out.contains("\"id\":\"5\""), "{out}");
+}
+
+#[test]
 fn thoughts_stream_with_their_signatures() {
     let (_, out) = streamed(CHAT_AT_ANTHROPIC, &testdata("anthropic/stream-thinking.sse"), &[]);
     let deltas: Vec<Value> = deltas(&out).into_iter().map(|(delta, _)| delta).collect();

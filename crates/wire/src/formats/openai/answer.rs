@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::message::{HalfCharacters, MessageContent, Piece};
 use super::{finish_reason, stop_of, write_usage};
 use crate::bytes::elements::elements;
-use crate::bytes::json::{JsonText, Str, lossy};
+use crate::bytes::json::{JsonText, Word, lossy};
 use crate::formats::answer::Fault;
 use crate::formats::arguments::input;
 use crate::formats::neutral::{Answer, CALLS_MAX, Citation, Content, Part, Source, Stop, Text};
@@ -21,7 +21,7 @@ use crate::formats::view::View;
 #[derive(Deserialize)]
 struct Completion<'a> {
     #[serde(borrow)]
-    id: Option<Str<'a>>,
+    id: Option<Word<'a>>,
     #[serde(borrow)]
     choices: &'a RawValue,
     #[serde(borrow)]
@@ -35,7 +35,7 @@ struct Choice<'a> {
     #[serde(borrow)]
     message: &'a RawValue,
     #[serde(borrow)]
-    finish_reason: Option<Str<'a>>,
+    finish_reason: Option<Word<'a>>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -49,7 +49,7 @@ struct Calls<'a> {
 #[derive(Deserialize)]
 struct Call<'a> {
     #[serde(borrow)]
-    id: Option<Str<'a>>,
+    id: Option<Word<'a>>,
     #[serde(borrow)]
     extra_content: Option<&'a RawValue>,
     #[serde(borrow)]

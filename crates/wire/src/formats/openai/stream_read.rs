@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::message::{HalfCharacters, MessageContent, Piece};
 use super::stop_of;
-use crate::bytes::json::{Str, lossy};
+use crate::bytes::json::{Str, Word, lossy};
 use crate::bytes::members::texts;
 use crate::formats::errors;
 use crate::formats::event::EventError;
@@ -36,7 +36,7 @@ pub(crate) struct Reader {
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow)]
-    id: Option<Str<'a>>,
+    id: Option<Word<'a>>,
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow)]
@@ -55,7 +55,7 @@ struct Choice<'a> {
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
     #[serde(borrow)]
-    finish_reason: Option<Str<'a>>,
+    finish_reason: Option<Word<'a>>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -72,7 +72,7 @@ struct Calls<'a> {
 struct Call<'a> {
     index: Option<u64>,
     #[serde(borrow)]
-    id: Option<Str<'a>>,
+    id: Option<Word<'a>>,
     #[serde(borrow)]
     extra_content: Option<&'a RawValue>,
     #[serde(borrow)]

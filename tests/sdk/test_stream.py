@@ -247,7 +247,7 @@ def test_the_stream_helper_puts_together_what_claude_thinks_and_says(hale, upstr
               {"type": "redacted_thinking", "data": "EmwKAhgB"},
               {"type": "thinking", "thinking": "Once more", "signature": "bW9yZQ"},
               {"type": "text", "text": "Hello world"}]
-    gateway = hale(deployment("smart", upstream(claude.answer(*blocks)), model="anthropic/claude-sonnet-4-5"))
+    gateway = hale(deployment("smart", upstream(Plan(then=claude.answer(*blocks))), model="anthropic/claude-sonnet-4-5"))
     with gateway.client().chat.completions.stream(model="smart", messages=HELLO) as stream:
         for _ in stream:
             pass

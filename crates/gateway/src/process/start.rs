@@ -3,7 +3,7 @@
 //! Called by `main` and by the demo. Always true: nothing listens before the config is valid and the master key
 //! fits the address.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -353,6 +353,7 @@ fn fail(
     let tried = Tried {
         group: "".into(),
         deployment: plan.deployment,
+        former: None,
         status: None,
         cause,
         message: "".into(),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hale_core::settings::Bounds;
 use http::HeaderMap;
 use hyper::body::Incoming;
 
@@ -45,8 +46,22 @@ impl Arrival {
         incoming: Incoming,
         held: &mut Held,
     ) -> Result<Bytes, Refusal> {
-        let arriving = Arriving::of(headers, incoming)?;
         let bounds = &self.serving.snapshot.gateway.bounds;
+        self.read_within(bounds, headers, incoming, held).await
+    }
+
+    /// The same within other bounds.
+    ///
+    /// # Errors
+    /// The refusal to send.
+    pub(crate) async fn read_within(
+        &self,
+        bounds: &Bounds,
+        headers: &HeaderMap,
+        incoming: Incoming,
+        held: &mut Held,
+    ) -> Result<Bytes, Refusal> {
+        let arriving = Arriving::of(headers, incoming)?;
         body::read(&self.connection, bounds, arriving, held).await
     }
 }

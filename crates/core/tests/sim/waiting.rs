@@ -3,12 +3,14 @@
 //! `docs/routing.md` explains the rules.
 
 use hale_core::route::Controls;
+use hale_core::snapshot::Snapshot;
 use hale_core::waiting::Turned;
 
 use crate::figures::steady;
 use crate::upstream::{Behaviour, Upstream};
 use crate::world::{
-    Began, Ended, Ending, How, World, snapshot, snapshot_again, snapshot_with_keys,
+    Began, Ended, Ending, How, World, snapshot, snapshot_again, snapshot_rotated,
+    snapshot_with_keys,
 };
 
 /// An upstream that refuses until that moment.
@@ -250,6 +252,48 @@ fn a_new_config_keeps_the_places_in_line() {
     world.run_with_new_members();
     let by_new = world.ended.iter().filter(|one| one.by() == Some(1));
     assert!(by_new.count() == 2 && last_end(&world) <= 1_600, "{:?}", world.ended);
+}
+
+/// Five requests of which each met the 429 of a deployment, or waited from the start; then a new config is read.
+fn reloaded(retries: &str, reloaded: fn(&Snapshot) -> Snapshot) -> World {
+    let mut world = lone(limited(5_000), retries);
+    world.reloaded = reloaded;
+    world.upstreams.push(steady(50));
+    for _ in 0..3 {
+        world.arrive(0, "g", Controls::default());
+    }
+    world.arrivals(100, 200, 100, "g");
+    world.reload_at(1_500);
+    world.run_with_new_members();
+    world
+}
+
+#[test]
+fn a_new_config_with_other_keys_or_members_serves_those_that_had_met_the_limit() {
+    let others: [fn(&Snapshot) -> Snapshot; 3] = [
+        // Another key under the same id.
+        |old| snapshot_rotated(&[("x", 1), ("g", 1)], "", old),
+        // Another id.
+        |old| snapshot_rotated(&[("x", 1), ("g", 1)], "other-", old),
+        // Another member.
+        |old| snapshot_again(&[("g", 2)], "", old),
+    ];
+    for new in others {
+        let world = reloaded("", new);
+        let by_new = world.ended.iter().filter(|one| one.by() == Some(1)).count();
+        assert_eq!(by_new, world.ended.len(), "{:?}", world.ended);
+        assert!(last_end(&world) <= 1_700, "{:?}", world.ended);
+        let old = world.began.iter().filter(|one| one.deployment == 0 && one.at >= 1_500);
+        assert_eq!(old.count(), 0, "nothing of the old config is called");
+    }
+}
+
+#[test]
+fn a_new_config_without_the_name_ends_those_that_waited_for_it() {
+    let world = reloaded("", |old| snapshot_again(&[("x", 2)], "", old));
+    assert_eq!(answered(&world), 0, "{:?}", world.ended);
+    assert_eq!(last_end(&world), 1_500, "{:?}", world.ended);
+    assert!(world.began.iter().all(|one| one.at < 1_500), "nothing of the old config is called");
 }
 
 #[test]

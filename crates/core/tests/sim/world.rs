@@ -54,17 +54,23 @@ pub(crate) fn snapshot_with_keys(
     router: &str,
     key: impl Fn(&str, usize) -> String,
 ) -> Snapshot {
-    loaded(groups, router, key, None)
+    loaded(groups, (router, ""), key, None)
 }
 
 /// The same config, read again.
 pub(crate) fn snapshot_again(groups: &[(&str, usize)], router: &str, old: &Snapshot) -> Snapshot {
-    loaded(groups, router, |name, member| format!("k{name}{member}"), Some(old))
+    loaded(groups, (router, ""), |name, member| format!("k{name}{member}"), Some(old))
+}
+
+/// The same with other keys, under ids that begin with `ids`.
+pub(crate) fn snapshot_rotated(groups: &[(&str, usize)], ids: &str, old: &Snapshot) -> Snapshot {
+    let key = |name: &str, member| format!("rotated{name}{member}");
+    loaded(groups, ("", ids), key, Some(old))
 }
 
 fn loaded(
     groups: &[(&str, usize)],
-    router: &str,
+    (router, ids): (&str, &str),
     key: impl Fn(&str, usize) -> String,
     previous: Option<&Snapshot>,
 ) -> Snapshot {
@@ -73,7 +79,7 @@ fn loaded(
         for member in 0..*count {
             let key = key(name, member);
             yaml.push_str(&format!(
-                "- {{model_name: {name}, model_info: {{id: {name}-{member}}}, litellm_params: \
+                "- {{model_name: {name}, model_info: {{id: {ids}{name}-{member}}}, litellm_params: \
                  {{model: openai/x, api_key: {key}}}}}\n"
             ));
         }
@@ -480,7 +486,8 @@ impl World {
         let new = (self.reloaded)(&self.snapshot);
         let old = std::mem::replace(&mut self.snapshot, new);
         for request in self.requests.iter_mut().filter(|request| !request.ended) {
-            assert!(request.route_plan.move_to(&self.snapshot, &old), "it has the same names");
+            let moved = request.route_plan.move_to(&self.snapshot, &old, Millis(self.now));
+            assert_eq!(moved, self.snapshot.by_name.contains_key("g"), "it has the same names");
         }
         self.queue.look_again();
     }
@@ -588,6 +595,7 @@ impl World {
         let tried = Tried {
             group: "".into(),
             deployment: plan.deployment,
+            former: None,
             status,
             cause,
             message: "".into(),
@@ -695,6 +703,10 @@ impl World {
         request.ended = true;
         let last = matches!(how, How::Answered(_) | How::Broken(_));
         let attempts = request.route_plan.tried().len() + usize::from(last);
+        // One that looks again and finds nothing leaves with its place.
+        if let Some(ticket) = request.route_plan.ticket() {
+            self.queue.leave(ticket);
+        }
         self.ended.push(Ended { began: request.began, at: self.now, how, attempts });
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod limit_headers;
 pub(crate) mod query;
 pub(crate) mod refusal;
 pub(crate) mod reply;
+pub(crate) mod tree;
 
 /// The version of LiteLLM whose API this one is compatible with; its clients read it.
 pub(crate) const COMPATIBLE_VERSION: &str = "1.106.2";

@@ -7,6 +7,7 @@ use hale_core::tenancy::access::KeyAccess;
 use hale_core::tenancy::{KeyHash, Record, Row};
 use hale_core::time::rfc3339;
 use hale_store::{Change, Changed, ColumnType, Error, Find, Store, TenantTable};
+use std::ops::Deref;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
@@ -20,6 +21,7 @@ use crate::http::auth::Principal;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
 use crate::limits::Held;
+use crate::offload;
 
 /// `error.type` of what the reference raises with an object.
 pub(super) const INTERNAL: &str = "internal_server_error";
@@ -66,18 +68,38 @@ pub(super) fn failed(error: &Error) -> Refusal {
     refusal
 }
 
-/// The object of the body.
-pub(super) async fn body(request: &PageRequest<'_>, incoming: Incoming) -> Result<Record, Refusal> {
-    let mut held = Held::none(&request.arrival.worker.process.buffered);
-    let body = request.arrival.read_body(&request.head.headers, incoming, &mut held).await?;
-    let trimmed = body.trim_ascii();
-    if trimmed.is_empty() {
-        return Ok(Record::new());
+/// The object of a body, which is counted as held as long as it is there.
+pub(super) struct Body {
+    object: Record,
+    _held: Held,
+}
+
+impl Deref for Body {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.object
     }
-    serde_json::from_slice(trimmed).map_err(|error| {
+}
+
+/// The object of the body.
+pub(super) async fn body(request: &PageRequest<'_>, incoming: Incoming) -> Result<Body, Refusal> {
+    let mut held = Held::none(&request.arrival.worker.process.buffered);
+    let body = request.read_body(incoming, &mut held).await?;
+    if body.trim_ascii().is_empty() {
+        return Ok(Body { object: Record::new(), _held: held });
+    }
+    request.hold_tree(&body, &mut held).await?;
+    let read = if body.len() <= offload::LARGE {
+        serde_json::from_slice(&body)
+    } else {
+        offload::run(move || serde_json::from_slice(&body)).await
+    };
+    let object = read.map_err(|error| {
         let message = format!("the body must be a JSON object: {error}");
         refusal::of_admin(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request_error", message)
-    })
+    })?;
+    Ok(Body { object, _held: held })
 }
 
 /// The row of the key that a request names by its text or its hash.

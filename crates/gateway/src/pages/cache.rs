@@ -82,7 +82,8 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
     Box::pin(async move {
         let answers = on(&request)?;
         let mut held = Held::none(&request.arrival.worker.process.buffered);
-        let body = request.arrival.read_body(&request.head.headers, incoming, &mut held).await?;
+        let body = request.read_body(incoming, &mut held).await?;
+        request.hold_tree(&body, &mut held).await?;
         let peek = Peek::parse(body).map_err(|error| refusal::bad_body(&error))?;
         let keys = peek.raw("keys").and_then(|raw| serde_json::from_str::<Vec<String>>(raw).ok());
         let Some(keys) = keys else {

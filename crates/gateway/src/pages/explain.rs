@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 
 use super::router::preview;
 use super::{PageRequest, Waiting};
-use crate::arrival::Arrival;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
 use crate::limits::Held;
@@ -22,17 +21,14 @@ use crate::state::Serving;
 
 /// The page.
 pub(crate) fn page(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
-    Box::pin(run(request.arrival, request.head, incoming))
+    Box::pin(run(request, incoming))
 }
 
 /// Explains the request in the body.
-async fn run(
-    arrival: &Arrival,
-    head: &Parts,
-    incoming: Incoming,
-) -> Result<Response<Reply>, Refusal> {
+async fn run(request: PageRequest<'_>, incoming: Incoming) -> Result<Response<Reply>, Refusal> {
+    let (arrival, head) = (request.arrival, request.head);
     let mut held = Held::none(&arrival.worker.process.buffered);
-    let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
+    let body = request.read_body(incoming, &mut held).await?;
     let (peek, mut controls) = if body.len() <= offload::LARGE {
         read(&arrival.serving, head, body)?
     } else {

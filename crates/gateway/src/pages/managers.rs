@@ -98,6 +98,14 @@ pub(super) enum Makes {
     Change,
 }
 
+/// Whether the client of a request may manage something.
+///
+/// # Errors
+/// It may manage nothing.
+pub(crate) fn check_manager(request: &PageRequest<'_>) -> Result<(), Refusal> {
+    manager(request).map(|_| ())
+}
+
 /// What the client of a request may manage.
 ///
 /// # Errors

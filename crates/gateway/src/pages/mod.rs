@@ -34,4 +34,5 @@ pub(crate) mod teams;
 pub(crate) mod user_update;
 pub(crate) mod users;
 
+pub(crate) use self::managers::check_manager;
 pub(crate) use self::request::{PageRequest, Waiting};

@@ -241,7 +241,7 @@ pub(super) fn route(
 ) {
     let mut line = String::new();
     for tried in route_plan.tried() {
-        let name = &snapshot.deployment(tried.deployment).display.name;
+        let name = &tried.at(snapshot).display.name;
         let status = tried.status.map_or(String::new(), |status| format!("{status} "));
         let cause = tried.cause.name();
         // Writing to a string cannot fail.

@@ -1,7 +1,7 @@
 //! A stream that begins before there is anything to say: comments, then the answer, or an event with the error.
 //!
 //! Begun by the router for a stream, where the config wants comments in silent streams. Always true: an answer that comes before the
-//! first comment is what it would be otherwise; behind a comment the status is 200, so that a failure is an event, which has what
+//! first comment is what it would be otherwise; no comment leaves before the first attempt has begun; behind a comment the status is 200, so that a failure is an event, which has what
 //! the error would have said; the attempts are made and recorded as all others are.
 
 use std::future::Future;
@@ -17,7 +17,7 @@ use http_body::{Body, Frame};
 use super::answer_headers;
 use super::attempt::AnswerForm;
 use super::exchange::{Exchange, Stage};
-use super::late_error::{Late, LateError};
+use super::late_error::{Begun, Late, LateError};
 use super::reuse;
 use crate::http::keepalive::Keepalive;
 use crate::http::reply::{Broken, Reply, StreamedBody};
@@ -26,6 +26,7 @@ use crate::http::reply::{Broken, Reply, StreamedBody};
 pub(crate) struct Opened {
     exchange: Box<Exchange>,
     every_ms: u64,
+    begun: Begun,
 }
 
 /// How a request has started.
@@ -59,9 +60,11 @@ impl Opened {
         };
         let (format, form, model) =
             (request.operation.format(), request.form, request.model.clone());
-        exchange.delivery.late = Some(Box::new(Late::new((format, form), model)));
+        let late = Late::new((format, form), model);
+        let begun = late.begun();
+        exchange.delivery.late = Some(Box::new(late));
         exchange.stream_id = exchange.new_stream_id();
-        Ok(Opened { exchange, every_ms })
+        Ok(Opened { exchange, every_ms, begun })
     }
 
     /// Goes on with the request.
@@ -82,7 +85,8 @@ impl Opened {
         if let Some(id) = &self.exchange.stream_id {
             answer_headers::resume(&mut headers, id);
         }
-        Beginning { headers, format: request.operation.format(), every_ms: self.every_ms }
+        let (format, begun) = (request.operation.format(), self.begun.clone());
+        Beginning { headers, format, every_ms: self.every_ms, begun }
     }
 }
 
@@ -91,21 +95,26 @@ pub(crate) struct Beginning {
     headers: HeaderMap,
     format: WireFormat,
     every_ms: u64,
+    begun: Begun,
 }
 
 impl Beginning {
     /// The answer that `coming` leads to; a stream that begins with comments, if that takes long.
     pub(crate) async fn answered(self, coming: Coming) -> Response<Reply> {
-        let Beginning { headers, format, every_ms } = self;
+        let Beginning { headers, format, every_ms, begun } = self;
         let mut early = Early { state: State::Waiting(coming), every_ms };
-        let mut keepalive = Keepalive::of(format);
+        let mut keepalive = None;
         let answer = std::future::poll_fn(|cx| {
             if let State::Waiting(coming) = &mut early.state
                 && let Poll::Ready(response) = coming.as_mut().poll(cx)
             {
                 return Poll::Ready(Ok(response));
             }
-            keepalive.poll(cx, every_ms).map(Err)
+            // The request's own task wakes this one when an attempt begins.
+            if !begun.has() {
+                return Poll::Pending;
+            }
+            keepalive.get_or_insert_with(|| Keepalive::of(format)).poll(cx, every_ms).map(Err)
         });
         match answer.await {
             Ok(response) => response,

@@ -209,6 +209,9 @@ impl Exchange {
                 Next::Attempt(plan) => plan,
             };
             self.place = None;
+            if let Some(late) = &self.delivery.late {
+                late.begins();
+            }
             let began = clock::recent();
             let ignored_probes =
                 self.plan.ignores_probes(&self.arrival.serving.snapshot, began.millis());
@@ -414,6 +417,7 @@ impl Exchange {
         let tried = Tried {
             group: self.plan.target().name(snapshot).into(),
             deployment: plan.deployment,
+            former: None,
             status: failed.status,
             cause: failed.cause,
             message: failed.error.message.as_str().into(),

@@ -71,7 +71,7 @@ impl Exhausted<'_> {
             return own_fault();
         };
         let said = errors.get(index).cloned().unwrap_or_default();
-        let deployment = snapshot.deployment(tried.deployment);
+        let deployment = tried.at(snapshot);
         let status = client_status(tried);
         let mut message = headline(tried, &said, deployment);
         let trail = Trail { snapshot, plan: route_plan, errors, first: Some(tried) };
@@ -136,7 +136,7 @@ impl Exhausted<'_> {
 impl Exhausted<'_> {
     /// Seconds until a deployment that failed may answer: the time that its provider named, else its cooldown.
     fn retry_after_s(&self, snapshot: &Snapshot, now: Millis) -> u64 {
-        let of_provider = |tried: &Tried| match snapshot.deployment(tried.deployment).verdict(now) {
+        let of_provider = |tried: &Tried| match tried.at(snapshot).verdict(now) {
             Verdict::Cooling(cooldown) if cooldown.provider_issued => {
                 // A cooldown may be shorter than the time that was named.
                 let beyond_ms = tried.hint_ms.unwrap_or(0).saturating_sub(RATE_LIMIT_CAP_MS);
@@ -146,7 +146,7 @@ impl Exhausted<'_> {
                 tried.hint_ms
             }
         };
-        let own = |tried: &Tried| match snapshot.deployment(tried.deployment).verdict(now) {
+        let own = |tried: &Tried| match tried.at(snapshot).verdict(now) {
             Verdict::Cooling(cooldown) => Some(cooldown.until.since(now)),
             Verdict::HalfOpen(_) | Verdict::Reopening | Verdict::Ready => None,
         };
@@ -237,7 +237,7 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
 pub(super) fn attempt_lines(snapshot: &Snapshot, tried: &[Tried]) -> Vec<AttemptLine> {
     let line = |one: &Tried| AttemptLine {
         model_group: one.group.to_string(),
-        deployment: snapshot.deployment(one.deployment).display.name.to_string(),
+        deployment: one.at(snapshot).display.name.to_string(),
         status: one.status,
         cause: one.cause.name(),
         message: clean(&one.message, LINE_MAX),

@@ -4,7 +4,7 @@
 //! was tried counts once.
 
 use hale_core::group::GroupIndex;
-use hale_core::route::RoutePlan;
+use hale_core::route::{RoutePlan, Tried};
 use hale_core::snapshot::Snapshot;
 
 use crate::metrics::{Fallback, Helped, Metrics};
@@ -18,18 +18,22 @@ pub(super) fn count(
     answered: Option<GroupIndex>,
 ) {
     let first = plan.first_target().group;
-    let group_of = |place: usize| snapshot.deployment(plan.tried()[place].deployment).group;
-    let failure = plan.original_failure().filter(|(place, _)| group_of(*place) == first);
+    // One that was called by an earlier config has a group by its name, if that is still there.
+    let group_of = |tried: &Tried| match tried.former {
+        None => Some(snapshot.deployment(tried.deployment).group),
+        Some(_) => snapshot.by_name.get(&*tried.group).copied(),
+    };
+    let failure = plan.original_failure().filter(|(_, tried)| group_of(tried) == Some(first));
     let (status, cause, provider) = match failure {
         Some((_, tried)) => {
             let status = tried.status.unwrap_or(tried.cause.facts().status);
-            let provider = &*snapshot.deployment(tried.deployment).endpoint.provider.name;
+            let provider = &*tried.at(snapshot).endpoint.provider.name;
             (status, Some(tried.cause), provider)
         }
         None => (0, None, ""),
     };
     let mut tried: Vec<GroupIndex> =
-        (0..plan.tried().len()).map(group_of).chain(answered).collect();
+        plan.tried().iter().filter_map(group_of).chain(answered).collect();
     tried.sort_unstable();
     tried.dedup();
     for group in tried.into_iter().filter(|group| *group != first) {

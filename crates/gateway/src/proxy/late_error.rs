@@ -3,6 +3,9 @@
 //! Written by [`super::delivery`] beside the answer that the client would get otherwise, taken by [`super::early`]. Always true: it
 //! says what that answer says.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use bytes::Bytes;
 use hale_core::provider::WireFormat;
 use hale_wire::edit::json_string;
@@ -21,6 +24,18 @@ pub(super) struct Late {
     format: WireFormat,
     form: AnswerForm,
     model: Box<str>,
+    begun: Begun,
+}
+
+/// Whether the first attempt of a request has begun. Before that nothing leaves, so that a refusal is one by its status, too.
+#[derive(Clone, Default)]
+pub(super) struct Begun(Rc<Cell<bool>>);
+
+impl Begun {
+    /// Whether it has.
+    pub(super) fn has(&self) -> bool {
+        self.0.get()
+    }
 }
 
 impl LateError {
@@ -33,7 +48,17 @@ impl LateError {
 impl Late {
     /// For a client of that format, which asked for that form and that model.
     pub(super) fn new((format, form): (WireFormat, AnswerForm), model: Box<str>) -> Late {
-        Late { format, form, model }
+        Late { format, form, model, begun: Begun::default() }
+    }
+
+    /// Whether the first attempt has begun, for the stream that may begin before its answer.
+    pub(super) fn begun(&self) -> Begun {
+        self.begun.clone()
+    }
+
+    /// An attempt begins.
+    pub(super) fn begins(&self) {
+        self.begun.0.set(true);
     }
 
     /// The error as an event.

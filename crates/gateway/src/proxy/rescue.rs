@@ -155,6 +155,7 @@ impl Exchange {
         let tried = Tried {
             group: self.plan.target().name(snapshot).into(),
             deployment: deployment.index,
+            former: None,
             status: failed.status,
             cause: failed.cause,
             message: failed.error.message.as_str().into(),

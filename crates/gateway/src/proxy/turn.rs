@@ -119,7 +119,7 @@ impl Exchange {
         None
     }
 
-    /// Goes on in the config in force; false if that is the one it has, or does not have what the request needs. A
+    /// Goes on in the config in force, or ends if that does not have its name; false if that is the one it has. A
     /// request about a stored object keeps its config: that says which deployment has the object.
     fn renew_config(&mut self) -> bool {
         let current = self.arrival.worker.process.serving();
@@ -128,8 +128,9 @@ impl Exchange {
         if !is_newer || self.request.stored.is_some() {
             return false;
         }
-        if !self.plan.move_to(&current.snapshot, &before.snapshot) {
-            return false;
+        if !self.plan.move_to(&current.snapshot, &before.snapshot, clock::recent().millis()) {
+            // It has nothing to go on with, and says what it met.
+            return true;
         }
         self.arrival.serving = current;
         self.delivery.in_config(&self.arrival.serving, self.plan.tag_budgets());

@@ -39,7 +39,7 @@ use crate::http::{call_id, query};
 use crate::limits::Held;
 use crate::metrics::{Cached, Metrics, Outcome};
 use crate::pages::dashboard::session;
-use crate::pages::{PageRequest, models};
+use crate::pages::{PageRequest, check_manager, models};
 use crate::panics::CatchPanic;
 use crate::proxy::early::Started;
 use crate::proxy::exchange::Stage;
@@ -192,18 +192,29 @@ async fn answer(
             let request = Request::from_parts(head, incoming);
             return start::run(arrival, operation, name, request).await;
         }
-        Handler::Page(page) => {
-            Ok(page(&PageRequest { arrival: &arrival, name: name.as_deref(), head: &head }))
-        }
+        Handler::Page(page) => Ok(page(&requested(&arrival, name.as_deref(), (row, &head)))),
         Handler::WaitingPage(page) => {
-            let request = PageRequest { arrival: &arrival, name: name.as_deref(), head: &head };
-            page(request, incoming).await
+            let request = requested(&arrival, name.as_deref(), (row, &head));
+            // Before its body is read.
+            let may = if row.role == Role::TeamAdmin { check_manager(&request) } else { Ok(()) };
+            match may {
+                Ok(()) => page(request, incoming).await,
+                Err(refusal) => Err(refusal),
+            }
         }
     };
     answered(match page.and_then(|page| counted(page, &arrival)) {
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => turning_away.answer(refusal),
     })
+}
+
+fn requested<'a>(
+    arrival: &'a Arrival,
+    name: Option<&'a str>,
+    (row, head): (&Endpoint, &'a Parts),
+) -> PageRequest<'a> {
+    PageRequest { arrival, name, head, longest: row.longest }
 }
 
 /// What a request that was refused for want of a key may do by the session of its browser. A key that is there decides alone.

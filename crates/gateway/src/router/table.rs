@@ -13,6 +13,7 @@ use self::Handler::{Page, WaitingPage};
 use super::{backend, routes};
 use crate::http::auth::Role;
 use crate::http::reply::Reply;
+use crate::http::tree::{Longest, PAGE_BYTES};
 use crate::pages::{
     PageRequest, Waiting, alerting, budgets, cache, callbacks, customers, dashboard, explain,
     health, home, keys, lists, metrics, model_groups, models, router, router_settings, run_time,
@@ -30,6 +31,8 @@ pub struct Endpoint {
     pub paths: &'static [&'static str],
     /// Who may use it.
     pub role: Role,
+    /// How long a body may be that a page reads.
+    pub(super) longest: Longest,
     /// What answers.
     pub(super) handler: Handler,
 }
@@ -46,6 +49,17 @@ pub(super) enum Handler {
 }
 
 impl Endpoint {
+    /// A row whose page reads bodies of that length.
+    const fn with_bodies(self, longest: Longest) -> Endpoint {
+        Endpoint { longest, ..self }
+    }
+
+    /// Whether its page may read a body.
+    #[must_use]
+    pub fn takes_body(&self) -> bool {
+        self.method == "POST" && matches!(self.handler, Handler::WaitingPage(_))
+    }
+
     /// Whether it passes through what is in no other row.
     pub(super) fn is_passed_through(&self) -> bool {
         match self.handler {
@@ -61,7 +75,7 @@ const fn get(
     role: Role,
     handler: Handler,
 ) -> Endpoint {
-    Endpoint { name, method: "GET", paths, role, handler }
+    Endpoint { name, method: "GET", paths, role, longest: Longest::Bytes(PAGE_BYTES), handler }
 }
 
 const fn post(
@@ -70,7 +84,7 @@ const fn post(
     role: Role,
     handler: Handler,
 ) -> Endpoint {
-    Endpoint { name, method: "POST", paths, role, handler }
+    Endpoint { name, method: "POST", paths, role, longest: Longest::Bytes(PAGE_BYTES), handler }
 }
 
 const fn row(
@@ -79,7 +93,7 @@ const fn row(
     (paths, role): (&'static [&'static str], Role),
     handler: Handler,
 ) -> Endpoint {
-    Endpoint { name, method, paths, role, handler }
+    Endpoint { name, method, paths, role, longest: Longest::Bytes(PAGE_BYTES), handler }
 }
 
 /// What the gateway answers by itself.
@@ -104,7 +118,7 @@ const PAGES: &[Endpoint] = &[
     get("activecallbacks", &["/active/callbacks", "/settings"], Role::Admin, Page(callbacks::active)),
     get("configcallbacks", &["/get/config/callbacks"], Role::Admin, Page(callbacks::config)),
     get("drain", &["/health/drain"], Role::Public, WaitingPage(health::drain::page)),
-    post("testconnection", &["/health/test_connection"], Role::Admin, WaitingPage(health::test_connection::page)),
+    post("testconnection", &["/health/test_connection"], Role::Admin, WaitingPage(health::test_connection::page)).with_bodies(Longest::Bytes(64 << 10)),
     get("test", &["/test"], Role::Public, Page(home::test)),
     get("metrics", &["/metrics"], Role::Metrics, WaitingPage(metrics::page)),
     get("routerstate", &["/router/state"], Role::Admin, Page(router::state)),
@@ -170,7 +184,7 @@ const PAGES: &[Endpoint] = &[
     get("spendsession", &["/spend/session", "/spend/logs/session/ui"], Role::Key, WaitingPage(spend::logs::session)),
     get("spendholders", &["/spend/keys", "/spend/users"], Role::Key, WaitingPage(spend::global::holders)),
     get("spendtags", &["/spend/tags"], Role::Admin, WaitingPage(spend::global::tags)),
-    post("spendcalculate", &["/spend/calculate"], Role::Key, WaitingPage(spend::calculate::cost)),
+    post("spendcalculate", &["/spend/calculate"], Role::Key, WaitingPage(spend::calculate::cost)).with_bodies(Longest::AsConfigured),
     get("globalspend", &["/global/spend"], Role::Admin, WaitingPage(spend::global::spend)),
     post("globalspendreset", &["/global/spend/reset"], Role::Admin, WaitingPage(spend::reset::all)),
     get("globalspenddays", &["/global/spend/logs"], Role::Admin, WaitingPage(spend::global::days)),
@@ -190,14 +204,14 @@ const PAGES: &[Endpoint] = &[
     get("tagactivity", &["/tag/daily/activity"], Role::Admin, WaitingPage(spend::activity::of_tags)),
     get("organizationactivity", &["/organization/daily/activity"], Role::Admin, WaitingPage(spend::activity::of_organizations)),
     get("customeractivity", &["/customer/daily/activity", "/end_user/daily/activity"], Role::Admin, WaitingPage(spend::activity::of_customers)),
-    post("explain", &["/router/explain"], Role::Viewer, WaitingPage(explain::page)),
+    post("explain", &["/router/explain"], Role::Viewer, WaitingPage(explain::page)).with_bodies(Longest::AsConfigured),
     post("resetdeployment", &["/router/deployments/{}/reset"], Role::Admin, Page(router::reset)),
     post("disabledeployment", &["/router/deployments/{}/disable"], Role::Admin, Page(router::disable)),
     post("enabledeployment", &["/router/deployments/{}/enable"], Role::Admin, Page(router::enable)),
     get("dashboard", &["/ui"], Role::Public, Page(dashboard::shell)),
     get("dashboardasset", &["/ui/assets/{}"], Role::Public, Page(dashboard::asset)),
     get("dashboardsession", &["/ui/session"], Role::Public, WaitingPage(dashboard::login::show)),
-    post("dashboardlogin", &["/ui/login"], Role::Public, WaitingPage(dashboard::login::login)),
+    post("dashboardlogin", &["/ui/login"], Role::Public, WaitingPage(dashboard::login::login)).with_bodies(Longest::Bytes(16 << 10)),
     post("dashboardlogout", &["/ui/logout"], Role::Public, WaitingPage(dashboard::login::logout)),
     get("dashboardoverview", &["/ui/overview"], Role::Viewer, WaitingPage(dashboard::overview)),
     get("dashboardhistory", &["/ui/history"], Role::Viewer, WaitingPage(dashboard::history)),
@@ -229,6 +243,7 @@ static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
         paths: operation.paths(),
         // Every operation is for those who hold a key for models.
         role: Role::Key,
+        longest: Longest::AsConfigured,
         handler: Handler::Upstream(operation),
     };
     let (passed, operations): (Vec<_>, Vec<_>) =

@@ -145,12 +145,17 @@ fn measure(bytes: usize, one_in: u64) {
 }
 
 /// What a request costs more than it may, or nothing.
-fn excess(hale: &Hale, path: &str, body: &str) -> Option<String> {
+pub(crate) fn excess(hale: &Hale, path: &str, body: &str) -> Option<String> {
+    excess_of(hale, KEY, (path, body))
+}
+
+/// The same with another key.
+pub(crate) fn excess_of(hale: &Hale, key: &str, (path, body): (&str, &str)) -> Option<String> {
     let stalls = long_stalls(hale);
     let before = status(hale, "VmRSS");
     forget_peak(hale);
     let headers = [("content-type", "application/json")];
-    let mut sender = client(hale).with_timeout(Duration::from_secs(120));
+    let mut sender = hale.client_with_key(key).with_timeout(Duration::from_secs(120));
     let answer = sender.try_request("POST", path, &headers, body.as_bytes());
     let answered = answer.map_or_else(|error| error.to_string(), |it| it.status.to_string());
     let peak = status(hale, "VmHWM").saturating_sub(before);

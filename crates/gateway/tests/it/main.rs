@@ -18,6 +18,7 @@ mod bedrock_modes;
 mod blame;
 mod blocked;
 mod bodies;
+mod bodies_pages;
 mod browsers;
 mod cache;
 mod cache_joined;

@@ -20,6 +20,11 @@ pub(super) const PAUSE_CAP_MS: u64 = 8_000;
 /// Longest pause that a provider's hint may cause within a request.
 const HINT_CAP_MS: u64 = 60_000;
 
+/// Shortest pause that a provider's hint causes: a hint of nothing is no reason to spend all repeats at once.
+const HINT_FLOOR_MS: u64 = 250;
+/// A hint is lengthened by up to this fraction of itself.
+const HINT_JITTER: u64 = 10;
+
 /// The longest pause after this many others, milliseconds.
 fn pause_ceiling_ms(before: u32) -> u64 {
     (PAUSE_MS << before.min(16)).min(PAUSE_CAP_MS)
@@ -276,7 +281,11 @@ impl RoutePlan {
         let longest = if self.has_fallback_left(snapshot) { PAUSE_CAP_MS } else { HINT_CAP_MS };
         let ms = match hint_ms {
             Some(hint) if hint > longest => return None,
-            Some(hint) => hint,
+            // A provider's clock and ours differ, and the clients of one refusal must not come back together.
+            Some(hint) => {
+                let hint = hint.max(HINT_FLOOR_MS);
+                hint + chance % (hint / HINT_JITTER + 1)
+            }
             None => {
                 let shortest = snapshot.router.retry_after_ms.min(PAUSE_CAP_MS);
                 // Equal jitter: half of it is fixed, so that a pause is never nothing.
@@ -295,9 +304,8 @@ impl RoutePlan {
     /// Members whose last failure in this group may disappear after a wait.
     fn repeatable(&self, snapshot: &Snapshot) -> Vec<DeploymentIndex> {
         let attempts = &self.tried[self.group_tried_from..];
-        let last = |index: &DeploymentIndex| {
-            attempts.iter().rev().find(|tried| tried.deployment == *index)
-        };
+        let last =
+            |index: &DeploymentIndex| attempts.iter().rev().find(|tried| tried.is_at(*index));
         let members = self.members(snapshot).iter();
         members
             .filter(|index| {

@@ -2,11 +2,14 @@
 //!
 //! Made by [`super::RoutePlan`], followed by the gateway. Always true: it says who set each limit in time.
 
+use std::sync::Arc;
+
 use crate::cause::Cause;
-use crate::deployment::DeploymentIndex;
+use crate::deployment::{Deployment, DeploymentIndex};
 use crate::health::{Claim, HalfOpen};
 use crate::rescue::RescueMode;
 use crate::route::times::SetBy;
+use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
 /// One attempt to make.
@@ -46,12 +49,15 @@ pub enum Slot {
 }
 
 /// One failed attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Tried {
     /// The group's name, as shown to clients.
     pub group: Box<str>,
-    /// The deployment.
+    /// The deployment, in the config that it was called by.
     pub deployment: DeploymentIndex,
+    /// The same, if the config in force does not have it, or has other credentials or another address under its id: then nothing
+    /// that failed is there any more.
+    pub former: Option<Arc<Deployment>>,
     /// The upstream's status, if it answered.
     pub status: Option<u16>,
     /// The cause.
@@ -68,6 +74,48 @@ pub struct Tried {
     pub half_open: bool,
     /// What may follow it.
     pub repeat: Repeat,
+}
+
+impl Tried {
+    /// Whether it was an attempt at that deployment of the config in force.
+    #[must_use]
+    pub fn is_at(&self, index: DeploymentIndex) -> bool {
+        self.former.is_none() && self.deployment == index
+    }
+
+    /// What was called.
+    #[must_use]
+    pub fn at<'s>(&'s self, snapshot: &'s Snapshot) -> &'s Deployment {
+        match &self.former {
+            Some(former) => former,
+            None => snapshot.deployment(self.deployment),
+        }
+    }
+
+    /// Whether both called the same.
+    #[must_use]
+    pub fn is_with(&self, other: &Tried) -> bool {
+        match (&self.former, &other.former) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => self.deployment == other.deployment,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// The same in a new config.
+    pub(super) fn move_to(&mut self, new: &Snapshot, old: &Snapshot) {
+        if self.former.is_some() {
+            return;
+        }
+        let before = old.deployment(self.deployment);
+        let after = new.by_id.get(&before.id).copied();
+        let is_same =
+            |index: &DeploymentIndex| Arc::ptr_eq(&new.deployment(*index).state, &before.state);
+        match after.filter(is_same) {
+            Some(index) => self.deployment = index,
+            None => self.former = Some(before.clone()),
+        }
+    }
 }
 
 /// What may follow a failed attempt.

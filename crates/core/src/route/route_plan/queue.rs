@@ -6,7 +6,6 @@
 
 use super::{RoutePlan, Step};
 use crate::cause::Cause;
-use crate::deployment::DeploymentIndex;
 use crate::route::controls::{ClientFallback, Overrides};
 use crate::route::filter::window;
 use crate::route::resolve::{Resolved, Target, resolve};
@@ -178,16 +177,14 @@ impl RoutePlan {
         if kind != Kind::Context {
             return false;
         }
-        let largest = |members: &mut dyn Iterator<Item = DeploymentIndex>| {
-            members.map(|index| window(snapshot.deployment(index))).max().flatten()
-        };
-        let failed = self.tried.last().map(|tried| tried.deployment);
+        let failed = self.tried.last().and_then(|tried| window(tried.at(snapshot)));
         let members = match target.pinned {
             Some(only) => vec![only],
             None => snapshot.group(target.group).members.clone(),
         };
         let unknown = members.iter().any(|index| window(snapshot.deployment(*index)).is_none());
-        match (largest(&mut failed.into_iter()), largest(&mut members.into_iter())) {
+        let largest = members.iter().map(|index| window(snapshot.deployment(*index))).max();
+        match (failed, largest.flatten()) {
             (Some(failed), Some(other)) => !unknown && other < failed,
             _ => false,
         }

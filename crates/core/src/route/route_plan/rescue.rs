@@ -190,6 +190,7 @@ mod tests {
         Tried {
             group: "g".into(),
             deployment,
+            former: None,
             status: None,
             cause: Cause::StreamCut,
             message: "cut".into(),

@@ -32,6 +32,7 @@ fn fail_with(
     let tried = Tried {
         group: route_plan.target().name(snapshot).into(),
         deployment: plan.deployment,
+        former: None,
         status: None,
         cause,
         message: "".into(),
@@ -89,12 +90,24 @@ fn a_providers_hint_is_the_pause_when_it_fits_the_deadline() {
     let mut route_plan = start(&snapshot, "lone", Controls::default());
     let plan = attempt(&mut route_plan, &snapshot, 1);
     fail_with(&mut route_plan, &snapshot, plan, Cause::RateLimited, Some(2_000));
-    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(2_000));
+    // And up to a tenth of it more.
+    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(2_000 + 250 % 201));
     let mut hurried =
         start(&snapshot, "lone", Controls { timeout_ms: Some(1_500), ..Controls::default() });
     let plan = attempt(&mut hurried, &snapshot, 1);
     fail_with(&mut hurried, &snapshot, plan, Cause::RateLimited, Some(2_000));
     assert_eq!(hurried.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
+}
+
+#[test]
+fn a_hint_of_nothing_is_a_pause_all_the_same() {
+    let snapshot = snapshot();
+    for hint in [0, 1, 250] {
+        let mut route_plan = start(&snapshot, "lone", Controls::default());
+        let plan = attempt(&mut route_plan, &snapshot, 1);
+        fail_with(&mut route_plan, &snapshot, plan, Cause::RateLimited, Some(hint));
+        assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(250 + 250 % 26), "{hint}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::plan::with_share_left;
-use super::{AttemptPlan, MAX_ATTEMPTS, RoutePlan, Slot, Step, Tried, after};
+use super::{AttemptPlan, MAX_ATTEMPTS, RoutePlan, Slot, Step, after};
 use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
 use crate::health::{AnswerMode, RetryBudget};
@@ -230,7 +230,7 @@ impl RoutePlan {
         for &index in selection.members {
             let Some(closed) = selection.closed(index, now) else { continue };
             // It failed because of a limit that closed nothing: it is repeated after a pause.
-            let was_tried = || self.tried.iter().any(|tried| tried.deployment == index);
+            let was_tried = || self.tried.iter().any(|tried| tried.is_at(index));
             let accepts = match (closed, terms.accepts) {
                 (Closed::NoMore, _) if was_tried() => continue,
                 (Closed::ByTime | Closed::BySlots, Accepts::Outcomes) => Accepts::Meanwhile,
@@ -266,9 +266,8 @@ impl RoutePlan {
     fn has_failed(&self, snapshot: &Snapshot, index: DeploymentIndex) -> bool {
         let deployment = snapshot.deployment(index);
         self.tried.iter().filter(|tried| !tried.cause.is_limit()).any(|tried| {
-            tried.deployment == index
-                || (tried.cause == Cause::Auth
-                    && snapshot.deployment(tried.deployment).shares_credential(deployment))
+            tried.is_at(index)
+                || (tried.cause == Cause::Auth && tried.at(snapshot).shares_credential(deployment))
         })
     }
 
@@ -299,7 +298,8 @@ impl RoutePlan {
         self.waits.unknown = Some(unknown);
         self.avoid.clear();
         let members = self.members(snapshot);
-        let tried = self.tried.iter().map(|tried| tried.deployment);
+        let tried = self.tried.iter().filter(|tried| tried.former.is_none());
+        let tried = tried.map(|tried| tried.deployment);
         let failed: Vec<DeploymentIndex> = tried.filter(|one| members.contains(one)).collect();
         for index in failed {
             if index != grant.index && !self.avoid.contains(&index) {
@@ -331,6 +331,9 @@ impl RoutePlan {
     /// [`RoutePlan::next`] looks again.
     pub fn look_again(&mut self, snapshot: &Snapshot, now: Millis) {
         self.wait_ended(now);
+        if matches!(self.step, Step::Stop(_)) {
+            return;
+        }
         self.step = Step::NextGroup;
         self.net_before_a_wait(snapshot, now);
     }
@@ -401,11 +404,10 @@ impl RoutePlan {
         }
     }
 
-    /// Continues in a new config; false if that does not have its name, or a deployment that it
-    /// tried. Then it ends with the config that it began with.
+    /// Continues in a new config; false if that does not have its name. Then it is over: it calls nothing of a config that is
+    /// not in force any more.
     #[must_use]
-    pub fn move_to(&mut self, new: &Snapshot, old: &Snapshot) -> bool {
-        let index = |index: &DeploymentIndex| new.by_id.get(&old.deployment(*index).id).copied();
+    pub fn move_to(&mut self, new: &Snapshot, old: &Snapshot, now: Millis) -> bool {
         let target = |target: &Target| {
             let name = match &target.pinned {
                 Some(pinned) => &*old.deployment(*pinned).id,
@@ -416,16 +418,25 @@ impl RoutePlan {
                 Resolved::Unknown(_) => None,
             }
         };
-        let moved = self.tried.iter().map(|tried| index(&tried.deployment));
-        let Some(indexes) = moved.collect::<Option<Vec<DeploymentIndex>>>() else { return false };
-        let visits: Option<Vec<Target>> =
-            self.visited.iter().map(|visit| target(&visit.target)).collect();
-        let Some(targets) = visits else { return false };
-        let Some(here) = targets.get(self.current).cloned() else { return false };
-        self.target = here;
-        self.visited.iter_mut().zip(targets).for_each(|(visit, target)| visit.target = target);
-        let set = |(tried, index): (&mut Tried, DeploymentIndex)| tried.deployment = index;
-        self.tried.iter_mut().zip(indexes).for_each(set);
+        if self.visited.first().is_none_or(|asked| target(&asked.target).is_none()) {
+            self.wait_ended(now);
+            self.step = Step::Stop(self.verdict(old, now));
+            return false;
+        }
+        let mut current = 0;
+        let mut visited = Vec::new();
+        for (place, visit) in std::mem::take(&mut self.visited).into_iter().enumerate() {
+            let Some(found) = target(&visit.target) else { continue };
+            if place == self.current {
+                current = visited.len();
+            }
+            visited.push(Visit { target: found, ..visit });
+        }
+        (self.visited, self.current) = (visited, current);
+        if let Some(visit) = self.visited.get(current) {
+            (self.target, self.overrides) = (visit.target.clone(), visit.overrides);
+        }
+        self.tried.iter_mut().for_each(|tried| tried.move_to(new, old));
         let keep = |groups: &mut Vec<(Target, Option<Overrides>)>| {
             groups.retain_mut(|(group, _)| match target(group) {
                 Some(found) => {

@@ -25,9 +25,6 @@ use crate::http::reply::{self, Reply};
 use crate::limits::Held;
 use crate::pages::{PageRequest, Waiting};
 
-/// Longest body of a login, bytes.
-const BODY_MAX: usize = 16 << 10;
-
 /// What a browser is told of its session.
 fn told(session: &Session, key: &IdKey, principal: &Principal) -> Value {
     let access = principal.access();
@@ -120,8 +117,8 @@ pub(crate) fn login(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_>
             return Err(refusal::no_admin());
         };
         let mut held = Held::none(&arrival.worker.process.buffered);
-        let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
-        let login = serde_json::from_slice::<Login>(&body).ok().filter(|_| body.len() <= BODY_MAX);
+        let body = request.read_body(incoming, &mut held).await?;
+        let login = serde_json::from_slice::<Login>(&body).ok();
         let found = match login {
             Some(Login { key: Some(key), .. }) if auth::is_master_key(key.trim(), master) => {
                 Ok(Principal::Operator)

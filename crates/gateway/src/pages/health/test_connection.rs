@@ -10,14 +10,12 @@ use std::sync::Arc;
 use hale_core::config::{self, Options, Source};
 use hale_core::deployment::DeploymentIndex;
 use hale_core::health::probe::{Doubt, Finding, modes};
-use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::words::unproved;
-use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
@@ -38,9 +36,6 @@ const CONNECTION: [&str; 6] = [
     "organization",
 ];
 
-/// Longest body, bytes: a tree is built of it.
-const BODY_MAX: usize = 64 << 10;
-
 #[derive(Deserialize)]
 struct Wish {
     mode: Option<String>,
@@ -52,23 +47,18 @@ struct Wish {
 
 /// The page.
 pub(crate) fn page(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
-    Box::pin(run(request.arrival, request.head, incoming))
+    Box::pin(run(request, incoming))
 }
 
 /// Tries.
 ///
 /// # Errors
 /// The refusal to send.
-async fn run(
-    arrival: &Arrival,
-    head: &Parts,
-    incoming: Incoming,
-) -> Result<Response<Reply>, Refusal> {
+async fn run(request: PageRequest<'_>, incoming: Incoming) -> Result<Response<Reply>, Refusal> {
+    let arrival = request.arrival;
     let mut held = Held::none(&arrival.worker.process.buffered);
-    let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
-    if body.len() > BODY_MAX {
-        return Err(refusal::bad_parameter("request_body", "the body is larger than 64 KiB"));
-    }
+    let body = request.read_body(incoming, &mut held).await?;
+    request.hold_tree(&body, &mut held).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
         // The library's message quotes the input, which may be a secret.
         let (line, column) = (error.line(), error.column());

@@ -18,6 +18,10 @@ use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::BAD_REQUEST;
 use crate::pages::managers::{OF_MEMBERS as ROUTES_OF_MEMBERS, permission};
 
+/// Longest field, bytes of JSON: a row is copied for the audit log, the archive and the answer, and is held as long as its key is in
+/// use.
+const FIELD_MAX: usize = 64 << 10;
+
 /// What a field becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -296,6 +300,9 @@ pub(crate) fn columns(
 }
 
 fn read(name: &str, kind: Kind, value: &Value) -> Result<Value, Refusal> {
+    if value.to_string().len() > FIELD_MAX {
+        return Err(wrong(name, "at most 64 KiB of JSON"));
+    }
     let is_none = value.is_null() || value.as_str() == Some("");
     Ok(match kind {
         Kind::List | Kind::Permissions | Kind::InMetadata if is_none => json!([]),

@@ -108,8 +108,9 @@ impl Trail<'_> {
         for (at, tried) in tried.iter().enumerate() {
             let said = self.errors.get(at).map_or("", |error| &error.message);
             let is_same = |one: &&mut Alike<'_>| {
-                (one.tried.deployment, &one.tried.group, one.tried.cause, one.tried.status)
-                    == (tried.deployment, &tried.group, tried.cause, tried.status)
+                one.tried.is_with(tried)
+                    && (&one.tried.group, one.tried.cause, one.tried.status)
+                        == (&tried.group, tried.cause, tried.status)
             };
             match alike.iter_mut().find(is_same) {
                 Some(one) => one.times += 1,
@@ -128,9 +129,8 @@ impl Trail<'_> {
         let place = self.place(tried);
         let status = tried.status.map_or(String::new(), |status| format!(" {status}"));
         // The first one's words stand at the beginning.
-        let is_first = self.first.is_some_and(|first| {
-            (tried.deployment, tried.cause) == (first.deployment, first.cause)
-        });
+        let is_first =
+            self.first.is_some_and(|first| tried.is_with(first) && tried.cause == first.cause);
         let words = clean(said, WORDS_MAX);
         let words =
             if is_first || words.is_empty() { String::new() } else { format!(", \"{words}\"") };
@@ -140,7 +140,7 @@ impl Trail<'_> {
 
     /// The deployment, behind its group if there are several.
     fn place(&self, tried: &Tried) -> String {
-        let name = clean(&self.snapshot.deployment(tried.deployment).display.name, 80);
+        let name = clean(&tried.at(self.snapshot).display.name, 80);
         let is_alone = self.plan.tried().iter().all(|one| one.group == tried.group);
         if is_alone { name } else { format!("{}/{name}", clean(&tried.group, 80)) }
     }
@@ -171,10 +171,10 @@ impl Trail<'_> {
     }
 
     fn fix(&self, tried: &Tried, said: &ProviderError) -> Option<String> {
-        let deployment: &Deployment = self.snapshot.deployment(tried.deployment);
+        let deployment: &Deployment = tried.at(self.snapshot);
         // The headline of a refused key names the fix already.
         let is_told = matches!(tried.cause, Cause::Auth | Cause::Permission)
-            && self.first.is_some_and(|first| tried.deployment == first.deployment);
+            && self.first.is_some_and(|first| tried.is_with(first));
         if is_told || !tried.cause.blames_deployment() {
             return None;
         }

@@ -68,6 +68,28 @@ fn chunks() -> Vec<Value> {
 }
 
 #[test]
+fn no_comment_leaves_before_the_first_attempt_so_that_a_refusal_is_a_429() {
+    let upstream = FakeUpstream::with(|_| Script::rate_limited(60));
+    // Longer than the time between two comments.
+    upstream.push(Script::rate_limited(3));
+    let hale = each_second(lone(&upstream).router(json!({"max_wait_s": 8}))).start();
+    let headers = [("x-litellm-num-retries", "0")];
+    let first = client(&hale).post_json(CHAT, &headers, &openai::chat_request("m", "hi"));
+    assert_eq!(first.status, 429, "{}", first.text());
+    let sent = clients().map(|(whose, path, body, _)| {
+        let mut client = client(&hale);
+        client.send("POST", &path, &[], body.to_string().as_bytes()).unwrap();
+        (whose, client)
+    });
+    for (whose, mut client) in sent {
+        let answer = client.read_response().unwrap();
+        assert_eq!(answer.status, 429, "{whose}: {}", answer.text());
+        assert!(answer.header("retry-after").is_some(), "{whose}");
+    }
+    assert_eq!(upstream.requests().len(), 2, "one tried whether the limit is over");
+}
+
+#[test]
 fn a_client_of_each_format_gets_comments_before_the_answer_begins() {
     for (whose, path, body, comment) in clients() {
         let upstream = FakeUpstream::with(|_| Script::ok().wait("go").sse(&chunks()));

@@ -7,7 +7,7 @@ use hale_core::tenancy::access::KeyAccess;
 use hale_core::tenancy::{KeyHash, Record, Row};
 use hale_core::time::rfc3339;
 use hale_store::{Change, Changed, ColumnType, Error, Find, Store, TenantTable};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use http::{Response, StatusCode};
@@ -79,6 +79,12 @@ impl Deref for Body {
 
     fn deref(&self) -> &Record {
         &self.object
+    }
+}
+
+impl DerefMut for Body {
+    fn deref_mut(&mut self) -> &mut Record {
+        &mut self.object
     }
 }
 

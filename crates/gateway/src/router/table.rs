@@ -54,12 +54,6 @@ impl Endpoint {
         Endpoint { longest, ..self }
     }
 
-    /// Whether its page may read a body.
-    #[must_use]
-    pub fn takes_body(&self) -> bool {
-        self.method == "POST" && matches!(self.handler, Handler::WaitingPage(_))
-    }
-
     /// Whether it passes through what is in no other row.
     pub(super) fn is_passed_through(&self) -> bool {
         match self.handler {

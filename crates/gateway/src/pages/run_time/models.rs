@@ -21,7 +21,9 @@ use super::{
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
-use crate::pages::admin::{Audited, actor, bad, body, make, new_id, page, shown, store, turn};
+use crate::pages::admin::{
+    Audited, Body, actor, bad, body, make, new_id, page, shown, store, turn,
+};
 use crate::pages::managers::{Manager, manager};
 use crate::pages::{PageRequest, Waiting};
 use crate::stored::{Salt, members, model, opened, sealed};
@@ -149,7 +151,7 @@ pub(crate) fn delete(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
 async fn change(
     request: &PageRequest<'_>,
     id: &str,
-    (body, which): (Record, Page),
+    (body, which): (Body, Page),
 ) -> Result<http::Response<Reply>, Refusal> {
     let _turn = turn(request).await;
     let store = store(request)?;

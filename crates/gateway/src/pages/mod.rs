@@ -17,7 +17,7 @@ pub(crate) mod home;
 pub(crate) mod keys;
 mod known;
 pub(crate) mod lists;
-mod managers;
+pub(crate) mod managers;
 pub(crate) mod metrics;
 pub(crate) mod model_groups;
 pub(crate) mod models;
@@ -34,5 +34,4 @@ pub(crate) mod teams;
 pub(crate) mod user_update;
 pub(crate) mod users;
 
-pub(crate) use self::managers::check_manager;
 pub(crate) use self::request::{PageRequest, Waiting};

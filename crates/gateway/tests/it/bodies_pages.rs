@@ -1,4 +1,4 @@
-//! What a body may cost the process that is sent to a page: whoever sends it, and whatever it is made of.
+//! What a body may cost the process that is sent to a page: of any key and in any shape.
 //!
 //! The pages are those of the table of endpoints, as `GET /routes` shows it.
 

@@ -17,7 +17,7 @@ use super::{budgets, fields};
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{
-    Audited, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
+    Audited, Body, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
     random, row_of, settle_spend, shown, store, turn, without_counters,
 };
 use crate::pages::managers::{Makes, manager};
@@ -60,7 +60,7 @@ fn not_made(why: NotMade) -> Refusal {
 }
 
 /// The body of a change within the limits of the config.
-pub(super) fn bounded(request: &PageRequest<'_>, mut body: Record) -> Result<Record, Refusal> {
+pub(super) fn bounded(request: &PageRequest<'_>, mut body: Body) -> Result<Body, Refusal> {
     let rules = &request.arrival.serving.snapshot.gateway.making;
     rules.complete_change(&mut body).map_err(not_made)?;
     Ok(body)

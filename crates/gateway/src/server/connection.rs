@@ -11,26 +11,20 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 
 use super::Clients;
-use super::socket::{End, Socket};
+use super::socket::Socket;
 use super::tls;
 use crate::http::connection::{ClientConn, Command, Session};
 use crate::panics::contained;
 use crate::router;
 use crate::state::Worker;
-
-/// How often the end of a stream is looked for behind bytes that are not read yet: a client that leaves gives its place back
-/// within 100 ms.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Serves `stream` in a task of its own.
 pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream, peer: SocketAddr) {
@@ -54,12 +48,7 @@ fn serve(socket: Socket, open: Open) {
     let (worker, state) = (&open.clients.worker, open.state.clone());
     let serving = worker.process.serving();
     let head_max = serving.snapshot.gateway.bounds.header_bytes;
-    let io = TokioIo::new(Watched {
-        stream: socket,
-        state: state.clone(),
-        is_awaited: false,
-        look_again: None,
-    });
+    let io = TokioIo::new(Watched { stream: socket, state: state.clone(), is_awaited: false });
     let (for_requests, for_states) = (worker.clone(), state.clone());
     let service = service_fn(move |request| {
         for_states.request();
@@ -178,26 +167,14 @@ struct Watched {
     state: Rc<ClientConn>,
     /// Whether a read is pending, which will see the end of the stream.
     is_awaited: bool,
-    /// When to look for the end again, while bytes that are not read yet hide it.
-    look_again: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
     /// Notices the end of the stream while no read is pending: a client that has pipelined a request
     /// is not read from until it is the turn of that request.
     fn look_for_the_end(&mut self, cx: &mut Context<'_>) {
-        loop {
-            match self.stream.end(cx) {
-                End::Ended => return self.state.close(),
-                End::Open => return self.look_again = None,
-                End::Behind => {}
-            }
-            let next = || Box::pin(tokio::time::sleep(LOOK_AGAIN));
-            let timer = self.look_again.get_or_insert_with(next);
-            if timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.look_again = None;
+        if self.stream.has_ended(cx) {
+            self.state.close();
         }
     }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::event::{self, PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -21,40 +20,20 @@ pub(super) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Whether a client has ended its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// It has.
-    Ended,
-    /// It has not. The task is woken when it may have.
-    Open,
-    /// It has not, and bytes that are not read yet hide when it does: no task is woken.
-    Behind,
-}
-
-/// Whether the end or the reset of a stream stands behind bytes that are not read yet.
-fn has_end_behind(stream: &TcpStream) -> bool {
-    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
-    // Errors and hang-ups are told whether or not they are named.
-    let found = event::poll(&mut polled, Some(&Timespec::default()));
-    let ends = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    found.is_ok() && polled[0].revents().intersects(ends)
-}
-
 impl Socket {
-    /// Whether the client has ended the stream, as far as that is seen without reading.
-    pub(super) fn end(&mut self, cx: &mut Context<'_>) -> End {
+    /// Whether the client has ended the stream, as far as that is seen without reading. Else the task is woken when it
+    /// may be.
+    pub(super) fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
-        let stream = match self {
-            Socket::Plain(stream) => stream,
-            Socket::Tls(stream) => stream.get_mut().0,
+        let peeked = match self {
+            Socket::Plain(stream) => stream.poll_peek(cx, &mut buffer),
+            Socket::Tls(stream) => stream.get_mut().0.poll_peek(cx, &mut buffer),
         };
-        match stream.poll_peek(cx, &mut buffer) {
-            Poll::Pending => End::Open,
-            Poll::Ready(Ok(0) | Err(_)) => End::Ended,
-            Poll::Ready(Ok(_)) if has_end_behind(stream) => End::Ended,
-            Poll::Ready(Ok(_)) => End::Behind,
+        match peeked {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) => count == 0,
+            Poll::Ready(Err(_)) => true,
         }
     }
 

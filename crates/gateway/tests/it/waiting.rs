@@ -150,28 +150,6 @@ fn a_client_that_leaves_the_line_is_gone_at_once() {
 }
 
 #[test]
-fn a_client_that_leaves_behind_much_that_is_not_read_is_gone_at_once() {
-    let upstream = FakeUpstream::with(|_| Script::rate_limited(30));
-    let hale = lone(&upstream).router(json!({"max_wait_s": 60})).start();
-    let ahead = b"GET /health/liveliness HTTP/1.1\r\nhost: x\r\n\r\n";
-    let leaves: [fn(&mut Client); 2] = [Client::disconnect, Client::abort];
-    for bytes in [8_000, 20_000, 200_000] {
-        for leave in leaves {
-            let mut waits = send(&hale, false);
-            wait_for_waiting(&hale, 1);
-            waits.send_raw(&ahead.repeat(bytes / ahead.len() + 1)).unwrap();
-            // What it sends ahead is no end, however much it is.
-            assert_eq!(client(&hale).get("/health/liveliness").status, 200);
-            assert_eq!(metric(&hale, "hale_waiting", &[]), 1.0);
-            leave(&mut waits);
-            within(within_bound(Duration::from_millis(100)), "it left the line", || {
-                (metric(&hale, "hale_waiting", &[]) == 0.0).then_some(())
-            });
-        }
-    }
-}
-
-#[test]
 fn a_request_waits_for_a_free_slot_and_its_route_says_so() {
     let upstream = FakeUpstream::with(|_| {
         Script::ok().wait("go").json(&openai::chat_completion("gpt-4o", "hi"))

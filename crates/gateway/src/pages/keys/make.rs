@@ -17,7 +17,7 @@ use super::{budgets, fields};
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::{
-    Audited, Body, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
+    Audited, BAD_REQUEST, INTERNAL, NOT_FOUND, actor, archived, bad, body, failed, make, page,
     random, row_of, settle_spend, shown, store, turn, without_counters,
 };
 use crate::pages::managers::{Makes, manager};
@@ -60,10 +60,9 @@ fn not_made(why: NotMade) -> Refusal {
 }
 
 /// The body of a change within the limits of the config.
-pub(super) fn bounded(request: &PageRequest<'_>, mut body: Body) -> Result<Body, Refusal> {
+pub(super) fn bounded(request: &PageRequest<'_>, body: &mut Record) -> Result<(), Refusal> {
     let rules = &request.arrival.serving.snapshot.gateway.making;
-    rules.complete_change(&mut body).map_err(not_made)?;
-    Ok(body)
+    rules.complete_change(body).map_err(not_made)
 }
 
 /// Makes a key with the fields of `body`, and those of the config where it has none: its text and its row.
@@ -238,14 +237,14 @@ async fn set(
 /// `POST /key/update`.
 pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
-        let body = body(&request, incoming).await?;
+        let mut body = body(&request, incoming).await?;
         let _turn = turn(&request).await;
         let store = store(&request)?;
         let manager = manager(&request)?;
         let before = manager.check_key(&request, store, named(store, &body).await).await?;
         let team = Row(&before).text("team_id");
         manager.check_body(&request, store, (&body, team, Makes::Change)).await?;
-        let body = bounded(&request, body)?;
+        bounded(&request, &mut body)?;
         let mut columns = fields::columns(&body, Some(&before), &Fields::KEY)?;
         if Row(&body).text("key").is_none() {
             // It says which key.

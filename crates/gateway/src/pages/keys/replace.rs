@@ -129,7 +129,9 @@ async fn replace(
 ) -> Result<(String, Record), Refusal> {
     let store = store(request)?;
     let grace_ms = grace_ms(body)?;
-    let body = &bounded(request, body.clone())?;
+    let mut body = body.clone();
+    bounded(request, &mut body)?;
+    let body = &body;
     let mut columns = fields::columns(body, Some(before), &Fields::KEY)?;
     let soft = budgets::soft(request, body, (Some(before), &mut columns)).await?;
     let old = Row(before).text("token").unwrap_or_default();

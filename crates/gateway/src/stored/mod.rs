@@ -161,7 +161,8 @@ impl RunTime {
             rows.credentials = store.find(&all(TenantTable::Credentials)).await.map_err(failed)?;
             rows.models.sort_by_key(made);
         }
-        let is_changed = seen.rows != rows || !is_same_salt;
+        // Without rows there is nothing that another salt would open.
+        let is_changed = seen.rows != rows || (!is_same_salt && rows != Rows::default());
         if is_changed {
             let stored = Arc::new(rows.stored(salt.as_ref()));
             self.apply(stored).await.map_err(Failure::Refused)?;

@@ -179,7 +179,7 @@ fn what_is_wrong_with_a_model_is_said_and_nothing_is_written() {
         (
             json!({"model_name": "x", "litellm_params": {"model": "openai/x", "long": long}}),
             413,
-            "has at most",
+            "which this page takes",
         ),
         (taken, 400, "exists already"),
     ] {

@@ -196,9 +196,7 @@ async fn answer(
         Handler::Page(page) => Ok(page(&requested(&arrival, name.as_deref(), (row, &head)))),
         Handler::WaitingPage(page) => {
             let request = requested(&arrival, name.as_deref(), (row, &head));
-            // Before its body is read.
-            let may = if row.role == Role::TeamAdmin { check_manager(&request) } else { Ok(()) };
-            match may {
+            match may(row, &request) {
                 Ok(()) => page(request, incoming).await,
                 Err(refusal) => Err(refusal),
             }
@@ -208,6 +206,11 @@ async fn answer(
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => turning_away.answer(refusal),
     })
+}
+
+/// Whether the client may have the page, before its body is read.
+fn may(row: &Endpoint, request: &PageRequest<'_>) -> Result<(), Refusal> {
+    if row.role == Role::TeamAdmin { check_manager(request) } else { Ok(()) }
 }
 
 fn requested<'a>(

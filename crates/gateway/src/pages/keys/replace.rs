@@ -143,13 +143,12 @@ async fn replace(
         Some(Value::Object(metadata)) => metadata,
         _ => Row(before).object("metadata"),
     };
-    let Value::Object(made) = json!({
+    let rotations = Row(before).count("rotation_count").unwrap_or(0) + 1;
+    let made = json!({
         "token": new, "key_name": masked(&key), "updated_at": now, "updated_by": by.0, "last_rotation_at": now,
-        "rotation_count": Row(before).count("rotation_count").unwrap_or(0) + 1,
-        "metadata": remembers(metadata, old),
-    }) else {
-        return Err(refusal::own_fault());
-    };
+        "rotation_count": rotations, "metadata": remembers(metadata, old),
+    });
+    let Value::Object(made) = made else { return Err(refusal::own_fault()) };
     columns.extend(made);
     let pointer = json!({
         "id": new_id(), "token": old, "active_token_id": new, "revoke_at": now.saturating_add(grace_ms), "created_at": now,

@@ -265,28 +265,43 @@ mod tests {
     #[test]
     fn no_path_with_a_name_begins_where_another_one_is_named() {
         let rows = || endpoints().iter().filter(|row| !row.is_passed_through());
-        let paths = || rows().flat_map(|row| row.paths);
-        let befores: Vec<&str> =
-            paths().filter_map(|path| Some(path.split_once("{}")?.0)).collect();
-        for one in &befores {
-            let nested = befores.iter().find(|other| *other != one && other.starts_with(one));
-            assert_eq!(nested, None, "below {one}");
+        let befores: Vec<(&str, &str)> = rows()
+            .flat_map(|row| row.paths.iter().map(|path| (row.method, *path)))
+            .filter_map(|(method, path)| Some((method, path.split_once("{}")?.0)))
+            .collect();
+        for (method, one) in &befores {
+            let is_nested = |(other_method, other): &&(&str, &str)| {
+                other_method == method && other != one && other.starts_with(one)
+            };
+            assert_eq!(befores.iter().find(is_nested), None, "{method} below {one}");
         }
     }
 
-    /// Scans every row in order: paths without a name first.
+    /// The longest part before a name with which `path` begins.
+    fn longest_before(path: &str) -> Option<usize> {
+        let rows = endpoints().iter().filter(|row| !row.is_passed_through());
+        let befores = rows.flat_map(|row| row.paths).filter_map(|path| path.split_once("{}"));
+        let begins = |before: &&str| path.len() > before.len() && path.starts_with(before);
+        befores.map(|(before, _)| before).filter(begins).map(str::len).max()
+    }
+
+    /// Scans every row in order: paths without a name first, then those that name most before it.
     fn by_scan<'p>(
         method: &str,
         path: &'p str,
     ) -> Result<(&'static Endpoint, Option<&'p str>), Option<&'static str>> {
         let path = path.strip_suffix('/').filter(|shorter| !shorter.is_empty()).unwrap_or(path);
         let mut other_method = None;
+        let longest = longest_before(path);
         for exact in [true, false] {
             for row in endpoints() {
                 for pattern in row.paths {
                     let name = match pattern.split_once("{}") {
                         None if exact && *pattern == path => None,
                         Some((before, after)) if !exact => {
+                            if !row.is_passed_through() && longest != Some(before.len()) {
+                                continue;
+                            }
                             let behind = path.strip_prefix(before);
                             match behind.and_then(|behind| behind.strip_suffix(after)) {
                                 Some(name) if !name.is_empty() => Some(name),

@@ -91,6 +91,7 @@ fn a_chat_goes_to_the_second_version_in_one_piece_and_as_a_stream() {
     assert_eq!(message_of["content"], cohere::TEXT);
     assert_eq!((&finish, &usage_of), (&choice["finish_reason"], usage));
     assert_eq!(last(&upstream).json(), with(expected, json!({"stream": true})));
+    let hale = config(&upstream, "command-a-reasoning-08-2025").start();
     for is_stream in [false, true] {
         let more =
             json!({"system": "be kind", "thinking": {"type": "enabled", "budget_tokens": 2000}});

@@ -87,8 +87,8 @@ fn every_kind_of_failure_leaves_a_line_and_success_none() {
     let line = hale.wait_for_line("reason=\"invalid_api_key\"");
     assert!(line.contains("operation=\"GET /v1/models\"") && line.contains("status=401"), "{line}");
     assert!(!line.contains("sk-wrong"), "{line}");
-    assert_eq!(own.post_json("/global/spend/reset", &[], &json!({})).status, 404);
-    hale.wait_for_line("operation=\"POST /global/spend/reset\"");
+    assert_eq!(own.post_json("/cost/estimate", &[], &json!({})).status, 404);
+    hale.wait_for_line("operation=\"POST /cost/estimate\"");
     assert_eq!(failed(&hale).len(), 5, "{:#?}", failed(&hale));
 }
 

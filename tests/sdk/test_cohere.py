@@ -12,7 +12,7 @@ from gateway import MASTER_KEY, PATIENCE, deployment
 from upstream import Plan, reply, sse
 
 KEY = "co-oracle-0123456789"
-MODEL = "command-a-03-2025"
+MODEL = "command-a-reasoning-08-2025"
 PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "d", "parameters": SCHEMA}}]

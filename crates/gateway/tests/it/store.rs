@@ -502,7 +502,7 @@ fn the_commands_copy_a_store_from_one_database_to_the_other_and_back() {
         assert!(ended.stderr.contains(part), "{arguments:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
     };
-    assert!(ok(&file, &["status"]).contains("version 7"));
+    assert!(ok(&file, &["status"]).contains("version 8"));
     refused(&url, &["status"], "hale db migrate");
     ok(&url, &["migrate"]);
     ok(&file, &["export", &path("rows.jsonl")]);

@@ -72,10 +72,10 @@ def test_a_key_is_made_by_keyboard_alone_and_shown_once(gateway, dashboard):
     fill(page, "Requests a minute", "60")
     page.keyboard.press("Enter")
     board.sees("The key ci was made")
+    assert "$0 of $10.00" in page.locator("tbody").inner_text()
     key = page.locator("#made").input_value()
     assert key.startswith("sk-") and as_key(gateway, key) == 200
     assert as_key(gateway, key, "large") in (401, 403)
-    assert "$0 of $10.00" in page.locator("tbody").inner_text()
     press(page, "Done")
     page.locator("#made").wait_for(state="detached")
     assert key not in page.content()

@@ -102,6 +102,8 @@ pub struct RoutePlan {
     /// Every group that was entered, and which of them is the current one.
     visited: Vec<wait::Visit>,
     current: usize,
+    /// How many groups it entered.
+    entered: usize,
     waits: wait::Waits,
     /// Once a stream has broken after its first content.
     rescue: Option<rescue::Rescue>,
@@ -162,6 +164,7 @@ impl RoutePlan {
             skipped: Vec::new(),
             visited: Vec::new(),
             current: 0,
+            entered: 0,
             waits: wait::Waits::default(),
             rescue: None,
             passed: Vec::new(),
@@ -248,16 +251,17 @@ impl RoutePlan {
         &self.target
     }
 
-    /// Which of the groups that it entered is being tried: each has a place of its own, also in a new config.
+    /// Which of the groups that it entered is being tried: each has a number of its own, which no new config changes.
     #[must_use]
     pub fn place(&self) -> usize {
-        self.current
+        self.visited.get(self.current).map_or(0, |visit| visit.number)
     }
 
-    /// Whether an attempt was made in the group of that place.
+    /// Whether an attempt was made in the group of that place. One that a new config has no more may have been called.
     #[must_use]
     pub fn was_called(&self, place: usize) -> bool {
-        self.visited.get(place).is_some_and(|visit| visit.made > 0)
+        let visit = self.visited.iter().find(|visit| visit.number == place);
+        visit.is_none_or(|visit| visit.made > 0)
     }
 
     /// The name that led to that group, if it is a fallback.
@@ -436,7 +440,8 @@ impl RoutePlan {
         now: Millis,
     ) {
         self.current = self.visited.len();
-        self.visited.push(wait::Visit::of(target.clone(), overrides));
+        self.visited.push(wait::Visit::of(self.entered, target.clone(), overrides));
+        self.entered += 1;
         self.target = target;
         self.overrides = overrides;
         self.retries_left = None;

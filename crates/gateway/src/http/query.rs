@@ -62,6 +62,14 @@ pub(crate) fn only(query: &str, names: &[&str]) -> String {
     kept
 }
 
+/// The query without the parameters of those names, decoded or not; `None` if nothing is left.
+pub(crate) fn without(query: &str, names: &[&str]) -> Option<String> {
+    let is_kept = |part: &&str| pairs(part).all(|(name, _)| !names.contains(&&*name));
+    let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
+    let kept = kept.join("&");
+    (!kept.is_empty()).then_some(kept)
+}
+
 /// Adds a parameter to a query.
 pub(crate) fn push(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {

@@ -30,6 +30,7 @@ pub(crate) use self::compare::{Class, differences, is_explained};
 pub(crate) use self::seen::{Seen, names};
 use crate::background::Background;
 use crate::clock;
+use crate::http::query;
 use crate::upstream::{Outgoing, Outward};
 
 /// The file of what was compared, in the directory of the store.
@@ -146,7 +147,16 @@ impl Mirror {
             headers.insert(header::AUTHORIZATION, value);
         }
         headers.insert(MIRRORED, HeaderValue::from_static("1"));
-        let below = head.uri.path_and_query()?.as_str();
+        // A key of Google's clients stands in the query: the second gateway gets it in a header, or not at all.
+        let query = head.uri.query().unwrap_or_default();
+        if settings.api_key.is_none()
+            && let Some(key) = query::value(query, "key")
+            && let Ok(key) = HeaderValue::from_str(&key)
+        {
+            headers.insert(HeaderName::from_static("x-goog-api-key"), key);
+        }
+        let query = query::without(query, &["key"]).map(|query| format!("?{query}"));
+        let below = format!("{}{}", head.uri.path(), query.unwrap_or_default());
         let base = base_path(&settings.url);
         Some(Box::new(Copied {
             settings: settings.clone(),

@@ -275,6 +275,12 @@ impl Exchange {
         (otherwise || lesson.is_some()) && again <= TAUGHT_MAX
     }
 
+    /// Forgets what refusals taught and no answer proved.
+    pub(super) fn forget_lessons(&mut self) {
+        self.done_otherwise += self.taught.count();
+        self.taught = Taught::default();
+    }
+
     /// The deployment of `plan` answered: what it taught before is true, for all requests.
     fn proved(&mut self, plan: &AttemptPlan) {
         if self.taught.count() == 0 {

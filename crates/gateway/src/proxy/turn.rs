@@ -132,6 +132,9 @@ impl Exchange {
             // It has nothing to go on with, and says what it met.
             return true;
         }
+        // What was kept and taught of members of the old config says nothing of those with their places in the new one.
+        self.discard_empty();
+        self.forget_lessons();
         self.arrival.serving = current;
         self.delivery.in_config(&self.arrival.serving, self.plan.tag_budgets());
         note_group(&self.arrival, &self.plan, &mut self.delivery);

@@ -24,6 +24,7 @@ use crate::http::header_list::list;
 use crate::http::refusal::Refusal;
 use crate::http::reply::{Broken, Reply, StreamedBody};
 use crate::limits::Held;
+use crate::pages::dashboard::session;
 use crate::pages::{PageRequest, Waiting};
 use crate::upstream::{AnswerBody, HeaderTemplate, Reuse, Upstream, UpstreamRequest, send};
 
@@ -181,6 +182,9 @@ fn unreached(why: &str) -> Refusal {
 /// What the backend gets: the client's headers, and where they came from.
 fn headers(arrival: &Arrival, head: &Parts, upstream: &Upstream) -> HeaderMap {
     let mut sent = without_own(head.headers.clone());
+    // The body was unpacked.
+    sent.remove(header::CONTENT_ENCODING);
+    session::remove_cookie(&mut sent);
     let mut put = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             sent.insert(name, value);

@@ -68,9 +68,13 @@ pub(crate) async fn serve(
     // Few clients are pages.
     let is_page = request.headers().contains_key(header::ORIGIN);
     let grant = is_page.then(|| grant(&worker.process.serving(), request.headers())).flatten();
-    let answering = answer(worker, connection.clone(), request, call_id.clone());
     let finishing = Finishing { metrics, format, call_id: call_id.clone() };
-    let mut response = match CatchPanic(Box::pin(answering)).await {
+    // Made in its box: what is between would have it copied, twice.
+    let started = {
+        let (connection, call_id) = (connection.clone(), call_id.clone());
+        CatchPanic(Box::pin(answer(worker, connection, request, call_id)))
+    };
+    let mut response = match started.await {
         Ok(Started::Opened(opened)) => {
             let beginning = opened.beginning();
             let coming = async move {

@@ -28,6 +28,8 @@ const LEARNED_TTL_MS: u64 = 3_600_000;
 /// One group that a request entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visit {
+    /// Tells it from all others of the request, also from those that a new config has no more.
+    pub(super) number: usize,
     pub(super) target: Target,
     /// The name that led there, if it is a fallback.
     pub(super) written: Option<Box<str>>,
@@ -41,8 +43,9 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn of(target: Target, overrides: Option<Overrides>) -> Visit {
-        Visit { target, written: None, overrides, made: 0, retries_left: None, is_over: false }
+    pub(super) fn of(number: usize, target: Target, overrides: Option<Overrides>) -> Visit {
+        let (written, retries_left) = (None, None);
+        Visit { number, target, written, overrides, made: 0, retries_left, is_over: false }
     }
 
     /// Whether no attempt was made there, and one may be.

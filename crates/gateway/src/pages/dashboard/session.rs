@@ -134,6 +134,23 @@ pub(super) fn written(value: &str, seconds: u64, sent: Sent) -> String {
     format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{only}")
 }
 
+/// Takes the cookie out of what is sent on: it stands for a key.
+pub(crate) fn remove_cookie(headers: &mut HeaderMap) {
+    let others = |line: &HeaderValue| {
+        let pairs = line.to_str().ok()?.split(';').map(str::trim);
+        let is_ours =
+            |pair: &&str| pair.split('=').next().is_some_and(|name| name.trim() == COOKIE);
+        let kept: Vec<&str> = pairs.filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
+        HeaderValue::from_str(&kept.join("; ")).ok().filter(|_| !kept.is_empty())
+    };
+    let kept: Vec<HeaderValue> =
+        headers.get_all(header::COOKIE).iter().filter_map(others).collect();
+    headers.remove(header::COOKIE);
+    for line in kept {
+        headers.append(header::COOKIE, line);
+    }
+}
+
 /// The values of the cookie; a browser may send several.
 pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
@@ -207,6 +224,17 @@ mod tests {
         assert_eq!(late.renewed(WHOLE_S - 20).unwrap().until_s, WHOLE_S);
         let last = Session { until_s: WHOLE_S, ..late };
         assert!(last.renewed(WHOLE_S - 5).is_none());
+    }
+
+    #[test]
+    fn the_cookie_is_taken_out_of_what_is_sent_on() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, "a=b; hale_session=x; c=d".parse().unwrap());
+        headers.append(header::COOKIE, "hale_session = y".parse().unwrap());
+        headers.append(header::COOKIE, "not_hale_session=z".parse().unwrap());
+        remove_cookie(&mut headers);
+        let kept: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
+        assert_eq!(kept, ["a=b; c=d", "not_hale_session=z"]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Exchange {
     }
 
     /// Another answer came: the kept one gives back its slot and its connection.
-    pub(super) fn discard_empty(&mut self) {
+    pub(in crate::proxy) fn discard_empty(&mut self) {
         if let Some(empty) = self.empty.take() {
             self.discard(empty.answered);
         }

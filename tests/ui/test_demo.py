@@ -28,12 +28,13 @@ def test_the_demo_on_a_terminal_is_drawn_in_place_and_serves_its_dashboard(dashb
 
     try:
         url = read_until(r"Look at it in a browser: (http://127\.0\.0\.1:\d+)/ui/")[1]
-        board = dashboard(type("Demo", (), {"url": url})).open()
+        board = dashboard(type("Demo", (), {"url": url}))
+        # It is over while the page is open, which says so: on a slow machine that may be early.
+        board.expected += ["Failed to load resource", "net::ERR"]
+        board.open()
         board.sees("steady", "main")
         assert board.page.locator("#verdict").inner_text() != ""
         assert board.page.get_by_role("button", name="Disable").count() == 0
-        # It is over while the page is open, which says so.
-        board.expected += ["Failed to load resource", "net::ERR"]
         read_until(r"docs/start\.md")
         board.sees("The gateway does not answer.", "#connection")
     finally:

@@ -118,8 +118,9 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Response> {
-        self.send(method, path, headers, body)?;
-        self.read_response_to(method)
+        // A server may answer, and close, before it has read the body.
+        let sent = self.send(method, path, headers, body);
+        self.read_response_to(method).or_else(|error| sent.and(Err(error)))
     }
 
     /// `POST` of a JSON body whose answer is read event by event.

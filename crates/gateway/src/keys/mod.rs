@@ -85,6 +85,8 @@ pub(crate) struct Keys {
     /// One request of the admin API changes keys, teams and users at a time.
     pub(crate) admin_turns: Semaphore,
     resets: reading::Resets,
+    /// How often rows are read again although no other process writes them: the store charged something by itself.
+    charged_by_store: AtomicU64,
     /// Resets on their way to the store; `None` while they are being written.
     writes: Mutex<Option<task::Writes>>,
 }
@@ -198,6 +200,7 @@ impl Default for Keys {
             verified: AtomicU64::new(0),
             admin_turns: Semaphore::new(1),
             resets: reading::Resets::default(),
+            charged_by_store: AtomicU64::new(0),
             writes: Mutex::new(Some(task::Writes::default())),
         }
     }
@@ -455,6 +458,11 @@ impl Keys {
     /// Something that keys belong to was changed: all of them are read again when they are next used.
     pub(crate) fn all_changed(&self) {
         self.begin_change().clear();
+    }
+
+    /// Says that the store charges something, once, that no account here counted: the rows of the keys in use are read again.
+    pub(crate) fn store_charges(&self) {
+        self.charged_by_store.store(task::AGAIN, Ordering::Relaxed);
     }
 
     /// Notes a level with something to write.

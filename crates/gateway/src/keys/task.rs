@@ -29,6 +29,8 @@ const AT_ONCE: usize = 500;
 const REPLACED_MAX: u32 = 20_000;
 /// How often the hashes are read again, where others may add some: every so many ticks.
 const HASHES_AGAIN: u64 = 60;
+/// How often rows are read again after the store charged something: it writes within a second, or when the database is back.
+pub(super) const AGAIN: u64 = 10;
 /// Columns that change with traffic.
 const COUNTERS: [&str; 5] =
     ["spend", "total_spend", "last_active", "updated_at", "budget_reset_at"];
@@ -62,9 +64,18 @@ impl Keys {
                 }
                 self.read_new_hashes().await;
                 self.read_wanted().await;
-                if is_shared {
+                let is_charged = self.charged_by_store.load(Ordering::Relaxed);
+                if is_shared || is_charged > 0 {
                     self.read_again().await;
                     self.read_end_users_again().await;
+                    // What was charged meanwhile is read as often.
+                    let fewer = is_charged.saturating_sub(1);
+                    let _newer: Result<u64, u64> = self.charged_by_store.compare_exchange(
+                        is_charged,
+                        fewer,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    );
                 }
                 self.write().await;
             }

@@ -22,7 +22,11 @@ use crate::http::refusal::{self, Refusal};
 pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
     Box::pin(async move {
         let mut body = body(&request, incoming).await?;
-        let password = password(&mut body)?;
+        // It takes a while, and others change rows meanwhile.
+        let kept = match password(&mut body)? {
+            Some(password) => Some(kept_password(password).await),
+            None => None,
+        };
         let _turn = turn(&request).await;
         let store = store(&request)?;
         let before = named(store, &body).await?;
@@ -31,8 +35,8 @@ pub(crate) fn update(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_
         check(store, (&columns, &id)).await?;
         let mut set = columns.clone();
         set.insert("updated_at".to_owned(), json!(clock::unix_ms()));
-        if let Some(password) = password {
-            set.insert("password".to_owned(), json!(kept_password(password).await));
+        if let Some(kept) = kept {
+            set.insert("password".to_owned(), json!(kept));
         }
         let key = vec![("user_id", id.as_str().into())];
         let change = Change::Update { table: TenantTable::Users, key, row: set.clone() };

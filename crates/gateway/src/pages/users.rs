@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::admin::{
     Audited, INTERNAL, bad, body, failed, is_own, make, new_id, page, shown, store, turn,
 };
-use super::keys::create;
 use super::keys::fields::{self, Fields};
+use super::keys::{completed, create};
 use super::{PageRequest, Waiting, teams};
 use crate::clock;
 use crate::http::auth::Principal;
@@ -74,7 +74,7 @@ pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
         let mut answer = shown(TenantTable::Users, &row);
         if body.get("auto_create_key") != Some(&Value::Bool(false)) {
             let of_key = Record::from_iter([("user_id".to_owned(), json!(id))]);
-            let (key, made) = create(&request, &of_key).await?;
+            let (key, made) = create(&request, &completed(&request, &of_key)?).await?;
             answer.insert("key".to_owned(), json!(key));
             answer.insert("token".to_owned(), made["token"].clone());
         }

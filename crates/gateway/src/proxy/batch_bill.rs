@@ -26,10 +26,12 @@ use crate::clock;
 use crate::http::reply::{Broken, StreamedBody};
 use crate::keys;
 use crate::sink::{self, MASTER_KEY, MASTER_USER};
+use crate::state::Process;
 
 /// What the bill of a batch needs besides what it used.
 pub(super) struct BatchBill {
     store: Arc<Store>,
+    process: Arc<Process>,
     deployment: Arc<Deployment>,
     group: Arc<str>,
     access: Option<Arc<KeyAccess>>,
@@ -50,7 +52,8 @@ impl BatchBill {
         let access = arrival.principal.access().cloned();
         let is_operator = arrival.principal.is_operator() && access.is_none();
         let group = arrival.serving.snapshot.group(deployment.group).name.clone();
-        Some(BatchBill { store, deployment: deployment.clone(), group, access, is_operator })
+        let (process, deployment) = (arrival.worker.process.clone(), deployment.clone());
+        Some(BatchBill { store, process, deployment, group, access, is_operator })
     }
 
     /// Bills the batch whose object is `body`, as the client gets it, if it has ended and says what it used.
@@ -119,6 +122,7 @@ impl BatchBill {
             ..SpentTexts::default()
         };
         self.store.put_once(&self.name(id), &request, &texts);
+        self.process.keys.store_charges();
     }
 
     fn call<'c>(&'c self, used: &Used<'c>, now_ms: u64) -> SpentCall<'c> {

@@ -103,9 +103,12 @@ fn redirects_are_told_and_failures_are_litellms_own_or_said_to_be_its() {
     );
     assert_eq!(client(&hale).get("/failed").status, 500);
     assert_eq!(client(&hale).get("/large").body.len(), 90 << 20);
+    let gone = FakeUpstream::start();
+    let url = gone.url();
+    drop(gone);
     let other = Config::new()
         .with("m", "a", &provider, json!({}))
-        .general(json!({"litellm_backend_url": "http://127.0.0.1:9"}))
+        .general(json!({"litellm_backend_url": url}))
         .start();
     expect_error(&client(&other).get("/organization/list"), 502, "backend_unreachable");
     let looped =

@@ -6,7 +6,9 @@ use hale_testkit::{FakeUpstream, Hale, Postgres, Response, Script, openai};
 use serde_json::{Value, json};
 
 use crate::keys::{ask, make};
-use crate::support::{CHAT, Config, UPSTREAM_KEY, chat, client, error, eventually, lone, within};
+use crate::support::{
+    CHAT, Config, UPSTREAM_KEY, chat, client, connected, error, eventually, lone, within,
+};
 
 fn store(config: Config) -> Config {
     config.general(json!({"store_model_in_db": true}))
@@ -46,13 +48,6 @@ fn model_info(hale: &Hale, id: &str) -> Option<Value> {
     let all = client(hale).get("/model/info").json();
     let all = all["data"].as_array().unwrap().clone();
     all.into_iter().find(|one| one["model_info"]["id"] == id)
-}
-
-/// Waits until the database works: a start does not wait for one that is slow.
-fn connected(hale: &Hale) {
-    within(Duration::from_secs(60), "the database works", || {
-        (client(hale).get("/health/readiness").json()["db"] == "connected").then_some(())
-    });
 }
 
 /// A config without a model.
@@ -366,9 +361,10 @@ fn with_teams(config: Config) -> (Hale, String) {
 fn a_model_of_a_team_is_managed_by_its_admin_and_reached_by_its_keys_alone() {
     let (upstream, own) = (FakeUpstream::start(), FakeUpstream::start());
     let (hale, ada) = with_teams(store(lone(&upstream)));
+    // Proxy admins may call it as everyone's model is called: it is the team's from then on.
     let mut body = json!({"model_name": "m", "litellm_params": params(&own), "model_info": {"team_id": "t", "id": "of-t"}});
     body["litellm_params"]["model"] = "openai/of-the-team".into();
-    let answer = hale.client_with_key(&ada).post_json("/model/new", &[], &body);
+    let answer = post(&hale, "/model/new", &body);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let stored = answer.json()["model_name"].as_str().unwrap().to_owned();
     assert!(stored.starts_with("model_name_t_"), "{stored}");
@@ -417,6 +413,16 @@ fn an_admin_of_a_team_reaches_no_other_model_and_no_secret_of_the_gateway() {
     };
     let mut grouped = own(json!({}));
     grouped["model_info"]["access_groups"] = json!(["beta"]);
+    let mut chosen = own(json!({}));
+    chosen["model_info"]["id"] = json!("fast");
+    let named = |name: &str| {
+        let mut body = own(json!({}));
+        body["model_name"] = json!(name);
+        body
+    };
+    let answer = hale.client_with_key(&ada).post_json("/model/new", &[], &named("ours"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let ours = answer.json()["model_id"].clone();
     for (key, path, body) in [
         (&ada, "/model/new", json!({"model_name": "x", "litellm_params": params(&upstream)})),
         (&ada, "/model/new", body.clone()),
@@ -436,6 +442,14 @@ fn an_admin_of_a_team_reaches_no_other_model_and_no_secret_of_the_gateway() {
         (&ada, "/model/new", own(json!({"aws_role_name": "r"}))),
         (&ada, "/model/new", own(json!({"vertex_credentials": "/etc/passwd"}))),
         (&ada, "/model/new", grouped),
+        // What has the name could be used by the team: no name leads anywhere else, and no id is chosen.
+        (&ada, "/model/new", chosen),
+        (&ada, "/model/new", named("all-team-models")),
+        (&ada, "/model/new", named("all-proxy-models")),
+        (&ada, "/model/new", named("*")),
+        (&ada, "/model/new", named("openai/*")),
+        (&ada, "/model/new", named("m")),
+        (&ada, "/model/update", json!({"model_info": {"id": ours}, "model_name": "other"})),
         (
             &ada,
             "/credentials",
@@ -493,7 +507,7 @@ fn replicas_see_each_others_models_and_those_of_another_writer_within_two_second
     [&one, &other].into_iter().for_each(connected);
     let (first, second) = (made(&one, "first", &upstream), made(&other, "second", &upstream));
     for (hale, name) in [(&other, "first"), (&one, "second")] {
-        within(Duration::from_secs(10), name, || (chat(hale, name).status == 200).then_some(()));
+        eventually(name, || (chat(hale, name).status == 200).then_some(()));
     }
     // Both change at once, each another model: no change is lost.
     std::thread::scope(|scope| {
@@ -566,8 +580,9 @@ fn models_go_on_without_the_database_and_a_start_without_it_serves_the_config() 
         503
     );
     // A change of the file keeps what the store had said.
-    hale.rewrite_config(&(config.text() + "# changed\n"));
-    hale.wait_for_line("deployments=2");
+    let mark = hale.mark();
+    hale.rewrite_config(&config.clone().deployment("n", "n", &upstream).text());
+    hale.wait_for_line_after(mark, "deployments=3");
     assert_eq!(chat(&hale, "stored").status, 200);
     let late = config.launch().env("DATABASE_URL", &url).start();
     assert_eq!((chat(&late, "m").status, chat(&late, "stored").status), (200, 400));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::keys::make;
 use crate::spend::{config, upstream, wait_for_logs};
-use crate::support::{CHAT, Config, KEY, chat_with, eventually};
+use crate::support::{CHAT, Config, KEY, chat_with, connected, eventually};
 
 const MESSAGES: &str = "/v1/messages";
 
@@ -101,11 +101,12 @@ fn a_session_is_refused_by_a_replica_that_never_saw_it() {
     let config = with(&upstream, json!({"max_requests_per_session": 3}));
     let start = || config.launch().env("DATABASE_URL", &url).start();
     let (one, other) = (start(), start());
+    [&one, &other].into_iter().for_each(connected);
     for _ in 0..3 {
         assert_eq!(ask(&one, KEY, "one").0, 200);
     }
     eventually("the rows", || {
-        let logs = one.client_with_key(KEY).get("/spend/session?session_id=one").json();
+        let logs = other.client_with_key(KEY).get("/spend/session?session_id=one").json();
         (logs["requests"] == 3).then_some(())
     });
     assert_eq!(ask(&other, KEY, "one"), (422, "session_limit".to_owned()));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::keys::{ask, make};
 use crate::spend::{config, get, upstream, wait_for_logs};
-use crate::support::{client, eventually, hale};
+use crate::support::{client, connected, eventually, hale};
 
 const RESET: &str = "/global/spend/reset";
 
@@ -26,6 +26,7 @@ fn reset_agrees(server: Option<&Postgres>) {
         None => launch,
     };
     let hale = launch.start();
+    connected(&hale);
     let store =
         url.unwrap_or_else(|| directory.path().join("hale.db").to_str().unwrap().to_owned());
     for (path, body) in [

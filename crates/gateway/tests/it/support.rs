@@ -303,3 +303,11 @@ fn sample(line: &str) -> Sample {
     let labels = parts.chunks(2).map(|two| pair(&whole(two))).collect();
     Sample { name: name.to_owned(), labels, value }
 }
+
+/// Waits until the database works: a start does not wait for one that is slow.
+#[track_caller]
+pub(crate) fn connected(hale: &Hale) {
+    within(Duration::from_secs(60), "the database works", || {
+        (client(hale).get("/health/readiness").json()["db"] == "connected").then_some(())
+    });
+}

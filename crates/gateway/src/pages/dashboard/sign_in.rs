@@ -40,6 +40,8 @@ const NAMES_MAX: usize = 1_000;
 
 /// One check takes 16 MiB and tens of milliseconds.
 static CHECKS: Semaphore = Semaphore::const_new(1);
+/// Sign-ins that wait for theirs; the others are told to come back, so that a flood of them holds up no one else for long.
+static LINE: Semaphore = Semaphore::const_new(16);
 static GUESSES: LazyLock<Mutex<Guesses>> = LazyLock::new(Mutex::default);
 
 /// Wrong passwords by name.
@@ -58,7 +60,11 @@ impl Guesses {
             self.0.retain(|_, (_, until)| until.plus(LONGEST_MS) > now);
         }
         if self.0.len() >= NAMES_MAX && !self.0.contains_key(name) {
-            return;
+            // Each name is kept in mind, so that no flood of others frees one.
+            let first = self.0.iter().min_by_key(|(_, (_, until))| *until);
+            if let Some(first) = first.map(|(name, _)| name.clone()) {
+                self.0.remove(&first);
+            }
         }
         let (times, until) = self.0.entry(name.into()).or_insert((0, now));
         *times = times.saturating_add(1);
@@ -78,7 +84,8 @@ fn refused() -> Refusal {
 }
 
 fn waits(ms: u64) -> Refusal {
-    let message = "too many wrong passwords for this name; wait a moment".to_owned();
+    let message =
+        "too many passwords are tried, for this name or at once; wait a moment".to_owned();
     let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_passwords", message);
     refusal.retry_after_s = Some(ms.div_ceil(1_000));
     refusal
@@ -94,9 +101,14 @@ pub(super) async fn by_password(
 ) -> Result<Principal, Refusal> {
     let store = store(request)?;
     let (id, name) = (name.trim(), name.trim().to_lowercase());
+    let has_to_wait = || GUESSES.lock().wait(&name, clock::now().millis()).map(waits);
+    if let Some(refusal) = has_to_wait() {
+        return Err(refusal);
+    }
+    let Ok(_in_line) = LINE.try_acquire() else { return Err(waits(1_000)) };
     let one = CHECKS.acquire().await;
-    if let Some(ms) = GUESSES.lock().wait(&name, clock::now().millis()) {
-        return Err(waits(ms));
+    if let Some(refusal) = has_to_wait() {
+        return Err(refusal);
     }
     let user = found(store, id).await?;
     let kept = user.as_ref().and_then(|user| Row(user).text("password").map(str::to_owned));
@@ -220,6 +232,11 @@ mod tests {
             guesses.wrong(&at.to_string(), Millis(0));
         }
         assert!(guesses.0.len() <= NAMES_MAX);
+        // In a full table the name that is guessed now waits all the same.
+        for _ in 0..FREE {
+            guesses.wrong("ann", Millis(1));
+        }
+        assert!(guesses.wait("ann", Millis(1)).is_some());
         guesses.wrong("late", Millis(10 * LONGEST_MS));
         assert_eq!(guesses.0.len(), 1);
     }

@@ -38,7 +38,7 @@ pub(crate) fn generate(request: PageRequest<'_>, incoming: Incoming) -> Waiting<
         let rules = &request.arrival.serving.snapshot.gateway.making;
         rules.check_maker(manager.maker(store, team).await?, &body).map_err(not_made)?;
         body.extend(of_user.map(|user| ("user_id".to_owned(), json!(user))));
-        let (key, row) = create(&request, &body).await?;
+        let (key, row) = create(&request, &completed(&request, &body)?).await?;
         let mut answer = shown(TenantTable::Keys, &row);
         let nothing =
             ["expires", "user_id", "team_id", "max_budget", "key_alias", "budget_duration"];
@@ -65,7 +65,17 @@ pub(super) fn bounded(request: &PageRequest<'_>, body: &mut Record) -> Result<()
     rules.complete_change(body).map_err(not_made)
 }
 
-/// Makes a key with the fields of `body`, and those of the config where it has none: its text and its row.
+/// The body of a new key that someone asks for, with the defaults and within the limits of the config.
+///
+/// # Errors
+/// The config refuses such a key.
+pub(crate) fn completed(request: &PageRequest<'_>, body: &Record) -> Result<Record, Refusal> {
+    let mut body = body.clone();
+    request.arrival.serving.snapshot.gateway.making.complete(&mut body).map_err(not_made)?;
+    Ok(body)
+}
+
+/// Makes a key with the fields of `body`: its text and its row.
 ///
 /// # Errors
 /// The refusal to send.
@@ -74,9 +84,6 @@ pub(crate) async fn create(
     body: &Record,
 ) -> Result<(String, Record), Refusal> {
     let store = store(request)?;
-    let mut body = body.clone();
-    request.arrival.serving.snapshot.gateway.making.complete(&mut body).map_err(not_made)?;
-    let body = &body;
     let mut row = fields::columns(body, None, &Fields::KEY)?;
     check_names(store, &row, None).await?;
     let key = match Row(body).text("key") {

@@ -10,6 +10,6 @@ mod replace;
 mod show;
 
 pub(crate) use self::make::{block, delete, generate, unblock, update};
-pub(super) use self::make::{create, remove};
+pub(super) use self::make::{completed, create, remove};
 pub(crate) use self::replace::regenerate;
 pub(crate) use self::show::{info, list};

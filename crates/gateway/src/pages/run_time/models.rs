@@ -13,7 +13,7 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::teams::{allowed, check_written, forgotten};
+use super::teams::{allowed, check_names, check_renamed, check_written, forgotten};
 use super::{
     AUTH_ERROR, STOPS, check_name, check_on, check_size, in_force, object, problems_of, row,
     salt_of,
@@ -57,6 +57,7 @@ pub(crate) fn new(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
         let manager = manager(&request)?;
         let team = team_of(&request, store, (&manager, &info)).await?;
         check_written(&manager, (&params, &info, &body))?;
+        check_names(&manager, &request.arrival.serving.snapshot, (name, &info))?;
         let id = id_of(&request, &info)?;
         let mut changes = Vec::new();
         let mut stored_name = name.to_owned();
@@ -170,6 +171,7 @@ async fn change(
     })?;
     let given = members(after.get("model_info"));
     check_written(&manager, (&params, &given, &body))?;
+    check_renamed(&manager, (&before, &given))?;
     attempt(request, (&after, &salt), Some(id)).await?;
     let key = vec![("model_id", id.into())];
     let mut changes = vec![Change::Update { table: TenantTable::Models, key, row: set.clone() }];

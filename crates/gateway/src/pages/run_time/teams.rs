@@ -3,8 +3,11 @@
 //! Used by [`super::models`]. Always true: who manages a team reaches no secret of the gateway: neither its environment, its files and
 //! its identities, nor its credentials.
 
+use hale_core::route;
+use hale_core::snapshot::Snapshot;
+use hale_core::tenancy::rights::{ALL_PROXY_MODELS, ALL_TEAM_MODELS, NO_DEFAULT_MODELS};
 use hale_core::tenancy::{Record, Row};
-use hale_store::{Change, Store, TenantTable};
+use hale_store::{Change, Find, Store, TenantTable};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -12,7 +15,6 @@ use super::{AUTH_ERROR, row};
 use crate::http::refusal::{self, Refusal};
 use crate::pages::admin::failed;
 use crate::pages::managers::Manager;
-use hale_store::Find;
 
 /// Parameters by which a call uses what is the gateway's.
 const OF_GATEWAY: [&str; 9] = [
@@ -68,6 +70,52 @@ pub(super) fn check_written(
         return Err(forbidden(message.to_owned(), "blocked"));
     }
     Ok(())
+}
+
+/// Whether one who manages a team may give a model of it that name and id: the team may then use what has the name, so it must lead
+/// nowhere else, now or as a pattern.
+///
+/// # Errors
+/// What only proxy admins choose.
+pub(super) fn check_names(
+    manager: &Manager<'_>,
+    snapshot: &Snapshot,
+    (name, info): (&str, &Record),
+) -> Result<(), Refusal> {
+    let Manager::OfTeams(..) = manager else { return Ok(()) };
+    if info.contains_key("id") {
+        let message = "only proxy admins choose `model_info.id`: an id leads to its model by any client's name";
+        return Err(forbidden(message.to_owned(), "model_info"));
+    }
+    let is_reserved = [ALL_PROXY_MODELS, ALL_TEAM_MODELS, NO_DEFAULT_MODELS].contains(&name);
+    let is_label = || {
+        let labels = snapshot.deployments.iter().flat_map(|one| &one.routing.access_groups);
+        labels.into_iter().any(|label| **label == *name)
+    };
+    if is_reserved || name.contains('*') || route::find(snapshot, name).is_some() || is_label() {
+        let message = format!(
+            "'{name}' leads to models of the gateway, or stands for several: choose another name for the team's model"
+        );
+        return Err(forbidden(message, "model_name"));
+    }
+    Ok(())
+}
+
+/// Whether a model of a team keeps its name: its team could use what has the old one later.
+///
+/// # Errors
+/// One who manages a team gives it another.
+pub(super) fn check_renamed(
+    manager: &Manager<'_>,
+    (before, info): (&Record, &Record),
+) -> Result<(), Refusal> {
+    let Manager::OfTeams(..) = manager else { return Ok(()) };
+    let public = |info: &Record| Row(info).text("team_public_model_name").map(str::to_owned);
+    if public(&crate::stored::members(before.get("model_info"))) == public(info) {
+        return Ok(());
+    }
+    let message = "a model of a team keeps its name: delete it and make it again";
+    Err(forbidden(message.to_owned(), "model_name"))
 }
 
 /// Whether a value, or a part of it, stands for something of the gateway's.

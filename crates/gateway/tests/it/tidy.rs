@@ -114,7 +114,9 @@ fn every_reason_is_on_the_page_of_errors() {
     ];
     let gateway = root().join("crates/gateway/src");
     let mut texts = sources(&gateway.join("proxy/explain"));
-    for file in ["proxy/explain.rs", "http/refusal.rs"].map(|file| gateway.join(file)) {
+    for file in
+        ["proxy/explain.rs", "http/refusal.rs", "router/backend.rs"].map(|file| gateway.join(file))
+    {
         texts.push((file.clone(), fs::read_to_string(file).unwrap()));
     }
     let page = fs::read_to_string(root().join("docs/errors.md")).unwrap();

@@ -69,9 +69,11 @@ mod tests {
                 (|route_plan| route_plan.retries = 1) as fn(&mut RoutePlan),
             ),
             ("a group is visited once", |route_plan| {
-                route_plan
-                    .visited
-                    .push(super::super::wait::Visit::of(route_plan.target.clone(), None));
+                route_plan.visited.push(super::super::wait::Visit::of(
+                    0,
+                    route_plan.target.clone(),
+                    None,
+                ));
                 route_plan.fallbacks = 1;
             }),
             ("fallbacks are bounded", |route_plan| route_plan.fallbacks = 99),

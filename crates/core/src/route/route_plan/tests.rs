@@ -528,3 +528,24 @@ fn ten_keys_of_which_nine_are_dead_find_the_tenth() {
     let tenth = attempt(&mut route_plan, &snapshot, 1);
     assert!(!asked.contains(&tenth.deployment));
 }
+
+#[test]
+fn the_number_of_a_group_is_its_own_whatever_a_new_config_takes_away() {
+    let snapshot = snapshot();
+    let mut route_plan =
+        start(&snapshot, "g", Controls { num_retries: Some(1), ..Controls::default() });
+    for expected in [A, B, F] {
+        let plan = attempt(&mut route_plan, &snapshot, 1);
+        assert_eq!(plan.deployment, expected);
+        fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
+    }
+    assert_eq!(route_plan.place(), 1);
+    // As a config without the first group does.
+    route_plan.visited.remove(0);
+    route_plan.current = 0;
+    assert_eq!((route_plan.place(), route_plan.was_called(1)), (1, true));
+    assert!(route_plan.was_called(0), "what is gone may have been called");
+    let Resolved::Target(lone) = resolve(&snapshot, "lone") else { panic!("lone") };
+    route_plan.settle(&snapshot, lone, None, Millis(1));
+    assert_eq!((route_plan.place(), route_plan.was_called(2)), (2, false));
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::keys::{ask, make};
 use crate::spend::{config, get};
-use crate::support::{Config, KEY, client, connected, eventually, hale};
+use crate::support::{Config, KEY, connected, eventually, hale};
 
 const LINE: &str = r#"{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[]}}"#;
 
